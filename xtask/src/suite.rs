@@ -1,0 +1,59 @@
+//! The README's second command: everything the tests need, and all of them.
+
+use crate::shell::{self, Outcome};
+use crate::{programs, tools, twins};
+
+/// Installs, builds and tests.
+///
+/// Unit tests run in the development profile; the end-to-end tests of `tests/` run the shipped
+/// programs, found through `BERTH_PROGRAMS` and `BERTH_TWINS`.
+pub(crate) fn run(filter: Option<&str>) -> Outcome {
+    tools::install()?;
+    let folder = programs::build()?;
+    let twins = twins::build()?;
+    let skips = shell::target().join("skipped-tests");
+    remove(&skips)?;
+
+    let mut failures = Vec::new();
+    let mut test = |arguments: &[&str]| {
+        let mut cargo = shell::cargo();
+        cargo.arg("test").args(arguments).arg("--no-fail-fast");
+        cargo
+            .env("BERTH_PROGRAMS", &folder)
+            .env("BERTH_TWINS", &twins);
+        cargo.env("BERTH_SKIPS", &skips);
+        cargo.args(filter);
+        if let Err(reason) = shell::run(&mut cargo) {
+            failures.push(reason);
+        }
+    };
+    test(&["--workspace", "--exclude", "berth-testkit"]);
+    test(&["--package", "berth-testkit"]);
+
+    report_skips(&skips);
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures.join("; "))
+    }
+}
+
+fn remove(file: &std::path::Path) -> Outcome {
+    match std::fs::remove_file(file) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(format!("{}: {error}", file.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn report_skips(skips: &std::path::Path) {
+    let text = std::fs::read_to_string(skips).unwrap_or_default();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    println!("\nskipped: {}", lines.len());
+    for line in lines {
+        println!("  {line}");
+    }
+}

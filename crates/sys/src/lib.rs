@@ -1,1 +1,15 @@
-//! sys
+//! The safe face of the kernel: one file per facility, and the only home of `unsafe` beside the
+//! loader of compiled modules.
+//!
+//! Nothing here knows what a container is. Functions return [`std::io::Result`]; [`error::Explain`]
+//! turns a failure into a classified [`berth_contract::Error`] where the intent is known.
+
+pub mod error;
+#[expect(unsafe_code, reason = "dup2 to a number nobody owns, close_range")]
+pub mod fd;
+#[expect(unsafe_code, reason = "mount_setattr")]
+pub mod mount;
+pub mod path;
+#[expect(unsafe_code, reason = "a signal number of the kernel's range")]
+pub mod pidfd;
+pub mod file;

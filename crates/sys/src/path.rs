@@ -1,0 +1,296 @@
+//! Paths that are not trusted: resolved beneath a directory descriptor, never as a string.
+//!
+//! A [`Directory`] is the root of such a resolution. Everything goes through `openat2` with
+//! `RESOLVE_IN_ROOT` (a symbolic link or `..` cannot leave it) and `RESOLVE_NO_MAGICLINKS`
+//! (`/proc/self/fd/N` cannot either).
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
+use rustix::io::Errno;
+
+/// A directory beneath which untrusted paths are resolved.
+#[derive(Debug)]
+pub struct Directory(OwnedFd);
+
+const IN_ROOT: ResolveFlags = ResolveFlags::IN_ROOT.union(ResolveFlags::NO_MAGICLINKS);
+
+impl Directory {
+    /// Opens a trusted path of the host as a root.
+    ///
+    /// # Errors
+    /// It is not there, or not a directory.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
+    }
+
+    /// Uses an open directory as a root.
+    #[must_use]
+    pub fn from_fd(fd: OwnedFd) -> Self {
+        Self(fd)
+    }
+
+    /// Gives the descriptor back.
+    #[must_use]
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
+    /// Opens a path beneath the root; the last component may be a symbolic link that stays within.
+    ///
+    /// # Errors
+    /// The path does not exist there, or leaves it.
+    pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        retry(|| rustix::fs::openat2(&self.0, within(path), flags | OFlags::CLOEXEC, mode, IN_ROOT))
+    }
+
+    /// Refers to a path beneath the root without opening it (`O_PATH`).
+    ///
+    /// # Errors
+    /// The path does not exist there, or leaves it.
+    pub fn resolve(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open_at(path, OFlags::PATH, Mode::empty())
+    }
+
+    /// Refers to a path beneath the root, refusing any symbolic link on the way (`O_PATH`).
+    ///
+    /// # Errors
+    /// The path does not exist there, or has a symbolic link in it (`ELOOP`).
+    pub fn resolve_plain(&self, path: &Path) -> io::Result<OwnedFd> {
+        let resolve = IN_ROOT | ResolveFlags::NO_SYMLINKS;
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        retry(|| rustix::fs::openat2(&self.0, within(path), flags, Mode::empty(), resolve))
+    }
+
+    /// What is at a path beneath the root, following links within it.
+    ///
+    /// # Errors
+    /// The path does not exist there, or leaves it.
+    pub fn status(&self, path: &Path) -> io::Result<Stat> {
+        Ok(rustix::fs::fstat(self.resolve(path)?)?)
+    }
+
+    /// Reads a small regular file of an image: never blocks on a FIFO, never reads more than `limit`
+    /// (CVE-2024-9676).
+    ///
+    /// # Errors
+    /// It does not exist, is not a regular file (`InvalidData`) or is larger than `limit`.
+    pub fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
+        let status = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
+        }
+        let mut content = Vec::new();
+        let read = File::from(file).take(limit.saturating_add(1)).read_to_end(&mut content)?;
+        if u64::try_from(read).unwrap_or(u64::MAX) > limit {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it is larger than {limit} bytes"),
+            ));
+        }
+        Ok(content)
+    }
+
+    /// Makes a directory and its missing parents; returns it as `O_PATH`.
+    ///
+    /// What exists is resolved within the root; what is made is made by descriptor, one component at
+    /// a time, so that no race can create anything outside (CVE-2024-45310). A dangling symbolic link
+    /// on the way is refused.
+    ///
+    /// # Errors
+    /// A component exists and is no directory, or the file system refuses.
+    pub fn make_directories(&self, path: &Path, mode: u32) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY;
+        match self.open_at(path, flags, Mode::empty()) {
+            Err(error) if crate::error::is(&error, Errno::NOENT) => {}
+            result => return result,
+        }
+        let (existing, missing) = self.split_existing(path)?;
+        let mut current = existing;
+        for name in missing {
+            match rustix::fs::mkdirat(&current, &name, Mode::from_raw_mode(mode)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            current = open_child(current.as_fd(), &name, flags)?;
+        }
+        Ok(current)
+    }
+
+    /// Makes an empty regular file, and its missing parents, unless something is there already;
+    /// returns it as `O_PATH`.
+    ///
+    /// # Errors
+    /// A parent is no directory, the last component is a dangling link, or the file system refuses.
+    pub fn make_file(&self, path: &Path, mode: u32) -> io::Result<OwnedFd> {
+        match self.resolve(path) {
+            Err(error) if crate::error::is(&error, Errno::NOENT) => {}
+            result => return result,
+        }
+        let (parent, name) = split_last(path)?;
+        let parent = self.make_directories(parent, 0o755)?;
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+        match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(mode)) {
+            Ok(_) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(error.into()),
+        }
+        open_child(parent.as_fd(), name, OFlags::PATH)
+    }
+
+    /// The longest part of `path` that exists, and the names that are missing below it.
+    fn split_existing(&self, path: &Path) -> io::Result<(OwnedFd, Vec<PathBuf>)> {
+        let mut prefix = within(path).to_path_buf();
+        let mut missing = Vec::new();
+        loop {
+            match prefix.components().next_back() {
+                None | Some(Component::RootDir | Component::CurDir) => {
+                    let root = self.open_at(Path::new("."), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+                    missing.reverse();
+                    return Ok((root, missing));
+                }
+                Some(Component::Normal(name)) => missing.push(PathBuf::from(name)),
+                Some(_) => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidInput,
+                        "it goes up (..) from a directory that does not exist",
+                    ));
+                }
+            }
+            prefix.pop();
+            match self.open_at(&prefix, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) {
+                Ok(existing) => {
+                    missing.reverse();
+                    return Ok((existing, missing));
+                }
+                Err(error) if crate::error::is(&error, Errno::NOENT) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+/// Opens one name in a directory without following a link there.
+///
+/// # Errors
+/// It does not exist, or is a symbolic link.
+pub fn open_child(directory: BorrowedFd<'_>, name: impl AsRef<Path>, flags: OFlags) -> io::Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry(|| rustix::fs::openat2(directory, name.as_ref(), flags, Mode::empty(), resolve))
+}
+
+/// What a descriptor refers to; works with `O_PATH`.
+///
+/// # Errors
+/// The descriptor is not valid for it.
+pub fn status(fd: impl AsFd) -> io::Result<Stat> {
+    Ok(rustix::fs::statat(fd, "", AtFlags::EMPTY_PATH)?)
+}
+
+/// Whether a status is a directory's.
+#[must_use]
+pub fn is_directory(status: &Stat) -> bool {
+    FileType::from_raw_mode(status.st_mode) == FileType::Directory
+}
+
+/// The same place again, opened with other flags, through this process's own descriptor table.
+///
+/// # Errors
+/// The file does not allow these flags.
+pub fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/fd/{}", crate::fd::number(fd));
+    Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+/// `openat2` takes a path relative to the root; a leading slash would be the same, but an empty path
+/// would not.
+fn within(path: &Path) -> &Path {
+    let relative = path.strip_prefix("/").unwrap_or(path);
+    if relative.as_os_str().is_empty() { Path::new(".") } else { relative }
+}
+
+fn split_last(path: &Path) -> io::Result<(&Path, &OsStr)> {
+    match (path.parent(), path.file_name()) {
+        (Some(parent), Some(name)) => Ok((parent, name)),
+        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")),
+    }
+}
+
+/// A rename elsewhere on the host makes `openat2` give up with `EAGAIN` (man 2 openat2).
+fn retry(mut attempt: impl FnMut() -> rustix::io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    for _ in 0..128 {
+        match attempt() {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+    Ok(attempt()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scratch(name: &str) -> PathBuf {
+        let path = std::env::temp_dir().join(format!("berth-sys-path-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn links_cannot_leave_the_root() {
+        let base = scratch("links");
+        let root = base.join("root");
+        let outside = base.join("outside");
+        std::fs::create_dir_all(&root).unwrap();
+        std::fs::create_dir_all(&outside).unwrap();
+        std::os::unix::fs::symlink(&outside, root.join("absolute")).unwrap();
+        std::os::unix::fs::symlink("../outside", root.join("relative")).unwrap();
+        std::os::unix::fs::symlink("/inside", root.join("good")).unwrap();
+        std::fs::create_dir_all(root.join("inside")).unwrap();
+        let directory = Directory::open(&root).unwrap();
+        for path in ["absolute/x/y", "relative/x/y", "../outside/x", "/../outside/x"] {
+            let made = directory.make_directories(Path::new(path), 0o755);
+            assert!(std::fs::read_dir(&outside).unwrap().next().is_none(), "{path}: {made:?}");
+            let made = directory.make_file(Path::new(path), 0o644);
+            assert!(std::fs::read_dir(&outside).unwrap().next().is_none(), "{path}: {made:?}");
+        }
+        directory.make_directories(Path::new("/good/a/b"), 0o755).unwrap();
+        assert!(root.join("inside/a/b").is_dir());
+        directory.make_file(Path::new("/good/f/g"), 0o644).unwrap();
+        assert!(root.join("inside/f/g").is_file());
+        std::fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn reading_is_bounded_and_never_blocks() {
+        let base = scratch("read");
+        std::fs::write(base.join("file"), "12345").unwrap();
+        rustix::fs::mknodat(
+            rustix::fs::CWD,
+            base.join("fifo"),
+            FileType::Fifo,
+            Mode::from_raw_mode(0o600),
+            0,
+        )
+        .unwrap();
+        let directory = Directory::open(&base).unwrap();
+        assert_eq!(directory.read(Path::new("/file"), 5).unwrap(), b"12345");
+        assert!(directory.read(Path::new("/file"), 4).is_err());
+        assert!(directory.read(Path::new("fifo"), 100).is_err());
+        assert!(directory.read(Path::new("/"), 100).is_err());
+        std::fs::remove_dir_all(base).unwrap();
+    }
+}

@@ -1,0 +1,154 @@
+//! What callers say to the engine beside the container's configuration, and what they are told.
+
+use berth_contract::{ContainerId, ContainerName, Error, Signal, TerminalSize};
+
+use crate::api::types::ContainerSummary;
+
+/// When `create` asks the registry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Every time.
+    Always,
+    /// Only when the image is not here.
+    #[default]
+    Missing,
+    /// Never.
+    Never,
+    /// When the registry's is another one; a registry that does not answer is no failure.
+    Newer,
+}
+
+/// A container that was made.
+#[derive(Debug, Clone)]
+pub struct Created {
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: ContainerName,
+    /// What was accepted and will not do what it says.
+    pub warnings: Vec<String>,
+}
+
+/// Which streams a client wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Streams {
+    /// It will send standard input.
+    pub stdin: bool,
+    /// It wants standard output.
+    pub stdout: bool,
+    /// It wants standard error.
+    pub stderr: bool,
+}
+
+/// How a container is started.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StartOptions {
+    /// The streams to attach before the guest runs, so that nothing is missed.
+    pub attach: Option<Streams>,
+    /// The terminal's size.
+    pub size: Option<TerminalSize>,
+}
+
+/// How a container is stopped.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StopOptions {
+    /// In place of the container's stop signal.
+    pub signal: Option<Signal>,
+    /// In place of the container's stop timeout, in seconds; -1 waits for ever.
+    pub timeout: Option<i64>,
+}
+
+/// How a container is removed.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RemoveOptions {
+    /// Kill it first when it runs.
+    pub force: bool,
+    /// Remove its anonymous volumes as well.
+    pub volumes: bool,
+}
+
+/// What `wait` waits for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum WaitFor {
+    /// That it does not run: at once when it does not.
+    #[default]
+    NotRunning,
+    /// That it ends the next time.
+    NextExit,
+    /// That it is removed.
+    Removed,
+}
+
+/// A second process in a container.
+#[derive(Debug, Clone, Default)]
+pub struct ExecRequest {
+    /// The program and its arguments; may be empty for a wasm container: its own module then.
+    pub command: Vec<String>,
+    /// `NAME=value`, in addition to the container's.
+    pub env: Vec<String>,
+    /// In place of the container's user.
+    pub user: Option<String>,
+    /// In place of the container's working directory.
+    pub working_dir: Option<String>,
+    /// With all capabilities.
+    pub privileged: bool,
+}
+
+/// Where a second process's streams go.
+#[derive(Debug)]
+pub enum ExecStreams {
+    /// To `/dev/null`; the call returns at once.
+    Detached,
+    /// To these three files: standard input, output, error.
+    Files([std::os::fd::OwnedFd; 3]),
+    /// To a new terminal of this size, whose master the caller gets.
+    Terminal(TerminalSize),
+}
+
+/// All containers.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// Those that could be read, newest first.
+    pub containers: Vec<ContainerSummary>,
+    /// What could not be read, and where it was put.
+    pub damaged: Vec<Error>,
+}
+
+/// One of a guest's two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output (and the terminal).
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// Which lines of a container's log are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LogOptions {
+    /// Standard output's.
+    pub stdout: bool,
+    /// Standard error's.
+    pub stderr: bool,
+    /// Wait for more until the container has ended.
+    pub follow: bool,
+    /// Only lines at or after this moment: nanoseconds since the Unix epoch.
+    pub since: Option<u64>,
+    /// Only lines before this moment: nanoseconds since the Unix epoch.
+    pub until: Option<u64>,
+    /// Only the last so many lines.
+    pub tail: Option<usize>,
+}
+
+/// One line of a container's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogLine {
+    /// Which stream it came from.
+    pub stream: Stream,
+    /// When it was written, RFC 3339 with nanoseconds.
+    pub time: String,
+    /// Attributes from `--log-opt`.
+    pub attributes: std::collections::BTreeMap<String, String>,
+    /// The line, its newline included; a line without one was the last before the end.
+    pub text: Vec<u8>,
+}

@@ -13,3 +13,17 @@ pub mod path;
 #[expect(unsafe_code, reason = "a signal number of the kernel's range")]
 pub mod pidfd;
 pub mod file;
+pub mod clock;
+pub mod epoll;
+pub mod fault;
+#[expect(unsafe_code, reason = "malloc_trim")]
+pub mod heap;
+pub mod inotify;
+pub mod lock;
+pub mod pipe;
+pub mod random;
+pub mod signals;
+pub mod socket;
+#[expect(unsafe_code, reason = "posix_spawn, close_range, adopting an inherited file")]
+pub mod spawn;
+pub mod terminal;

@@ -1,0 +1,108 @@
+//! Pipes, and reading and writing a file without blocking on it.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::pipe::{PipeFlags, pipe_with};
+
+/// A pipe: its reading and its writing end, both closed on exec.
+///
+/// # Errors
+/// The process or the system has no file left.
+pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// Makes reading and writing return `WouldBlock` instead of waiting.
+///
+/// The flag belongs to the open file, not to the descriptor: never set it on a file that a guest or
+/// another program shares (its own reads would fail).
+///
+/// # Errors
+/// Never for an open file.
+pub fn set_nonblocking(file: impl AsFd) -> io::Result<()> {
+    let flags = fcntl_getfl(&file)?;
+    fcntl_setfl(&file, flags | OFlags::NONBLOCK)?;
+    Ok(())
+}
+
+/// `/dev/null`, for reading and writing.
+///
+/// # Errors
+/// This root has no `/dev/null`.
+pub fn null() -> io::Result<OwnedFd> {
+    Ok(rustix::fs::open(
+        "/dev/null",
+        OFlags::RDWR | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
+}
+
+/// Reads what is there into `buffer`; 0 is the end.
+///
+/// # Errors
+/// `WouldBlock` when nothing is there, else the file's own error.
+pub fn read(file: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::read(&file, &mut *buffer) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Writes as much as fits and says how much that was.
+///
+/// # Errors
+/// `WouldBlock` when nothing fits, else the file's own error.
+pub fn write(file: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match rustix::io::write(&file, bytes) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// Writes as much of several pieces as fits and says how much that was.
+///
+/// # Errors
+/// As for [`write`].
+pub fn write_pieces(file: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    loop {
+        match rustix::io::writev(&file, pieces) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?),
+        }
+    }
+}
+
+/// A second descriptor of the same open file, closed on exec.
+///
+/// # Errors
+/// The process has no descriptor left.
+pub fn duplicate(file: impl AsFd) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(file, 3)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_pipe_would_block_and_a_closed_one_ends() {
+        let (reader, writer) = pair().unwrap();
+        set_nonblocking(&reader).unwrap();
+        let mut buffer = [0_u8; 8];
+        let empty = read(&reader, &mut buffer).unwrap_err();
+        assert_eq!(empty.kind(), io::ErrorKind::WouldBlock);
+        assert_eq!(
+            write_pieces(&writer, &[IoSlice::new(b"ab"), IoSlice::new(b"c")]).unwrap(),
+            3
+        );
+        assert_eq!(read(&reader, &mut buffer).unwrap(), 3);
+        drop(writer);
+        assert_eq!(read(&reader, &mut buffer).unwrap(), 0);
+    }
+}

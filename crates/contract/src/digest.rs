@@ -35,7 +35,9 @@ impl Digest {
     /// `sha256` or `sha512`.
     #[must_use]
     pub fn algorithm(&self) -> &str {
-        self.0.split_once(':').map_or("", |(algorithm, _)| algorithm)
+        self.0
+            .split_once(':')
+            .map_or("", |(algorithm, _)| algorithm)
     }
 
     /// The digits, safe as a file name.
@@ -67,11 +69,16 @@ impl FromStr for Digest {
             _ => 0,
         };
         let hex = text.split_once(':').map_or("", |(_, hex)| hex);
-        let hexadecimal = hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let hexadecimal = hex
+            .bytes()
+            .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
         if length > 0 && hex.len() == length && hexadecimal {
             Ok(Self(text.to_owned()))
         } else {
-            Err(Error::new(Class::Invalid, format!("invalid digest {text:?}")))
+            Err(Error::new(
+                Class::Invalid,
+                format!("invalid digest {text:?}"),
+            ))
         }
     }
 }

@@ -48,6 +48,10 @@ impl Class {
 }
 
 /// What the user wanted that did not happen, why, and what to do about it.
+#[expect(
+    clippy::error_impl_error,
+    reason = "it is the one error: every crate names it by this word"
+)]
 #[derive(Debug)]
 pub struct Error {
     class: Class,
@@ -59,12 +63,20 @@ pub struct Error {
 impl Error {
     /// An error with one sentence: lower case, no full stop, what the user wanted that did not happen.
     pub fn new(class: Class, message: impl Into<String>) -> Self {
-        Self { class, message: message.into(), source: None, hints: Vec::new() }
+        Self {
+            class,
+            message: message.into(),
+            source: None,
+            hints: Vec::new(),
+        }
     }
 
     /// Names the cause; its text must not be repeated in the sentence.
     #[must_use]
-    pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync + 'static>>) -> Self {
+    pub fn caused_by(
+        mut self,
+        source: impl Into<Box<dyn StdError + Send + Sync + 'static>>,
+    ) -> Self {
         self.source = Some(source.into());
         self
     }
@@ -93,7 +105,12 @@ impl Error {
     pub fn context(self, message: impl Into<String>) -> Self {
         let class = self.class;
         let hints = self.hints.clone();
-        Self { class, message: message.into(), source: Some(Box::new(self)), hints }
+        Self {
+            class,
+            message: message.into(),
+            source: Some(Box::new(self)),
+            hints,
+        }
     }
 }
 
@@ -105,7 +122,9 @@ impl fmt::Display for Error {
 
 impl StdError for Error {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 
@@ -169,7 +188,9 @@ impl fmt::Display for Cause {
 
 impl StdError for Cause {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn StdError + 'static))
+        self.source
+            .as_deref()
+            .map(|source| source as &(dyn StdError + 'static))
     }
 }
 

@@ -57,7 +57,9 @@ impl Exit {
             Self::Code { .. } | Self::Signalled { .. } | Self::OutOfMemory => String::new(),
             Self::Trapped { reason } => format!("wasm trap: {reason}"),
             Self::NeverStarted { report } => report.line(),
-            Self::Lost => "the container's monitor was lost; how its guest ended is not known".into(),
+            Self::Lost => {
+                "the container's monitor was lost; how its guest ended is not known".into()
+            }
         }
     }
 }
@@ -69,9 +71,21 @@ mod tests {
     #[test]
     fn statuses_are_dockers() {
         assert_eq!(Exit::Code { code: 3 }.status(), 3);
-        assert_eq!(Exit::Signalled { signal: Signal::TERM }.status(), 143);
+        assert_eq!(
+            Exit::Signalled {
+                signal: Signal::TERM
+            }
+            .status(),
+            143
+        );
         assert_eq!(Exit::OutOfMemory.status(), 137);
-        assert_eq!(Exit::Trapped { reason: "unreachable".into() }.status(), 134);
+        assert_eq!(
+            Exit::Trapped {
+                reason: "unreachable".into()
+            }
+            .status(),
+            134
+        );
         assert_ne!(Exit::Lost.status(), 0);
     }
 }

@@ -97,7 +97,9 @@ impl ContainerId {
 }
 
 fn check_id(text: &str) -> Result<(), &'static str> {
-    let hexadecimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let hexadecimal = text
+        .bytes()
+        .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if text.len() == 64 && hexadecimal {
         Ok(())
     } else {

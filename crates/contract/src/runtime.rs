@@ -240,15 +240,20 @@ impl ProgramKind {
             [0, b'a', b's', b'm', _, _, 1, 0, ..] => Self::WasmComponent,
             [0x7f, b'E', b'L', b'F', _, order, ..] if head.len() >= 20 => {
                 let machine = [head[18], head[19]];
-                let machine =
-                    if *order == 2 { u16::from_be_bytes(machine) } else { u16::from_le_bytes(machine) };
+                let machine = if *order == 2 {
+                    u16::from_be_bytes(machine)
+                } else {
+                    u16::from_le_bytes(machine)
+                };
                 Self::Elf { machine }
             }
             [b'#', b'!', rest @ ..] => {
                 let line = rest.split(|byte| *byte == b'\n').next().unwrap_or_default();
                 let text = String::from_utf8_lossy(line);
                 match text.split_ascii_whitespace().next() {
-                    Some(interpreter) => Self::Script { interpreter: interpreter.to_owned() },
+                    Some(interpreter) => Self::Script {
+                        interpreter: interpreter.to_owned(),
+                    },
                     None => Self::Unknown,
                 }
             }
@@ -288,12 +293,23 @@ mod tests {
         let mut elf = [0_u8; 20];
         elf[..6].copy_from_slice(b"\x7fELF\x02\x01");
         elf[18] = 62;
-        assert_eq!(ProgramKind::from_head(&elf), ProgramKind::Elf { machine: 62 });
-        assert_eq!(ProgramKind::from_head(b"\0asm\x01\0\0\0"), ProgramKind::WasmModule);
-        assert_eq!(ProgramKind::from_head(b"\0asm\x0d\0\x01\0"), ProgramKind::WasmComponent);
+        assert_eq!(
+            ProgramKind::from_head(&elf),
+            ProgramKind::Elf { machine: 62 }
+        );
+        assert_eq!(
+            ProgramKind::from_head(b"\0asm\x01\0\0\0"),
+            ProgramKind::WasmModule
+        );
+        assert_eq!(
+            ProgramKind::from_head(b"\0asm\x0d\0\x01\0"),
+            ProgramKind::WasmComponent
+        );
         assert_eq!(
             ProgramKind::from_head(b"#! /usr/bin/env sh\necho"),
-            ProgramKind::Script { interpreter: "/usr/bin/env".into() }
+            ProgramKind::Script {
+                interpreter: "/usr/bin/env".into()
+            }
         );
         for nothing in [&b""[..], b"#!", b"#!\n", b"\0as", b"\x7fELF", b"hello"] {
             assert_eq!(ProgramKind::from_head(nothing), ProgramKind::Unknown);

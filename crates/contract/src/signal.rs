@@ -14,9 +14,9 @@ pub struct Signal(u8);
 
 /// x86-64 and aarch64 share these numbers (`man 7 signal`).
 const NAMES: [&str; 31] = [
-    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE",
-    "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ",
-    "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 /// glibc and musl keep 32 and 33 for themselves; the first real-time signal a program may use is 34.
 const RTMIN: u8 = 34;
@@ -71,7 +71,7 @@ impl FromStr for Signal {
     /// Accepts `15`, `TERM`, `SIGTERM`, `sigterm`, `RTMIN+3` and `RTMAX-2`.
     fn from_str(text: &str) -> Result<Self, Error> {
         if let Ok(number) = text.parse::<u8>() {
-            return Self::try_from(number).map_err(|_| invalid(text));
+            return Self::try_from(number);
         }
         let upper = text.to_ascii_uppercase();
         let name = upper.strip_prefix("SIG").unwrap_or(&upper);
@@ -89,7 +89,12 @@ impl FromStr for Signal {
 }
 
 fn real_time(name: &str) -> Option<Signal> {
-    let offset = |digits: &str| digits.parse::<u8>().ok().filter(|value| *value <= RTMAX - RTMIN);
+    let offset = |digits: &str| {
+        digits
+            .parse::<u8>()
+            .ok()
+            .filter(|value| *value <= RTMAX - RTMIN)
+    };
     let number = match name {
         "RTMIN" => RTMIN,
         "RTMAX" => RTMAX,

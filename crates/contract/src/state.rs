@@ -62,10 +62,9 @@ impl State {
             (Self::Created | Self::Exited | Self::Restarting, Event::Started) => Self::Running,
             (Self::Running, Event::Paused) => Self::Paused,
             (Self::Paused, Event::Unpaused) => Self::Running,
-            (
-                Self::Created | Self::Running | Self::Paused | Self::Restarting,
-                Event::Exited,
-            ) => Self::Exited,
+            (Self::Created | Self::Running | Self::Paused | Self::Restarting, Event::Exited) => {
+                Self::Exited
+            }
             (Self::Running | Self::Paused, Event::WillRestart) => Self::Restarting,
             (Self::Created | Self::Exited | Self::Dead, Event::Removing) => Self::Removing,
             (Self::Removing, Event::RemovalFailed) => Self::Dead,
@@ -110,7 +109,11 @@ impl fmt::Display for Refused {
             Event::Exited | Event::WillRestart => "ended",
             Event::Removing | Event::RemovalFailed => "removed",
         };
-        write!(formatter, "a container that is {} cannot be {verb}", self.state)
+        write!(
+            formatter,
+            "a container that is {} cannot be {verb}",
+            self.state
+        )
     }
 }
 
@@ -134,7 +137,11 @@ mod tests {
     fn every_live_state_can_end_and_only_they_and_created() {
         for state in STATES {
             let can_end = state.after(Event::Exited).is_ok();
-            assert_eq!(can_end, state.is_live() || state == State::Created, "{state}");
+            assert_eq!(
+                can_end,
+                state.is_live() || state == State::Created,
+                "{state}"
+            );
         }
     }
 

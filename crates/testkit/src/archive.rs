@@ -172,17 +172,34 @@ impl ImageArchive {
             .file("work/marker", 0o644, b"here")
             .directory("tmp/", 0o1777)
             .finish();
-        let platform = match twin.kind() {
-            Kind::Native => ("linux", native()),
-            Kind::Wasm => ("wasi", "wasm"),
-        };
-        Self::new(&twin.image(), platform, config, &layer)
+        Self::new(&twin.image(), platform(twin.kind()), config, &layer)
+    }
+
+    /// Several twins of one kind in one image, each at `/NAME`; the first is the entrypoint.
+    #[must_use]
+    pub fn twins(name: &str, twins: &[Twin]) -> Self {
+        let mut layer = Layer::new()
+            .directory("data/", 0o777)
+            .directory("tmp/", 0o1777);
+        for twin in twins {
+            layer = layer.file(twin.name(), 0o755, &twin.program());
+        }
+        let first = twins.first().expect("an image holds at least one twin");
+        let config = json!({ "Entrypoint": [format!("/{}", first.name())] });
+        Self::new(name, platform(first.kind()), &config, &layer.finish())
     }
 
     /// The archive.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+}
+
+fn platform(kind: Kind) -> (&'static str, &'static str) {
+    match kind {
+        Kind::Native => ("linux", native()),
+        Kind::Wasm => ("wasi", "wasm"),
     }
 }
 

@@ -16,6 +16,7 @@
 )]
 
 mod archive;
+pub mod conformance;
 mod programs;
 mod sandbox;
 mod screen;

@@ -31,6 +31,12 @@ impl Twin {
         self.kind
     }
 
+    /// The program's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// The name of its image.
     #[must_use]
     pub fn image(&self) -> String {

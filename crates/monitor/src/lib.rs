@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
+mod frame;
 pub mod launch;
 pub mod protocol;
 pub mod status;

@@ -2,7 +2,11 @@
 //!
 //! A stream of frames, each `kind: u8, length: u32 little-endian, payload`. Control frames carry JSON,
 //! stream frames carry bytes as they are. File descriptors travel with the first byte of the frame they
-//! belong to (`SCM_RIGHTS`). Connection 0, the socketpair the monitor is started with, speaks the same
+//! belong to (`SCM_RIGHTS`). A client may have [`STDIN_WINDOW`] bytes of standard input under way, no
+//! more; the monitor tells how much the guest has taken ([`Kind::Taken`]). So the monitor never has to
+//! stop reading a connection, and a `Kill` is never stuck behind input that the guest does not read.
+//!
+//! Connection 0, the socketpair the monitor is started with, speaks the same
 //! protocol: the client may send [`Request::Attach`] there before the guest runs, so that no output is
 //! missed, and is told [`Reply::Started`] or [`Reply::Failed`].
 
@@ -11,6 +15,9 @@ use serde::{Deserialize, Serialize};
 
 /// The largest payload of one frame in bytes; a longer one ends the connection.
 pub const MAXIMUM_PAYLOAD: u32 = 16 << 20;
+
+/// How many bytes of standard input a client may have sent beyond what [`Kind::Taken`] returned.
+pub const STDIN_WINDOW: usize = 64 << 10;
 
 /// What a frame is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub enum Kind {
     Stdout = 5,
     /// Monitor to client: bytes of standard error.
     Stderr = 6,
+    /// Monitor to client: so many bytes (`u32` little-endian) of its standard input are done with.
+    Taken = 7,
 }
 
 /// What a client asks.

@@ -52,21 +52,13 @@ impl AsFd for Lock {
     }
 }
 
-/// Whether somebody holds the lock on `name` in `directory` (or `name` is an absolute path).
-///
-/// A missing file is not locked.
+/// Whether somebody else holds the lock on this file.
 ///
 /// # Errors
-/// The file is there and cannot be asked.
-pub fn is_held(directory: impl AsFd, name: impl rustix::path::Arg) -> io::Result<bool> {
-    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let file = match openat(directory, name, flags, Mode::empty()) {
-        Ok(file) => file,
-        Err(rustix::io::Errno::NOENT) => return Ok(false),
-        Err(error) => return Err(error.into()),
-    };
+/// The file cannot be asked.
+pub fn is_held(file: impl AsFd) -> io::Result<bool> {
     let mut answer = whole_file(libc::F_WRLCK);
-    fcntl(&file, FcntlArg::F_OFD_GETLK(&mut answer))?;
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut answer))?;
     Ok(i32::from(answer.l_type) != libc::F_UNLCK)
 }
 
@@ -83,20 +75,22 @@ fn whole_file(kind: libc::c_int) -> libc::flock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fs::CWD;
+    use std::fs::File;
 
     #[test]
     fn one_holder_and_everybody_can_ask() {
         let folder = std::env::temp_dir().join(format!("berth-lock-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
-        let directory = std::fs::File::open(&folder).unwrap();
-        assert!(!is_held(&directory, "lock").unwrap());
+        let directory = File::open(&folder).unwrap();
+        let path = folder.join("lock");
+        let held = || is_held(File::open(&path).unwrap()).unwrap();
+        File::create(&path).unwrap();
+        assert!(!held());
         let lock = Lock::take(&directory, "lock").unwrap().unwrap();
-        assert!(is_held(&directory, "lock").unwrap());
-        assert!(is_held(CWD, folder.join("lock")).unwrap());
+        assert!(held());
         assert!(Lock::take(&directory, "lock").unwrap().is_none());
         drop(lock);
-        assert!(!is_held(&directory, "lock").unwrap());
+        assert!(!held());
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

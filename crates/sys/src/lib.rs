@@ -4,6 +4,7 @@
 //! Nothing here knows what a container is. Functions return [`std::io::Result`]; [`error::Explain`]
 //! turns a failure into a classified [`berth_contract::Error`] where the intent is known.
 
+pub mod cgroup;
 pub mod error;
 #[expect(unsafe_code, reason = "dup2 to a number nobody owns, close_range")]
 pub mod fd;
@@ -27,3 +28,7 @@ pub mod socket;
 #[expect(unsafe_code, reason = "posix_spawn, close_range, adopting an inherited file")]
 pub mod spawn;
 pub mod terminal;
+#[expect(unsafe_code, reason = "Landlock has no wrapper in libc")]
+pub mod landlock;
+#[expect(unsafe_code, reason = "a signal handler, _exit")]
+pub mod termination;

@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Measures berth against the floor program and the peers installed here, in alternation, and prints ratios.
+
+  cargo xtask bench [--runs N] [--only NAME,…]
+
+Absolute times depend on the machine and on what else it does; only ratios of one run are compared. Root only.
+"""
+import argparse
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--berth", required=True)
+parser.add_argument("--runs", type=int, default=30)
+parser.add_argument("--only", default="")
+options = parser.parse_args()
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PLACE = tempfile.mkdtemp(prefix="berth-bench-", dir="/var/tmp")
+NULL = open(os.devnull, "r+b")
+BERTH = [options.berth, "--root", f"{PLACE}/data", "--runroot", f"{PLACE}/run"]
+
+
+def call(command, **more):
+    return subprocess.run(command, stdin=NULL, stdout=NULL, stderr=subprocess.PIPE, check=True, **more)
+
+
+def read(command):
+    return subprocess.run(command, stdin=NULL, stdout=subprocess.PIPE, check=True).stdout.decode().strip()
+
+
+def milliseconds(action):
+    begun = time.perf_counter()
+    action()
+    return (time.perf_counter() - begun) * 1e3
+
+
+def alternate(actions, runs):
+    """Runs the named actions in turn and returns the median of each, in milliseconds."""
+    taken = {name: [] for name in actions}
+    for turn in range(-2, runs):
+        order = list(actions) if turn % 2 else list(reversed(actions))
+        for name in order:
+            value = actions[name]()
+            if turn >= 0:
+                taken[name].append(value)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def report(title, medians, ours="berth", unit="ms"):
+    print(f"\n{title}")
+    for name, value in medians.items():
+        ratio = "" if name == ours else f"   berth is {medians[ours] / value:5.2f} x"
+        print(f"  {name:<28}{value:9.2f} {unit}{ratio}", flush=True)
+
+
+# --- what everything runs on ----------------------------------------------------------------------
+
+def prepare():
+    rootfs = f"{PLACE}/rootfs"
+    for folder in ("bin", "dev", "proc", "sys", "tmp", "etc"):
+        os.makedirs(f"{rootfs}/{folder}")
+    shutil.copy("/bin/busybox", f"{rootfs}/bin/busybox")
+    for applet in ("true", "sh", "sleep", "yes", "head", "cat"):
+        os.symlink("busybox", f"{rootfs}/bin/{applet}")
+    with tarfile.open(f"{PLACE}/busybox.tar", "w") as tar:
+        tar.add(rootfs, arcname=".")
+    call(BERTH + ["import", f"{PLACE}/busybox.tar", "busybox"])
+    call(["cc", "-O2", "-o", f"{PLACE}/floor", f"{HERE}/floor.c"])
+    os.makedirs(f"{PLACE}/work")
+
+
+def floor(kind):
+    """One measurement of the floor program, in milliseconds."""
+    return lambda: float(read([f"{PLACE}/floor", f"{PLACE}/rootfs", f"{PLACE}/work", "1", kind])) / 1e3
+
+
+def berth(*arguments):
+    return lambda: milliseconds(lambda: call(BERTH + list(arguments)))
+
+
+def crun():
+    """crun as [argv prefix] if it works here; in a private mount namespace, where hybrid cgroups are hidden."""
+    if not shutil.which("crun"):
+        return None
+    bundle = f"{PLACE}/bundle"
+    os.makedirs(bundle)
+    call(["crun", "spec"], cwd=bundle)
+    config = json.load(open(f"{bundle}/config.json"))
+    config["process"].update(terminal=False, args=["/bin/true"])
+    config["process"].pop("rlimits", None)
+    config["root"] = {"path": f"{PLACE}/rootfs", "readonly": True}
+    json.dump(config, open(f"{bundle}/config.json", "w"))
+    return bundle
+
+
+def crun_turns(bundle, runs):
+    """crun needs the hybrid mount gone, so all its runs happen inside one private mount namespace."""
+    script = (
+        "umount /sys/fs/cgroup/unified 2>/dev/null; cd $1; i=0; while [ $i -lt $2 ]; do "
+        "a=$(date +%s%N); crun run bench-$$-$i </dev/null >/dev/null || exit 1; b=$(date +%s%N); "
+        "echo $((b-a)); i=$((i+1)); done")
+    lines = read(["unshare", "-m", "sh", "-c", script, "sh", bundle, str(runs)]).split()
+    return [int(line) / 1e6 for line in lines]
+
+
+# --- the measurements -----------------------------------------------------------------------------
+
+def run_none():
+    actions = {"berth": berth("run", "--rm", "--network", "none", "busybox", "true"), "floor": floor("none")}
+    bundle = crun()
+    if bundle:
+        try:
+            crun_turns(bundle, 2)
+            actions["crun run"] = lambda: crun_turns(bundle, 1)[0]
+        except subprocess.CalledProcessError:
+            print("crun does not run here: left out")
+    report("run --rm --network none busybox true", alternate(actions, options.runs))
+
+
+def run_bridge():
+    actions = {"berth": berth("run", "--rm", "busybox", "true"), "floor": floor("bridge")}
+    report("run --rm busybox true (default bridge)", alternate(actions, options.runs))
+
+
+def run_wasm():
+    actions = {
+        "berth": berth("run", "--rm", "--network", "none", "--platform", "wasi/wasm", "hello"),
+        "native hello": berth("run", "--rm", "--network", "none", "hello"),
+    }
+    for action in actions.values():
+        action()
+    report("run --rm of a cached wasm hello", alternate(actions, options.runs))
+
+
+def exec_true():
+    call(BERTH + ["run", "-d", "--network", "none", "--name", "bench", "busybox", "sleep", "1000"])
+    try:
+        actions = {"berth": berth("exec", "bench", "true"), "floor": floor("exec")}
+        report("exec true", alternate(actions, options.runs))
+    finally:
+        call(BERTH + ["rm", "-f", "bench"])
+
+
+def ps_many():
+    for i in range(200):
+        call(BERTH + ["create", "--name", f"bench-{i}", "busybox", "true"])
+    try:
+        actions = {"berth": berth("ps", "-a"), "/bin/true": lambda: milliseconds(lambda: call(["/bin/true"]))}
+        report("ps -a with 200 containers", alternate(actions, options.runs))
+    finally:
+        call(BERTH + ["rm", "-f"] + [f"bench-{i}" for i in range(200)])
+
+
+def proportional(pid):
+    for line in open(f"/proc/{pid}/smaps_rollup"):
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def memory():
+    count = 100
+    for i in range(count):
+        call(BERTH + ["run", "-d", "--network", "none", "--name", f"bench-{i}", "busybox", "sleep", "1000"])
+    monitors = []
+    for entry in os.listdir("/proc"):
+        try:
+            line = open(f"/proc/{entry}/cmdline", "rb").read() if entry.isdigit() else b""
+        except OSError:
+            continue
+        if b"berth-monitor" in line and PLACE.encode() in line:
+            monitors.append(proportional(entry))
+    call(BERTH + ["rm", "-f"] + [f"bench-{i}" for i in range(count)])
+    print(f"\nsupervision of {count} sleeping containers\n  {sum(monitors) / count:.0f} kB PSS each, {len(monitors)} processes")
+
+
+def throughput():
+    flood = "yes " + "x" * 99 + " | head -c 200000000"
+    target = f"{PLACE}/flood"
+    actions = {
+        "berth": berth("run", "--rm", "--network", "none", "busybox", "sh", "-c", flood),
+        "into a file": lambda: milliseconds(lambda: call(["/bin/busybox", "sh", "-c", f"{flood} > {target}"])),
+        "detached, then wait": detached(flood),
+    }
+    medians = alternate(actions, 3)
+    report("200 MB through attach and log", {name: 200e3 / value for name, value in medians.items()}, unit="MB/s")
+
+
+def detached(flood):
+    def action():
+        def both():
+            call(BERTH + ["run", "-d", "--network", "none", "--name", "bench", "busybox", "sh", "-c", flood])
+            call(BERTH + ["wait", "bench"])
+        taken = milliseconds(both)
+        call(BERTH + ["rm", "-f", "bench"])
+        return taken
+    return action
+
+
+def parallel():
+    def fifty():
+        running = [subprocess.Popen(BERTH + ["run", "-d", "--name", f"bench-{i}", "busybox", "sleep", "1000"],
+                                    stdin=NULL, stdout=NULL) for i in range(50)]
+        failed = sum(child.wait() != 0 for child in running)
+        if failed:
+            sys.exit(f"{failed} of 50 parallel starts failed")
+    taken = milliseconds(fifty)
+    call(BERTH + ["rm", "-f"] + [f"bench-{i}" for i in range(50)])
+    one = statistics.median(one_detached() for _ in range(10))
+    print(f"\n50 parallel run -d\n  {taken:.0f} ms; one alone {one:.1f} ms: {taken / one:.1f} x")
+
+
+def one_detached():
+    taken = milliseconds(lambda: call(BERTH + ["run", "-d", "--name", "bench", "busybox", "sleep", "1000"]))
+    call(BERTH + ["rm", "-f", "bench"])
+    return taken
+
+
+MEASUREMENTS = {
+    "run-none": run_none, "run-bridge": run_bridge, "run-wasm": run_wasm, "exec": exec_true, "ps": ps_many,
+    "memory": memory, "throughput": throughput, "parallel": parallel,
+}
+
+try:
+    prepare()
+    chosen = options.only.split(",") if options.only else MEASUREMENTS
+    for name in chosen:
+        MEASUREMENTS[name]()
+finally:
+    left = subprocess.run(BERTH + ["ps", "-aq"], stdin=NULL, stdout=subprocess.PIPE).stdout.decode().split()
+    if left:
+        call(BERTH + ["rm", "-f"] + left)
+    shutil.rmtree(PLACE, ignore_errors=True)

@@ -1,1 +1,6 @@
-//! linux-runtime
+//! An OCI runtime-spec in, a running native guest out.
+
+#![forbid(unsafe_code)]
+
+mod capability;
+pub mod defaults;

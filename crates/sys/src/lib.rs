@@ -32,3 +32,14 @@ pub mod terminal;
 pub mod landlock;
 #[expect(unsafe_code, reason = "a signal handler, _exit")]
 pub mod termination;
+pub mod capability;
+pub mod channel;
+#[expect(unsafe_code, reason = "clone3")]
+pub mod clone;
+pub mod memory_file;
+#[expect(unsafe_code, reason = "unshare")]
+pub mod namespace;
+#[expect(unsafe_code, reason = "execve, prlimit, signals, scheduling")]
+pub mod process;
+#[expect(unsafe_code, reason = "loading a filter program")]
+pub mod seccomp;

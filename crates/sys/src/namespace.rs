@@ -1,0 +1,162 @@
+//! Namespaces: make, join, and what is set per namespace.
+
+use std::io::{self, Write as _};
+use std::os::fd::AsFd;
+
+use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
+
+/// Kinds of namespaces, as a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Namespaces(u32);
+
+impl Namespaces {
+    /// Time: clocks since boot.
+    pub const TIME: Self = Self(0x80);
+    /// Mount points.
+    pub const MOUNT: Self = Self(0x2_0000);
+    /// The root of the cgroup tree.
+    pub const CGROUP: Self = Self(0x200_0000);
+    /// Host and domain name.
+    pub const UTS: Self = Self(0x400_0000);
+    /// System V IPC and POSIX message queues.
+    pub const IPC: Self = Self(0x800_0000);
+    /// Users, groups and capabilities.
+    pub const USER: Self = Self(0x1000_0000);
+    /// Process ids.
+    pub const PID: Self = Self(0x2000_0000);
+    /// Network devices, addresses, ports.
+    pub const NETWORK: Self = Self(0x4000_0000);
+
+    /// No namespace.
+    #[must_use]
+    pub const fn empty() -> Self {
+        Self(0)
+    }
+
+    /// Both sets together.
+    #[must_use]
+    pub const fn with(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// This set without the other.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether every kind of `other` is in this set.
+    #[must_use]
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// Whether no kind is in this set.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The `CLONE_NEW…` bits.
+    #[must_use]
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+/// Moves this process into new namespaces.
+///
+/// # Errors
+/// A kind is not available or not permitted.
+pub fn unshare(namespaces: Namespaces) -> io::Result<()> {
+    // SAFETY: only namespace bits are ever in `Namespaces`; none of them unshares descriptors, memory
+    // or signal handlers of another thread.
+    let result = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::from_bits_retain(namespaces.0)) };
+    Ok(result?)
+}
+
+/// Joins one namespace by its file; the kind is checked by the kernel.
+///
+/// # Errors
+/// It is no namespace of that kind, or may not be joined.
+pub fn join(namespace: impl AsFd, kind: Namespaces) -> io::Result<()> {
+    let kind = match kind {
+        Namespaces::MOUNT => LinkNameSpaceType::Mount,
+        Namespaces::CGROUP => LinkNameSpaceType::ControlGroup,
+        Namespaces::UTS => LinkNameSpaceType::HostNameAndNISDomainName,
+        Namespaces::IPC => LinkNameSpaceType::InterProcessCommunication,
+        Namespaces::USER => LinkNameSpaceType::User,
+        Namespaces::PID => LinkNameSpaceType::ProcessID,
+        Namespaces::NETWORK => LinkNameSpaceType::Network,
+        Namespaces::TIME => LinkNameSpaceType::Time,
+        _ => return Err(io::ErrorKind::InvalidInput.into()),
+    };
+    Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
+}
+
+/// Joins several namespaces of a process at once, in the order the kernel wants.
+///
+/// # Errors
+/// The process has ended, or one of them may not be joined.
+pub fn join_process(pidfd: impl AsFd, kinds: Namespaces) -> io::Result<()> {
+    let kinds = ThreadNameSpaceType::from_bits_retain(kinds.0);
+    Ok(rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), kinds)?)
+}
+
+/// Names the host, in this UTS namespace.
+///
+/// # Errors
+/// The name is longer than 64 bytes, or the namespace is not ours.
+pub fn set_host_name(name: &str) -> io::Result<()> {
+    Ok(rustix::system::sethostname(name.as_bytes())?)
+}
+
+/// Names the NIS domain, in this UTS namespace.
+///
+/// # Errors
+/// The name is longer than 64 bytes, or the namespace is not ours.
+pub fn set_domain_name(name: &str) -> io::Result<()> {
+    Ok(rustix::system::setdomainname(name.as_bytes())?)
+}
+
+/// One line of an id map: first id inside, first id outside, how many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mapping {
+    /// The first id inside the namespace.
+    pub inside: u32,
+    /// The first id outside.
+    pub outside: u32,
+    /// How many.
+    pub count: u32,
+}
+
+/// Writes a process's user and group maps (man 7 `user_namespaces`).
+///
+/// # Errors
+/// The maps overlap, or we may not map these ids.
+pub fn map_ids(pid: i32, users: &[Mapping], groups: &[Mapping]) -> io::Result<()> {
+    write_map(&format!("/proc/{pid}/uid_map"), users)?;
+    let path = format!("/proc/{pid}/gid_map");
+    match write_map(&path, groups) {
+        Err(error) if crate::error::is(&error, rustix::io::Errno::PERM) => {
+            // Without CAP_SETGID outside, one's own group may be mapped once setgroups is given up.
+            write_file(&format!("/proc/{pid}/setgroups"), "deny")?;
+            write_map(&path, groups)
+        }
+        result => result,
+    }
+}
+
+fn write_map(path: &str, lines: &[Mapping]) -> io::Result<()> {
+    let text: String =
+        lines.iter().map(|line| format!("{} {} {}\n", line.inside, line.outside, line.count)).collect();
+    write_file(path, &text)
+}
+
+fn write_file(path: &str, text: &str) -> io::Result<()> {
+    std::fs::OpenOptions::new()
+        .write(true)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+}

@@ -3,7 +3,7 @@
 use crate::shell::{self, Outcome};
 
 /// A program, the Debian package it comes from, and what it is for.
-const TOOLS: [(&str, &str, &str); 10] = [
+const TOOLS: [(&str, &str, &str); 11] = [
     ("/bin/busybox", "busybox-static", "the busybox image"),
     ("debootstrap", "debootstrap", "the Debian image"),
     (
@@ -26,6 +26,11 @@ const TOOLS: [(&str, &str, &str); 10] = [
     ("ip", "iproute2", "test hosts in network namespaces"),
     ("nft", "nftables", "reading the rules back"),
     ("script", "bsdutils", "a terminal for the tests"),
+    (
+        "linux.uml",
+        "user-mode-linux",
+        "a kernel with pure cgroup v2",
+    ),
 ];
 /// Files of packages that hold no program, and what they are for.
 const FILES: [(&str, &str, &str); 2] = [

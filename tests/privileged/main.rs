@@ -1,0 +1,6 @@
+//! Tests that need more than a shell: another kernel, mounts, namespaces. Root only; what the machine
+//! lacks is said and listed.
+
+#![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
+
+mod cgroup2;

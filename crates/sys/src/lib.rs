@@ -43,3 +43,4 @@ pub mod namespace;
 pub mod process;
 #[expect(unsafe_code, reason = "loading a filter program")]
 pub mod seccomp;
+pub mod user;

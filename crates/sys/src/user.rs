@@ -1,0 +1,7 @@
+//! Who this process is.
+
+/// The effective user id: 0 for root.
+#[must_use]
+pub fn effective_id() -> u32 {
+    rustix::process::geteuid().as_raw()
+}

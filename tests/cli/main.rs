@@ -1,1 +1,10 @@
-//! cli
+//! What a person sees: whole screens of the real program.
+
+#![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
+
+mod crash;
+mod errors;
+mod isolation;
+mod many;
+mod newcomer;
+mod terminal;

@@ -3,7 +3,7 @@
 use crate::shell::{self, Outcome};
 
 /// A program, the Debian package it comes from, and what it is for.
-const TOOLS: [(&str, &str, &str); 11] = [
+const TOOLS: [(&str, &str, &str); 10] = [
     ("/bin/busybox", "busybox-static", "the busybox image"),
     ("debootstrap", "debootstrap", "the Debian image"),
     (
@@ -25,7 +25,6 @@ const TOOLS: [(&str, &str, &str); 11] = [
     ("wasm-ld-14", "lld-14", "the wasm twins"),
     ("ip", "iproute2", "test hosts in network namespaces"),
     ("nft", "nftables", "reading the rules back"),
-    ("script", "bsdutils", "a terminal for the tests"),
     (
         "linux.uml",
         "user-mode-linux",

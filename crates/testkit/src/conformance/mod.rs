@@ -60,7 +60,7 @@ pub const PENDING: [(&str, &str); 5] = [
 ];
 
 /// A sandbox that holds the image of one twin, and the twin.
-fn sandbox(kind: Kind, program: &'static str) -> (Sandbox, Twin) {
+pub fn sandbox(kind: Kind, program: &'static str) -> (Sandbox, Twin) {
     let twin = Twin::new(kind, program);
     let sandbox = Sandbox::new();
     sandbox.load(&ImageArchive::twin(&twin));

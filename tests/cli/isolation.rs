@@ -1,0 +1,224 @@
+//! What broke engines before us, as checks (numbers are advisories).
+
+use berth_testkit::{ImageArchive, Layer, Sandbox};
+use serde_json::json;
+
+/// What a default container sees of itself.
+#[test]
+fn the_guest_sees_only_its_own() {
+    let sandbox = Sandbox::with_busybox();
+    let script = "id; hostname | wc -c; ls /proc | grep -c '^[0-9]'; ip -o link | wc -l; \
+                  cat /proc/self/cgroup | grep -c -v ':/$'; grep -E '^(Cap|NoNew|Seccomp:)' /proc/self/status";
+    let screen = sandbox.berth(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ]);
+    insta::assert_snapshot!(screen, @"");
+    let user = "grep -E '^(Cap|Uid|Groups)' /proc/self/status";
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-u",
+        "guest",
+        "busybox",
+        "sh",
+        "-c",
+        user,
+    ];
+    insta::assert_snapshot!(sandbox.berth(&run), @"");
+}
+
+/// CVE-2025-52881 and older: nothing of the host's kernel can be written or read through /proc and /sys.
+#[test]
+fn proc_and_sys_are_masked() {
+    let sandbox = Sandbox::with_busybox();
+    let script = "for f in /proc/sysrq-trigger /proc/sys/kernel/core_pattern /sys/kernel/uevent_helper \
+                  /proc/sys/vm/drop_caches; do (echo 1 > $f) 2>&1; done; wc -c < /proc/kcore; \
+                  ls /sys/firmware | wc -l; touch /sys/fs/cgroup/x 2>&1; cat /proc/keys | wc -c; \
+                  mount -t tmpfs x /tmp 2>&1; mknod /tmp/sda b 8 0 2>&1 && cat /tmp/sda 2>&1";
+    let screen = sandbox.berth(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ]);
+    insta::assert_snapshot!(screen, @"");
+}
+
+/// CVE-2019-5736: neither an entrypoint of `#!/proc/self/exe` nor a write to /proc/1/exe reaches the host's program.
+#[test]
+fn the_host_programs_cannot_be_overwritten() {
+    let sandbox = Sandbox::with_busybox();
+    let programs = berth_testkit::programs();
+    let before: Vec<_> = ["berth", "berth-monitor", "berth-wasm"]
+        .map(|name| std::fs::read(programs.join(name)).unwrap().len())
+        .to_vec();
+    let layer = Layer::new()
+        .file("evil", 0o755, b"#!/proc/self/exe\n")
+        .directory("proc/", 0o755)
+        .finish();
+    let config = json!({ "Entrypoint": ["/evil"] });
+    sandbox.load(&ImageArchive::new(
+        "evil:latest",
+        ("linux", "amd64"),
+        &config,
+        &layer,
+    ));
+    assert_ne!(sandbox.berth(&["run", "--rm", "evil"]).status, 0);
+    let script = "for i in 1 2 3 4 5 6 7 8 9; do (echo > /proc/1/exe) 2>/dev/null && echo WRITTEN; done; true";
+    for flags in [&["--init"][..], &[]] {
+        let arguments = [&["run", "--rm"], flags, &["busybox", "sh", "-c", script]].concat();
+        let screen = sandbox.berth(&arguments);
+        assert!(
+            !screen.stdout.contains("WRITTEN") || flags.is_empty(),
+            "{screen}"
+        );
+    }
+    for (name, length) in ["berth", "berth-monitor", "berth-wasm"].iter().zip(before) {
+        assert_eq!(
+            std::fs::read(programs.join(name)).unwrap().len(),
+            length,
+            "{name} changed"
+        );
+    }
+}
+
+/// CVE-2024-21626: no leaked descriptor is a way out, neither as working directory nor at exec.
+#[test]
+fn no_descriptor_leads_out() {
+    let sandbox = Sandbox::with_busybox();
+    sandbox
+        .berth(&[
+            "run",
+            "-d",
+            "--name",
+            "up",
+            "--network",
+            "none",
+            "busybox",
+            "sleep",
+            "1000",
+        ])
+        .success();
+    for number in 3..=20 {
+        let directory = format!("/proc/self/fd/{number}");
+        let run = sandbox.berth(&[
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            "-w",
+            &directory,
+            "busybox",
+            "pwd",
+        ]);
+        assert!(
+            run.status != 0 || run.stdout.starts_with('/') && !run.stdout.contains("unreachable"),
+            "{run}"
+        );
+        let exec = sandbox.berth(&["exec", "-w", &directory, "up", "ls"]);
+        assert!(exec.status != 0 || !exec.stdout.contains("boot"), "{exec}");
+    }
+    let open = sandbox.berth(&[
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "busybox",
+        "ls",
+        "/proc/self/fd",
+    ]);
+    assert_eq!(open.success(), "0\n1\n2\n3", "3 is ls's own");
+    let open = sandbox.berth(&["exec", "up", "ls", "/proc/self/fd"]);
+    assert_eq!(open.success(), "0\n1\n2\n3");
+}
+
+/// CVE-2026-41579, CVE-2023-27561: /dev, /proc, /sys, /etc as links out of the image create nothing outside.
+#[test]
+fn links_in_place_of_mount_points_stay_inside() {
+    for name in ["dev", "proc", "sys", "etc"] {
+        let sandbox = Sandbox::new();
+        let outside = sandbox.path().join("outside");
+        std::fs::create_dir(&outside).unwrap();
+        let busybox = std::fs::read("/bin/busybox").unwrap();
+        let layer = Layer::new()
+            .file("bin/busybox", 0o755, &busybox)
+            .symlink(name, &outside.display().to_string())
+            .finish();
+        let config = json!({ "Entrypoint": ["/bin/busybox"], "Cmd": ["true"] });
+        sandbox.load(&ImageArchive::new(
+            "links:latest",
+            ("linux", "amd64"),
+            &config,
+            &layer,
+        ));
+        let screen = sandbox.berth(&["run", "--rm", "--network", "none", "links"]);
+        let created = std::fs::read_dir(&outside).unwrap().count();
+        assert_eq!(created, 0, "/{name} led outside: {screen}");
+    }
+}
+
+/// CVE-2022-23648: a volume's path cannot climb out when its content is copied up.
+#[test]
+fn a_volume_cannot_climb_out() {
+    let sandbox = Sandbox::new();
+    let busybox = std::fs::read("/bin/busybox").unwrap();
+    let layer = Layer::new().file("bin/busybox", 0o755, &busybox).finish();
+    let config = json!({
+        "Entrypoint": ["/bin/busybox"], "Cmd": ["ls", "/etc"], "Volumes": { "/../../../../etc": {} },
+    });
+    sandbox.load(&ImageArchive::new(
+        "climbs:latest",
+        ("linux", "amd64"),
+        &config,
+        &layer,
+    ));
+    let screen = sandbox.berth(&["run", "--rm", "--network", "none", "climbs"]);
+    assert!(!screen.stdout.contains("debian_version"), "{screen}");
+}
+
+/// Stores are nobody else's business (CVE-2021-41091), and sockets are files in closed directories (CVE-2020-15257).
+#[test]
+fn directories_are_closed() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let sandbox = Sandbox::with_busybox();
+    sandbox
+        .berth(&[
+            "run",
+            "-d",
+            "--name",
+            "up",
+            "--network",
+            "none",
+            "busybox",
+            "sleep",
+            "1000",
+        ])
+        .success();
+    let mode =
+        |path: std::path::PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
+    assert_eq!(mode(sandbox.data()), 0o700);
+    let id = sandbox.inspect("up", "{{.Id}}");
+    let run = sandbox.run_directory().join(&id);
+    assert_eq!(mode(run.clone()), 0o700);
+    assert_eq!(mode(run.join("monitor.sock")), 0o600);
+    let sockets = std::fs::read_to_string("/proc/net/unix").unwrap();
+    let place = sandbox.path().display().to_string();
+    assert!(
+        !sockets
+            .lines()
+            .any(|line| line.contains('@') && line.contains(&place))
+    );
+}

@@ -4,3 +4,5 @@
 
 mod capability;
 pub mod defaults;
+mod filter;
+mod options;

@@ -1,5 +1,7 @@
 //! The lifecycle table over both runtimes: every row is one test natively and one as wasm.
 
+mod toolchains;
+
 use berth_testkit::{Kind, conformance};
 
 macro_rules! rows {

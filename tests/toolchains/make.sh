@@ -54,7 +54,7 @@ unpack golang-1.24-src/trixie go-src
 if [ ! -d goroot ]; then
     # Debian splits Go's root in two, joined by links that point at installed paths.
     rm -rf goroot.partial && mkdir goroot.partial
-    cp -r go-src/usr/share/go-1.24/. goroot.partial/
+    cp -r go-src/usr/share/go-1.24/. go-bin/usr/share/go-1.24/. goroot.partial/
     (cd go-bin/usr/lib/go-1.24 && find . -type f -exec cp --parents -t "$target/goroot.partial" {} +)
     mv goroot.partial goroot
 fi

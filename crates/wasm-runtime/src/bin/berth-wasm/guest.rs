@@ -1,0 +1,100 @@
+//! What every guest gets: arguments, files, streams, network, and a limit on its memory.
+
+use berth_contract::{Class, Error, Result};
+use berth_wasm_runtime::configuration::Configuration;
+use tokio::runtime::Runtime;
+use wasmtime::ResourceLimiter;
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
+
+use crate::ending::refusal;
+use crate::streams::{Input, Output};
+
+/// A runtime without threads: a simple guest is a simple process.
+pub(crate) fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Error::new(Class::Internal, "the wasm executor's event loop cannot start").caused_by(error)
+    })
+}
+
+/// The interfaces of a guest that is a program: its files block it and nobody else.
+pub(crate) fn interfaces(configuration: &Configuration) -> Result<WasiCtxBuilder> {
+    let mut builder = WasiCtxBuilder::new();
+    builder
+        .args(&configuration.arguments)
+        .envs(&configuration.environment)
+        .initial_cwd(&configuration.working_directory)
+        .stdin(Input::new())
+        .stdout(Output::Standard)
+        .stderr(Output::Error)
+        .allow_blocking_current_thread(true)
+        // The network namespace decides what can be reached; names are resolved by `names`.
+        .inherit_network()
+        .allow_tcp(true)
+        .allow_udp(true)
+        .allow_ip_name_lookup(false);
+    builder
+        .preopened_dir("/", "/", FsPerms::ReadWrite)
+        .map_err(refusal("the guest's root directory cannot be opened"))?;
+    Ok(builder)
+}
+
+/// Counts all linear memories and tables of a guest against one limit.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    left: usize,
+}
+
+/// What a table's element takes in the engine.
+const ELEMENT: usize = size_of::<usize>();
+
+impl Limits {
+    /// The limit a configuration asks for.
+    pub(crate) fn new(configuration: &Configuration) -> Self {
+        let limit = configuration.memory_limit.unwrap_or(u64::MAX);
+        Self { left: usize::try_from(limit).unwrap_or(usize::MAX) }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize, unit: usize) -> bool {
+        let Some(more) = desired.saturating_sub(current).checked_mul(unit) else { return false };
+        let Some(left) = self.left.checked_sub(more) else { return false };
+        self.left = left;
+        true
+    }
+}
+
+impl ResourceLimiter for Limits {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // Growth beyond the declared maximum fails anyway and must not use up the limit.
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current, desired, 1))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current, desired, ELEMENT))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memories_share_one_limit() {
+        let configuration = Configuration { memory_limit: Some(100), ..Configuration::default() };
+        let mut limits = Limits::new(&configuration);
+        assert!(limits.memory_growing(0, 60, None).unwrap());
+        assert!(!limits.memory_growing(0, 60, None).unwrap());
+        assert!(!limits.memory_growing(0, 10, Some(5)).unwrap());
+        assert!(limits.memory_growing(60, 100, None).unwrap());
+        assert!(!limits.table_growing(0, 1, None).unwrap());
+    }
+}

@@ -4,3 +4,5 @@
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
 mod cgroup2;
+mod debian;
+mod registry;

@@ -1,0 +1,142 @@
+//! A real Debian root, made with debootstrap: a terminal one can work in, and programs that look around.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use berth_testkit::{Sandbox, Terminal, available, skip};
+
+/// A tar of a minimal Debian with python3 and procps, made once for all runs of the tests.
+fn debian(test: &str) -> Option<PathBuf> {
+    if !available(test, "debootstrap") {
+        return None;
+    }
+    let folder = berth_testkit::twins().parent()?.join("debian");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lock = std::fs::File::create(folder.join("lock")).unwrap();
+    lock.lock().unwrap();
+    let tar = folder.join("root.tar");
+    if !tar.exists() {
+        let script = "cd $1; rm -rf root; . /etc/os-release; \
+             mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | \
+               awk '/^URIs:/ {print $2} /^deb / {for (i = 2; i <= NF; i++) if ($i ~ /:\\/\\//) print $i}' | \
+               grep -v security | head -1); \
+             debootstrap --variant=minbase --include=python3-minimal,procps $VERSION_CODENAME root $mirror && \
+             rm -rf root/var/cache/apt/archives/*.deb root/var/lib/apt/lists/* && \
+             tar -C root --numeric-owner --exclude=./dev/* -cf root.tar.partial . && \
+             mv root.tar.partial root.tar && rm -rf root";
+        let output = Command::new("sh")
+            .args(["-c", script, "sh"])
+            .arg(&folder)
+            .output()
+            .unwrap();
+        if !output.status.success() {
+            let said = String::from_utf8_lossy(&output.stdout);
+            skip(
+                test,
+                &format!(
+                    "debootstrap failed: {}",
+                    said.lines().last().unwrap_or_default()
+                ),
+            );
+            return None;
+        }
+    }
+    Some(tar)
+}
+
+fn sandbox(test: &str) -> Option<Sandbox> {
+    let tar = debian(test)?;
+    let sandbox = Sandbox::new();
+    sandbox
+        .berth(&["import", tar.to_str()?, "debian"])
+        .success();
+    Some(sandbox)
+}
+
+#[test]
+fn a_debian_shell_is_usable() {
+    let Some(sandbox) = sandbox("a_debian_shell_is_usable") else {
+        return;
+    };
+    let run = ["run", "-it", "--rm", "--hostname", "box", "debian", "bash"];
+    let mut terminal = Terminal::start(&sandbox.command(&run));
+    terminal.wait_for("root@box:/# ");
+    terminal.send("sleep 1000 &\r");
+    terminal.wait_for("[1] ");
+    terminal.send("jobs; kill %1; wait; echo ju''st so\r");
+    let jobs = terminal.wait_for("just so");
+    assert!(
+        jobs.contains("Running") && jobs.contains("Terminated"),
+        "{jobs}"
+    );
+    terminal.send("ls --color=always -d /usr\r");
+    terminal.wait_for("\x1b[01;34m/usr");
+    terminal.send("sleep 1000\r");
+    terminal.send("\x1a");
+    terminal.wait_for("Stopped");
+    terminal.send("fg\r\x03");
+    terminal.wait_for("root@box:/# ");
+    terminal.send("exit 6\r");
+    assert_eq!(terminal.finish().0, 6);
+}
+
+#[test]
+fn programs_see_a_whole_machine_of_their_own() {
+    let Some(sandbox) = sandbox("programs_see_a_whole_machine_of_their_own") else {
+        return;
+    };
+    let name = [
+        "run",
+        "-d",
+        "--name",
+        "box",
+        "--hostname",
+        "box",
+        "-m",
+        "256m",
+        "debian",
+        "sleep",
+        "1000",
+    ];
+    sandbox.berth(&name).success();
+    let inside = |script: &str| {
+        sandbox
+            .berth(&["exec", "box", "sh", "-c", script])
+            .success()
+    };
+    assert!(inside("apt-get --version").starts_with("apt "));
+    assert_eq!(
+        inside("python3 -c 'import os; print(6 * 7, os.getpid() < 100)'"),
+        "42 True"
+    );
+    let processes = inside("ps aux");
+    assert!(
+        processes.lines().count() <= 4,
+        "only its own processes:\n{processes}"
+    );
+    assert!(processes.contains("sleep 1000"), "{processes}");
+    assert_eq!(inside("id"), "uid=0(root) gid=0(root) groups=0(root)");
+    assert_eq!(inside("hostname; cat /etc/hostname"), "box\nbox");
+    let mounts = inside("mount");
+    for expected in [
+        "overlay on / type overlay (rw",
+        "proc on /proc type proc (rw,nosuid,nodev,noexec",
+        "on /dev type tmpfs (rw,nosuid",
+        "on /dev/pts type devpts (rw,nosuid,noexec",
+        "on /sys type sysfs (ro,nosuid,nodev,noexec",
+        "on /dev/shm type tmpfs (rw,nosuid,nodev,noexec",
+        "on /dev/mqueue type mqueue (rw,nosuid,nodev,noexec",
+    ] {
+        assert!(mounts.contains(expected), "no {expected:?} in:\n{mounts}");
+    }
+    let cgroup = inside("cat /proc/self/cgroup");
+    assert!(
+        cgroup.lines().all(|line| line.ends_with(":/")),
+        "the cgroup's own root:\n{cgroup}"
+    );
+    assert!(inside("df /").contains("overlay"));
+    assert!(
+        inside("getent hosts box").contains("box"),
+        "its own name resolves"
+    );
+}

@@ -1,0 +1,124 @@
+//! A real registry on loopback, and another client beside berth.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+
+use berth_testkit::{ImageArchive, Sandbox, available};
+
+/// Debian's `docker-registry`, on a port of its own, ended with the test.
+struct Registry {
+    child: Child,
+    port: u16,
+}
+
+impl Registry {
+    fn start(sandbox: &Sandbox) -> Self {
+        let place = sandbox.path();
+        // The registry cannot be asked for a free port, so one is found for it.
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let config = format!(
+            "version: 0.1\nlog: {{level: info}}\n\
+             storage: {{filesystem: {{rootdirectory: {}/registry}}, delete: {{enabled: true}}}}\n\
+             http: {{addr: \"127.0.0.1:{port}\"}}\n",
+            place.display()
+        );
+        let file = place.join("registry.yml");
+        std::fs::write(&file, config).unwrap();
+        let mut child = Command::new("docker-registry")
+            .arg("serve")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap());
+        let mut line = String::new();
+        while !line.contains("listening on") {
+            line.clear();
+            assert!(said.read_line(&mut line).unwrap() > 0, "the registry ended");
+        }
+        // The rest of what it says has to go somewhere.
+        std::thread::spawn(move || std::io::copy(&mut said, &mut std::io::sink()));
+        Self { child, port }
+    }
+
+    /// Pushes an archive with skopeo under this name.
+    fn push(&self, sandbox: &Sandbox, archive: &ImageArchive, name: &str) {
+        let file = sandbox.path().join("pushed.tar");
+        std::fs::write(&file, archive.bytes()).unwrap();
+        let output = Command::new("skopeo")
+            .args([
+                "copy",
+                "--quiet",
+                "--insecure-policy",
+                "--dest-tls-verify=false",
+            ])
+            .arg(format!("docker-archive:{}", file.display()))
+            .arg(format!("docker://127.0.0.1:{}/{name}", self.port))
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn an_image_of_a_real_registry_is_pulled_and_run() {
+    let test = "an_image_of_a_real_registry_is_pulled_and_run";
+    if !available(test, "docker-registry") || !available(test, "skopeo") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox);
+    registry.push(&sandbox, &ImageArchive::busybox(), "tools/busybox:1.0");
+    let name = format!("127.0.0.1:{}/tools/busybox:1.0", registry.port);
+    let run = sandbox.berth(&["run", "--rm", "--quiet", &name, "echo", "pulled"]);
+    assert_eq!(run.success(), "pulled");
+    let again = sandbox.berth(&["pull", "--quiet", &name]);
+    assert_eq!(again.success(), name);
+    let listed = sandbox.berth(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    assert_eq!(listed.success(), name);
+    let missing = format!("127.0.0.1:{}/tools/busybox:2.0", registry.port);
+    let screen = sandbox.berth(&["pull", &missing]);
+    let screen = screen
+        .replace(&registry.port.to_string(), "[PORT]")
+        .hide_ids();
+    insta::assert_snapshot!(screen, @"");
+}
+
+#[test]
+fn two_pulls_at_once_both_succeed() {
+    let test = "two_pulls_at_once_both_succeed";
+    if !available(test, "docker-registry") || !available(test, "skopeo") {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let registry = Registry::start(&sandbox);
+    registry.push(&sandbox, &ImageArchive::busybox(), "busybox");
+    let name = format!("127.0.0.1:{}/busybox", registry.port);
+    let pulls = [(); 4].map(|()| sandbox.start(&["pull", "--quiet", &name]));
+    for pull in pulls {
+        pull.finish().success();
+    }
+    assert_eq!(
+        sandbox
+            .berth(&["run", "--rm", &name, "echo", "whole"])
+            .success(),
+        "whole"
+    );
+}

@@ -65,6 +65,12 @@ impl RawMode {
         Ok(Self { terminal, before })
     }
 
+    /// Restores the mode now: for the panic hook of a program that aborts.
+    pub fn restore(&self) {
+        // A terminal that is gone needs no restoring.
+        tcsetattr(&self.terminal, OptionalActions::Now, &self.before).ok();
+    }
+
     /// Restores the mode for as long as `during` runs, and then goes back to raw mode: for being
     /// suspended (`SIGTSTP`) and continued.
     ///

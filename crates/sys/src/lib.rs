@@ -19,8 +19,10 @@ pub mod epoll;
 pub mod fault;
 #[expect(unsafe_code, reason = "malloc_trim")]
 pub mod heap;
+pub mod inet;
 pub mod inotify;
 pub mod lock;
+pub mod netlink;
 pub mod pipe;
 pub mod random;
 pub mod signals;
@@ -44,3 +46,4 @@ pub mod process;
 #[expect(unsafe_code, reason = "loading a filter program")]
 pub mod seccomp;
 pub mod user;
+pub mod filter;

@@ -13,7 +13,11 @@
 pub mod api;
 pub mod config;
 pub mod engine;
+pub mod format;
+pub mod hello;
 pub mod paths;
+pub mod records;
+pub mod zone;
 
 pub use config::{Config, Overrides};
 pub use engine::Engine;

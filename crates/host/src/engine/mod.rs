@@ -1,6 +1,9 @@
 //! The engine: containers and images on one host, without a daemon.
 
+mod mount;
 mod options;
+mod spec;
+mod user;
 
 pub use options::{
     Created, ExecRequest, ExecStreams, Listing, LogLine, LogOptions, PullPolicy, RemoveOptions,

@@ -1,0 +1,175 @@
+//! What is mounted in a container, in the order in which it has to happen.
+
+use std::path::{Path, PathBuf};
+
+use berth_contract::oci::Mount;
+use berth_linux_runtime::defaults;
+
+use super::namespaces::{Namespaces, Origin};
+use super::security::Security;
+use crate::api::types::HostConfig;
+use crate::engine::mount::{Material, Planned};
+
+/// 64 MiB, as Docker.
+const SHM_SIZE: u64 = 64 << 20;
+
+/// Files of the container's directory that it sees below `/etc`.
+#[derive(Debug, Clone)]
+pub(crate) struct EtcFiles {
+    pub(crate) hosts: PathBuf,
+    pub(crate) hostname: PathBuf,
+    pub(crate) resolv_conf: PathBuf,
+}
+
+/// All mounts: the default ones that nothing replaces, then the user's and `/etc`'s, shallow ones first.
+pub(super) fn mounts(
+    host: &HostConfig,
+    namespaces: &Namespaces,
+    security: &Security,
+    planned: &[Planned],
+    files: &EtcFiles,
+    shared_memory: Option<&Path>,
+) -> Vec<Mount> {
+    let replaced = |place: &Path| planned.iter().any(|planned| planned.destination == place);
+    let size = u64::try_from(host.shm_size)
+        .ok()
+        .filter(|size| *size > 0)
+        .unwrap_or(SHM_SIZE);
+    let mut mounts = defaults::mounts(size);
+    for mount in &mut mounts {
+        adapt(mount, host, namespaces, security, shared_memory);
+    }
+    mounts.retain(|mount| {
+        let hidden = host.ipc_mode == "none" && mount.destination() == Path::new("/dev/shm");
+        !hidden && !replaced(mount.destination())
+    });
+    let mut extra: Vec<Mount> = planned.iter().map(mount_of).collect();
+    for (place, source) in [
+        ("/etc/hosts", &files.hosts),
+        ("/etc/hostname", &files.hostname),
+        ("/etc/resolv.conf", &files.resolv_conf),
+    ] {
+        if !replaced(Path::new(place)) {
+            extra.push(mount(
+                Path::new(place),
+                "bind",
+                source,
+                &["rbind", "rprivate"],
+            ));
+        }
+    }
+    // Stable: mounts of the same depth keep the order they were asked for in.
+    extra.sort_by_key(|mount| mount.destination().components().count());
+    mounts.extend(extra);
+    mounts
+}
+
+fn adapt(
+    mount: &mut Mount,
+    host: &HostConfig,
+    namespaces: &Namespaces,
+    security: &Security,
+    shared_memory: Option<&Path>,
+) {
+    let place = mount.destination().clone();
+    match place.to_str() {
+        Some("/sys") if host.privileged => allow_writing(mount),
+        Some("/sys/fs/cgroup") if security.writable_cgroups => allow_writing(mount),
+        Some("/dev/mqueue") if namespaces.ipc == Origin::Host => {
+            *mount = self::mount(
+                &place,
+                "bind",
+                Path::new("/dev/mqueue"),
+                &["rbind", "rprivate"],
+            );
+        }
+        Some("/dev/shm") if namespaces.ipc == Origin::Host => {
+            *mount = self::mount(
+                &place,
+                "bind",
+                Path::new("/dev/shm"),
+                &["rbind", "rprivate"],
+            );
+        }
+        Some("/dev/shm") => {
+            if let Some(shared) = shared_memory {
+                let options = ["rbind", "rprivate", "nosuid", "nodev", "noexec"];
+                *mount = self::mount(&place, "bind", shared, &options);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn allow_writing(mount: &mut Mount) {
+    let options = mount
+        .options()
+        .iter()
+        .flatten()
+        .filter(|option| *option != "ro")
+        .cloned();
+    let options = options.collect();
+    mount.set_options(Some(options));
+}
+
+fn mount(destination: &Path, kind: &str, source: &Path, options: &[&str]) -> Mount {
+    let mut mount = Mount::default();
+    mount
+        .set_destination(destination.to_owned())
+        .set_typ(Some(kind.to_owned()))
+        .set_source(Some(source.to_owned()))
+        .set_options(Some(
+            options.iter().map(|option| (*option).to_owned()).collect(),
+        ));
+    mount
+}
+
+fn mount_of(planned: &Planned) -> Mount {
+    let mut options: Vec<&str> = planned.options.iter().map(String::as_str).collect();
+    let (kind, source) = match &planned.material {
+        Material::Path(path) => ("bind", path.as_path()),
+        Material::Tmpfs => ("tmpfs", Path::new("tmpfs")),
+        // Overlayfs needs two lower directories when there is no upper one.
+        Material::Layers(layers) if layers.len() < 2 => {
+            options.push("rbind");
+            (
+                "bind",
+                layers.first().map_or(Path::new("/"), PathBuf::as_path),
+            )
+        }
+        Material::Layers(_) => ("overlay", Path::new("overlay")),
+    };
+    let mut mount = mount(&planned.destination, kind, source, &options);
+    if let (Material::Layers(layers), "overlay") = (&planned.material, kind) {
+        let lowers: Vec<_> = layers
+            .iter()
+            .map(|layer| layer.display().to_string())
+            .collect();
+        let lowers = format!("lowerdir={}", lowers.join(":"));
+        let options = mount
+            .options()
+            .iter()
+            .flatten()
+            .cloned()
+            .chain([lowers])
+            .collect();
+        mount.set_options(Some(options));
+    }
+    mount
+}
+
+/// The root's own propagation must let through what a mount inside asks for.
+pub(super) fn root_propagation(planned: &[Planned]) -> Option<String> {
+    let asked = |words: [&str; 2]| {
+        planned.iter().any(|mount| {
+            mount
+                .options
+                .iter()
+                .any(|option| words.contains(&option.as_str()))
+        })
+    };
+    if asked(["shared", "rshared"]) {
+        return Some("rshared".to_owned());
+    }
+    asked(["slave", "rslave"]).then(|| "rslave".to_owned())
+}

@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use berth_sys::epoll::{Interest, Poller, Readiness};
+use berth_sys::epoll::{Interest, Poller};
 use berth_sys::inotify::Watcher;
 
 use super::{numbered, open_if_there};
@@ -67,8 +67,7 @@ impl Follow {
             self.ended = true;
             return Ok(true);
         }
-        let mut ready: Vec<Readiness> = Vec::new();
-        self.poller.wait(&mut ready, Some(CHECK))?;
+        self.poller.wait(Some(CHECK))?.for_each(drop);
         self.watcher.changes()?;
         Ok(true)
     }

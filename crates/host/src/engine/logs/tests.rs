@@ -2,7 +2,6 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ const START: u64 = 1_767_225_600_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 fn line(number: u64) -> String {
-    let stream = if number % 2 == 0 { "stdout" } else { "stderr" };
+    let stream = if number.is_multiple_of(2) { "stdout" } else { "stderr" };
     let time = crate::format::time::rfc3339(START + number * SECOND);
     format!("{{\"log\":\"line {number}\\n\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n")
 }
@@ -146,10 +145,10 @@ fn following_survives_rotation_and_ends_with_the_container() {
         tail: Some(2),
         ..all()
     };
-    let logs = Logs::open(source(directory.path(), &live), options).unwrap();
+    let source = source(directory.path(), &live);
     let (sender, receiver) = std::sync::mpsc::channel();
     let reader = std::thread::spawn(move || {
-        for line in logs {
+        for line in Logs::open(source, options).unwrap() {
             sender
                 .send(String::from_utf8(line.unwrap().text).unwrap())
                 .unwrap();

@@ -1,5 +1,7 @@
 //! Running a component: `wasi:cli/run` of WASI 0.2 or 0.3.
 
+use std::mem::ManuallyDrop;
+
 use berth_contract::{Class, Error, Result};
 use berth_wasm_runtime::configuration::Configuration;
 use tokio::runtime::Runtime;
@@ -7,7 +9,7 @@ use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2, p3};
 
-use crate::confinement;
+use crate::confinement::{self, Signals};
 use crate::ending::{Outcome, refusal};
 use crate::guest::{self, Limits};
 
@@ -56,9 +58,9 @@ pub(crate) fn run(
         table: ResourceTable::new(),
         limits: Limits::new(configuration),
     };
-    let mut store = Store::new(engine, state);
+    let mut store = ManuallyDrop::new(Store::new(engine, state));
     store.limiter(|state| &mut state.limits);
-    confinement::complete()?;
+    confinement::confine(Signals::End)?;
     runtime.block_on(async {
         match entry {
             Entry::Command2 => command2(&mut store, component, &linker).await,

@@ -1,5 +1,7 @@
 //! Running a core module: WASI preview 1, and preview 0 for modules of 2019.
 
+use std::mem::ManuallyDrop;
+
 use berth_contract::Result;
 use berth_wasm_runtime::configuration::Configuration;
 use tokio::runtime::Runtime;
@@ -7,7 +9,7 @@ use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{p0, p1};
 
-use crate::confinement;
+use crate::confinement::{self, Signals};
 use crate::ending::{Outcome, refusal};
 use crate::guest::{self, Limits};
 
@@ -35,9 +37,9 @@ pub(crate) fn run(
             .map_err(refusal("WASI preview 0 cannot be set up"))?;
     }
     let wasi = guest::interfaces(configuration)?.build_p1();
-    let mut store = Store::new(engine, State { wasi, limits: Limits::new(configuration) });
+    let mut store = ManuallyDrop::new(Store::new(engine, State { wasi, limits: Limits::new(configuration) }));
     store.limiter(|state| &mut state.limits);
-    confinement::complete()?;
+    confinement::confine(Signals::End)?;
     runtime.block_on(start(&linker, &mut store, module))
 }
 

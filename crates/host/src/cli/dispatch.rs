@@ -14,7 +14,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::globals::Front;
 use super::nearest::nearest;
 use super::verb::{Action, FailureStatus, Verb};
-use super::{Context, Environment, Globals, VERBS, help};
+use super::{Context, Environment, Globals, Screen, VERBS, help};
 
 /// A failure and the exit status it ends with.
 struct Failed {
@@ -36,10 +36,11 @@ enum Found<'verb> {
 
 /// Runs the command line and answers with the exit status of the process.
 pub(crate) fn run(environment: Environment, words: Vec<OsString>) -> u8 {
+    let screen = Screen::new(&environment);
     match carry_out(environment, words) {
         Ok(status) => status,
         Err(failed) => {
-            report(&failed.error);
+            screen.fail(&failed.error);
             failed.status
         }
     }
@@ -79,6 +80,7 @@ fn carry_out(environment: Environment, mut words: Vec<OsString>) -> Result<u8, F
         verb,
         run,
         &Context {
+            screen: Screen::new(&environment),
             environment,
             globals,
         },
@@ -223,6 +225,14 @@ fn usage_failure(path: &str, verb: &Verb, command: &Command, error: &clap::Error
     let value = text(ContextKind::InvalidValue);
     let invalid = |message: String| Error::new(Class::Invalid, message);
     let (failure, status) = match error.kind() {
+        ErrorKind::UnknownArgument if refusal(verb, &argument).is_some() => {
+            let sentence = format!("the flag {argument} is not supported");
+            let failure = Error::new(Class::Unsupported, sentence);
+            (
+                failure.hint(refusal(verb, &argument).unwrap_or_default()),
+                125,
+            )
+        }
         ErrorKind::UnknownArgument if argument.starts_with('-') => {
             let failure = invalid(format!("unknown flag {argument} of {path}"));
             let long = command.get_arguments().filter_map(Arg::get_long);
@@ -272,6 +282,13 @@ fn usage_failure(path: &str, verb: &Verb, command: &Command, error: &clap::Error
     }
 }
 
+fn refusal(verb: &Verb, flag: &str) -> Option<&'static str> {
+    verb.refused
+        .iter()
+        .find(|(refused, _)| *refused == flag)
+        .map(|(_, hint)| *hint)
+}
+
 /// An argument as clap names it, `--memory <BYTES>`, as a person types it.
 fn spelling(argument: &str) -> String {
     let flag = argument.split([' ', '=']).next().unwrap_or_default();
@@ -292,17 +309,4 @@ fn print(text: &str) -> u8 {
             .and_then(|()| output.flush())
             .is_err(),
     )
-}
-
-fn report(error: &Error) {
-    let mut text = format!("error: {error}\n");
-    let mut next = std::error::Error::source(error);
-    while let Some(cause) = next {
-        text.push_str(&format!("caused by: {cause}\n"));
-        next = cause.source();
-    }
-    for hint in error.hints() {
-        text.push_str(&format!("hint: {hint}\n"));
-    }
-    drop(std::io::stderr().lock().write_all(text.as_bytes()));
 }

@@ -34,6 +34,13 @@ impl Environment {
         found.map(|(_, value)| value.as_os_str())
     }
 
+    /// A variable that is set and UTF-8, as its own string.
+    pub(crate) fn owned(&self, name: &str) -> Option<String> {
+        self.variable(name)
+            .and_then(OsStr::to_str)
+            .map(str::to_owned)
+    }
+
     /// A variable that is set, not empty, and UTF-8.
     pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.variable(name)

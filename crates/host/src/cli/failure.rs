@@ -17,7 +17,11 @@ use berth_contract::Error;
 /// The text of a failure, with a line feed at its end.
 pub(crate) fn render(error: &Error, coloured: bool) -> String {
     let label = |colour: &str, word: &str| {
-        if coloured { format!("\x1b[1;{colour}m{word}:\x1b[0m") } else { format!("{word}:") }
+        if coloured {
+            format!("\x1b[1;{colour}m{word}:\x1b[0m")
+        } else {
+            format!("{word}:")
+        }
     };
     let mut text = format!("{} {}\n", label("31", "error"), escape(&error.to_string()));
     let mut next = error.source();
@@ -44,7 +48,8 @@ pub(crate) fn render(error: &Error, coloured: bool) -> String {
 /// A text with every character escaped that could move the cursor, start a line, or reverse reading.
 pub(crate) fn escape(text: &str) -> String {
     let hostile = |character: char| {
-        character.is_control() || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        character.is_control()
+            || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
     if !text.contains(hostile) {
         return text.to_owned();
@@ -82,8 +87,11 @@ mod tests {
 
     #[test]
     fn what_images_call_themselves_cannot_draw_on_the_terminal() {
-        let error = Error::new(Class::NotFound, "no image \x1b[2Jevil\nerror: fake\0\u{202e}")
-            .caused_by("one\n\x07two");
+        let error = Error::new(
+            Class::NotFound,
+            "no image \x1b[2Jevil\nerror: fake\0\u{202e}",
+        )
+        .caused_by("one\n\x07two");
         assert_eq!(
             render(&error, false),
             "error: no image \\u{1b}[2Jevil\\nerror: fake\\u{0}\\u{202e}\ncaused by: one\n  \\u{7}two\n"

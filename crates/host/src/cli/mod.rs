@@ -8,15 +8,27 @@
 //! Only the command of the verb at hand is built, because building all of them costs more than
 //! starting a container. To add a verb: a file with `pub(crate) const VERB: Verb`, and one line here.
 
+use std::ffi::OsStr;
+
+use berth_contract::{Class, Error, Result};
+use berth_host::{Config, Engine, Overrides};
+
 pub(crate) mod dispatch;
 mod environment;
+mod failure;
 mod globals;
 mod help;
 mod nearest;
+mod parse;
+mod progress;
+mod request;
+mod screen;
+mod terminal;
 mod verb;
 
 pub(crate) use environment::Environment;
-pub(crate) use globals::Globals;
+pub(crate) use globals::{Globals, LogLevel};
+pub(crate) use screen::Screen;
 pub(crate) use verb::{Action, Arguments, FailureStatus, Group, Outcome, Verb};
 
 /// Every verb, in the order in which `berth --help` lists it within its group.
@@ -29,4 +41,40 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     /// The flags that stood before the verb.
     pub(crate) globals: Globals,
+    /// Where data and talk go.
+    pub(crate) screen: Screen,
+}
+
+impl Context {
+    /// The engine over the directories that the flags, the user and the environment name.
+    ///
+    /// # Errors
+    /// A directory cannot be used, or berth cannot tell where its own programs lie.
+    pub(crate) fn engine(&self) -> Result<Engine> {
+        let executable = std::env::current_exe().map_err(|error| {
+            Error::new(Class::Internal, "cannot tell where berth's programs lie")
+                .caused_by(format!("/proc/self/exe: {error}"))
+        })?;
+        let overrides = Overrides {
+            data: self.globals.root.clone(),
+            run: self.globals.runroot.clone(),
+        };
+        let environment = |name: &str| self.environment.variable(name).map(OsStr::to_owned);
+        let user = berth_sys::user::effective_id();
+        Engine::open(Config::resolve(overrides, user, &environment, &executable)?)
+    }
+
+    /// Says something that went differently from what was asked, unless `--log-level error` forbids it.
+    pub(crate) fn warn(&self, text: &str) {
+        if self.globals.log_level >= LogLevel::Warn {
+            self.screen.warn(text);
+        }
+    }
+
+    /// Says what is done, with `--debug`.
+    pub(crate) fn debug(&self, text: impl FnOnce() -> String) {
+        if self.globals.log_level == LogLevel::Debug {
+            self.screen.say(&format!("debug: {}", text()));
+        }
+    }
 }

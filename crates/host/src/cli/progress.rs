@@ -112,12 +112,17 @@ impl PullProgress {
         } else {
             format!("({}, {layers} {noun}) in {took:.1}s", human::size(fetched))
         };
-        self.screen.say(&format!("{} {detail}", super::failure::escape(sentence)));
+        self.screen
+            .say(&format!("{} {detail}", super::failure::escape(sentence)));
     }
 
     /// Takes the line away without a word, before a failure is told.
     pub(crate) fn clear(&self) {
-        let drawing = self.drawing.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let drawing = self
+            .drawing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
         if let Some(drawing) = drawing {
             drop(drawing.stop);
             drop(drawing.thread.join());
@@ -182,13 +187,21 @@ fn line(state: &State, elapsed: Duration) -> String {
     }
     let layers = state.layers.values();
     let done = layers.clone().filter(|layer| layer.done).count();
-    let received: u64 = layers.clone().map(|layer| layer.received).fold(0, u64::saturating_add);
-    let total: u64 = layers.clone().map(|layer| layer.total).fold(0, u64::saturating_add);
+    let received: u64 = layers
+        .clone()
+        .map(|layer| layer.received)
+        .fold(0, u64::saturating_add);
+    let total: u64 = layers
+        .clone()
+        .map(|layer| layer.total)
+        .fold(0, u64::saturating_add);
     let fetched: u64 = layers
         .filter(|layer| !layer.existed)
         .map(|layer| layer.received)
         .fold(0, u64::saturating_add);
-    let milliseconds = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX).max(1);
+    let milliseconds = u64::try_from(elapsed.as_millis())
+        .unwrap_or(u64::MAX)
+        .max(1);
     let speed = fetched.saturating_mul(1000) / milliseconds;
     format!(
         "pulling {subject}  {} of {}  {}/s  {done} of {} layers",
@@ -218,11 +231,18 @@ impl Progress for PullProgress {
             }
             Event::Layers { layers } => self.update(|state| {
                 for (digest, size) in *layers {
-                    let layer = Layer { total: *size, ..Layer::default() };
+                    let layer = Layer {
+                        total: *size,
+                        ..Layer::default()
+                    };
                     state.layers.entry(digest.to_string()).or_insert(layer);
                 }
             }),
-            Event::Downloading { layer, received, total } => self.update(|state| {
+            Event::Downloading {
+                layer,
+                received,
+                total,
+            } => self.update(|state| {
                 let entry = state.layers.entry(layer.to_string()).or_default();
                 entry.received = *received;
                 entry.total = *total;
@@ -263,7 +283,11 @@ fn json(event: &Event<'_>) -> Option<String> {
                 .collect();
             serde_json::json!({"status": "layers", "layers": layers})
         }
-        Event::Downloading { layer, received, total } => serde_json::json!({
+        Event::Downloading {
+            layer,
+            received,
+            total,
+        } => serde_json::json!({
             "status": "downloading",
             "id": layer.to_string(),
             "progressDetail": {"current": received, "total": total},

@@ -18,8 +18,11 @@ pub(crate) struct Screen {
 impl Screen {
     /// The screen of this process.
     pub(crate) fn new(environment: &Environment) -> Self {
-        let plain = environment.text("NO_COLOR").is_some() || environment.text("TERM") == Some("dumb");
-        Self { allows_colour: !plain }
+        let plain =
+            environment.text("NO_COLOR").is_some() || environment.text("TERM") == Some("dumb");
+        Self {
+            allows_colour: !plain,
+        }
     }
 
     /// Whether what is said may be coloured; asks the kernel, so not at start-up.
@@ -58,12 +61,20 @@ impl Screen {
     /// Says something that is not data.
     pub(crate) fn say(self, text: &str) {
         // Standard error may be closed; there is nobody to tell then.
-        drop(io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
+        drop(
+            io::stderr()
+                .lock()
+                .write_all(format!("{text}\n").as_bytes()),
+        );
     }
 
     /// Says something that went differently from what was asked.
     pub(crate) fn warn(self, text: &str) {
-        let label = if self.is_coloured() { "\x1b[1;33mwarning:\x1b[0m" } else { "warning:" };
+        let label = if self.is_coloured() {
+            "\x1b[1;33mwarning:\x1b[0m"
+        } else {
+            "warning:"
+        };
         self.say(&format!("{label} {}", super::failure::escape(text)));
     }
 

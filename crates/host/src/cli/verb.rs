@@ -25,6 +25,8 @@ pub(crate) struct Verb {
     pub(crate) examples: &'static str,
     /// The exit status when the engine fails.
     pub(crate) failure: FailureStatus,
+    /// Flags of other engines it does not offer, and what to do instead.
+    pub(crate) refused: &'static [(&'static str, &'static str)],
     /// What it does.
     pub(crate) action: Action,
 }
@@ -89,6 +91,7 @@ impl Verb {
             usage,
             examples: "",
             failure: FailureStatus::One,
+            refused: &[],
             action: Action::Single {
                 arguments: A::augment_args,
                 run: parse_and_run::<A>,
@@ -111,6 +114,7 @@ impl Verb {
             usage: "COMMAND",
             examples: "",
             failure: FailureStatus::One,
+            refused: &[],
             action: Action::Family(verbs),
         }
     }
@@ -137,6 +141,15 @@ impl Verb {
     /// The same verb with these examples.
     pub(crate) const fn examples(mut self, examples: &'static str) -> Self {
         self.examples = examples;
+        self
+    }
+
+    /// The same verb, which refuses these flags with a sentence.
+    pub(crate) const fn refusing(
+        mut self,
+        refused: &'static [(&'static str, &'static str)],
+    ) -> Self {
+        self.refused = refused;
         self
     }
 

@@ -1,0 +1,127 @@
+//! `berth create`: makes a container without starting it.
+
+use std::path::Path;
+
+use berth_contract::{Class, ContainerName, Error, Result};
+use berth_host::Engine;
+use berth_host::engine::{CreateOptions, Created, RemoveOptions};
+
+use super::progress::{PullProgress, Style};
+use super::request::{CreateFlags, Prepared, REFUSED};
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Create>(
+    "create",
+    Group::Run,
+    "Make a container without starting it",
+    "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+)
+.examples("berth create --name web -p 8080:80 nginx\nberth create -it busybox sh")
+.refusing(REFUSED)
+.failing_by_class();
+
+/// The arguments of `create`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Create {
+    #[command(flatten)]
+    flags: CreateFlags,
+}
+
+impl Arguments for Create {
+    fn run(self, context: &Context) -> Outcome {
+        if self.flags.pidfile.is_some() {
+            return Err(Error::new(
+                Class::Invalid,
+                "there is no pid before the container is started",
+            )
+            .hint("use --pidfile with berth run"));
+        }
+        let prepared = self.flags.prepare(context)?;
+        let engine = context.engine()?;
+        let created = make(context, &engine, &prepared)?;
+        context.screen.data(&format!("{}\n", created.id))?;
+        Ok(0)
+    }
+}
+
+/// Makes the container, pulling its image when needed, and writes its id where that was asked for.
+///
+/// # Errors
+/// The engine's own; nothing is left behind then.
+pub(crate) fn make(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Created> {
+    if let Some(file) = prepared.cidfile.as_deref().filter(|file| file.exists()) {
+        return Err(Error::new(
+            Class::Conflict,
+            format!("the file {} exists", file.display()),
+        )
+        .caused_by("it holds the id of another container")
+        .hint(format!("remove it first: rm {}", file.display())));
+    }
+    if let Some(name) = prepared.name.as_ref().filter(|_| prepared.replace) {
+        remove_namesake(engine, name)?;
+    }
+    for warning in &prepared.warnings {
+        context.warn(warning);
+    }
+    let progress = PullProgress::new(context.screen, Style::Auto);
+    let options = CreateOptions {
+        platform: prepared.platform.clone(),
+        pull: prepared.pull,
+        pull_options: None,
+        progress: if prepared.quiet {
+            None
+        } else {
+            Some(&progress)
+        },
+    };
+    let created = engine.create(&prepared.request, prepared.name.as_ref(), &options);
+    progress.clear();
+    let created = created?;
+    for warning in &created.warnings {
+        context.warn(warning);
+    }
+    if let Some(file) = &prepared.cidfile
+        && let Err(error) = write_id(file, created.id.as_str())
+    {
+        engine.remove(
+            &created.id,
+            &RemoveOptions {
+                force: true,
+                volumes: true,
+            },
+        )?;
+        return Err(error);
+    }
+    Ok(created)
+}
+
+fn remove_namesake(engine: &Engine, name: &ContainerName) -> Result<()> {
+    match engine.find(name.as_str()) {
+        // The beginning of another container's id is found as well.
+        Ok(id) if engine.inspect(&id, false)?.name.trim_start_matches('/') == name.as_str() => {
+            engine.remove(
+                &id,
+                &RemoveOptions {
+                    force: true,
+                    volumes: true,
+                },
+            )
+        }
+        Ok(_) => Ok(()),
+        Err(error) if error.class() == Class::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Writes an id into a file that must not exist yet.
+fn write_id(file: &Path, id: &str) -> Result<()> {
+    let written = std::fs::File::create_new(file)
+        .and_then(|mut opened| std::io::Write::write_all(&mut opened, id.as_bytes()));
+    written.map_err(|error| {
+        Error::new(
+            Class::Invalid,
+            format!("cannot write the container's id to {}", file.display()),
+        )
+        .caused_by(error)
+    })
+}

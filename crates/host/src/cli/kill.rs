@@ -1,0 +1,40 @@
+//! `berth kill`: sends a signal to containers.
+
+use berth_contract::Signal;
+
+use super::shared::{Targets, each, each_existing};
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Kill>(
+    "kill",
+    Group::Run,
+    "Send a signal to containers",
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+)
+.examples("berth kill web\nberth kill -s HUP web");
+
+/// The arguments of `kill`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Kill {
+    /// The signal, by name or number
+    #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]
+    signal: Signal,
+
+    #[command(flatten)]
+    targets: Targets,
+}
+
+impl Arguments for Kill {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        let names = self
+            .targets
+            .names("kill", &engine, &["running", "paused", "restarting"])?;
+        let kill = |id: &_| engine.kill(id, self.signal);
+        if self.targets.ignores_missing() {
+            each_existing(context, &engine, names, kill)
+        } else {
+            each(context, &engine, &names, kill)
+        }
+    }
+}

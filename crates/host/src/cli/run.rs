@@ -1,0 +1,178 @@
+//! `berth run`: makes a container, starts it, and stays at its terminal.
+
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, ContainerId, Error, Result};
+use berth_host::Engine;
+use berth_host::api::types::ContainerConfig;
+use berth_host::engine::{RemoveOptions, StartOptions, Streams};
+
+use super::create::make;
+use super::request::{CreateFlags, REFUSED, conflict};
+use super::terminal::{self, DetachKeys, Session, Wishes};
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Run>(
+    "run",
+    Group::Run,
+    "Make a container and run it",
+    "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+)
+.examples(
+    "berth run hello\n\
+     berth run -it --rm busybox sh\n\
+     berth run -d --name web -p 8080:80 -v ./site:/usr/share/nginx/html:ro nginx\n\
+     echo hello | berth run -i --rm busybox cat",
+)
+.refusing(REFUSED)
+.failing_by_class();
+
+/// The arguments of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Leave the container running and print its id
+    #[arg(short, long)]
+    detach: bool,
+
+    /// The keys that leave the container running [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
+
+    /// Hand signals to the program; --sig-proxy=false keeps them
+    #[arg(long, action = clap::ArgAction::SetFalse)]
+    sig_proxy: bool,
+
+    #[command(flatten)]
+    flags: CreateFlags,
+}
+
+impl Arguments for Run {
+    fn run(self, context: &Context) -> Outcome {
+        let pidfile = self.flags.pidfile.clone();
+        if self.detach && self.flags.attaches() {
+            return Err(conflict(
+                "--detach",
+                "--attach",
+                "a container runs here or in the background",
+            ));
+        }
+        let mut prepared = self.flags.prepare(context)?;
+        let config = &mut prepared.request.config;
+        if self.detach {
+            (
+                config.attach_stdin,
+                config.attach_stdout,
+                config.attach_stderr,
+            ) = (false, false, false);
+            config.stdin_once = false;
+        }
+        terminal::require_terminal(config.tty, config.attach_stdin && !self.detach)?;
+        let engine = context.engine()?;
+        let created = make(context, &engine, &prepared)?;
+        let container = Container {
+            engine: &engine,
+            id: &created.id,
+            config: &prepared.request.config,
+            auto_remove: prepared.request.host_config.auto_remove,
+            pidfile,
+        };
+        if self.detach {
+            container.in_background(context)
+        } else {
+            container.here(
+                context,
+                self.sig_proxy,
+                self.detach_keys.unwrap_or_default(),
+            )
+        }
+    }
+}
+
+/// A container that was just made for this command.
+struct Container<'run> {
+    engine: &'run Engine,
+    id: &'run ContainerId,
+    config: &'run ContainerConfig,
+    auto_remove: bool,
+    pidfile: Option<PathBuf>,
+}
+
+impl Container<'_> {
+    fn in_background(&self, context: &Context) -> Outcome {
+        self.start(None)?;
+        context.screen.data(&format!("{}\n", self.id))?;
+        Ok(0)
+    }
+
+    fn here(&self, context: &Context, forwards_signals: bool, detach_keys: DetachKeys) -> Outcome {
+        // From here on a signal is the guest's: taken before it runs, handed on once it does.
+        let signals = terminal::forwarded()
+            .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
+        let config = self.config;
+        let streams = Streams {
+            stdin: config.attach_stdin && config.open_stdin,
+            stdout: config.attach_stdout,
+            stderr: config.attach_stderr && !config.tty,
+        };
+        if !config.attach_stdout && !config.attach_stderr {
+            context.screen.data(&format!("{}\n", self.id))?;
+        }
+        let started = self.start(Some(streams))?;
+        let wishes = Wishes {
+            stdin: streams.stdin,
+            ends_stdin: config.stdin_once,
+            tty: config.tty,
+            forwards_signals,
+            until_removed: self.auto_remove,
+            detach_keys,
+        };
+        let end = Session::new(started.connection, signals, wishes)?.run()?;
+        Ok(end.status())
+    }
+
+    fn start(&self, attach: Option<Streams>) -> Result<berth_host::engine::Started> {
+        let size = if self.config.tty {
+            terminal::size()
+        } else {
+            None
+        };
+        let started = self.engine.start(self.id, &StartOptions { attach, size });
+        let started = match started {
+            Ok(started) => started,
+            Err(error) => {
+                self.clean_up();
+                return Err(error);
+            }
+        };
+        if let Some(file) = &self.pidfile {
+            write_pid(file, started.pid)?;
+        }
+        Ok(started)
+    }
+
+    /// Removes a container that never started, when it was to be removed anyway.
+    fn clean_up(&self) {
+        if self.auto_remove {
+            // Its monitor may have removed it already.
+            self.engine
+                .remove(
+                    self.id,
+                    &RemoveOptions {
+                        force: true,
+                        volumes: true,
+                    },
+                )
+                .ok();
+        }
+    }
+}
+
+fn write_pid(file: &Path, pid: i32) -> Result<()> {
+    std::fs::write(file, pid.to_string()).map_err(|error| {
+        Error::new(
+            Class::Invalid,
+            format!("cannot write the pid to {}", file.display()),
+        )
+        .caused_by(error)
+    })
+}

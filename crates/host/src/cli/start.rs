@@ -1,0 +1,145 @@
+//! `berth start`: starts containers that exist.
+
+use berth_contract::{Class, ContainerId, Error, Result};
+use berth_host::Engine;
+use berth_host::engine::{StartOptions, Streams};
+
+use super::shared::{each, needs_container, of_states};
+use super::terminal::{self, DetachKeys, Session, Wishes};
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Start>(
+    "start",
+    Group::Run,
+    "Start containers that do not run",
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+)
+.examples("berth start web\nberth start -ai shell")
+.refusing(&[
+    ("--checkpoint", "there are no checkpoints; leave it away"),
+    (
+        "--checkpoint-dir",
+        "there are no checkpoints; leave it away",
+    ),
+    (
+        "--filter",
+        "choose with berth start $(berth ps -aq --filter …)",
+    ),
+])
+.failing_by_class();
+
+/// The arguments of `start`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Start {
+    /// Stay at the container's output, and hand signals to it
+    #[arg(short, long)]
+    attach: bool,
+
+    /// Hand standard input to the container
+    #[arg(short, long)]
+    interactive: bool,
+
+    /// Start every container that does not run
+    #[arg(long)]
+    all: bool,
+
+    /// The keys that leave the container running [default: ctrl-p,ctrl-q]
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<DetachKeys>,
+
+    /// Hand signals to the program; --sig-proxy=false keeps them
+    #[arg(long, action = clap::ArgAction::SetFalse)]
+    sig_proxy: bool,
+
+    /// The containers
+    #[arg(value_name = "CONTAINER", hide = true)]
+    containers: Vec<String>,
+}
+
+impl Arguments for Start {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        let mut names = self.containers.clone();
+        if self.all {
+            names = of_states(&engine, &["created", "exited"])?;
+        } else if names.is_empty() {
+            return Err(needs_container("start"));
+        }
+        if self.attach || self.interactive {
+            let [name] = names.as_slice() else {
+                return Err(Error::new(
+                    Class::Invalid,
+                    "cannot stay at several containers at once",
+                )
+                .hint("leave -a and -i away, or name one container"));
+            };
+            return self.stay(&engine, &engine.find(name)?);
+        }
+        let mut failed = 0;
+        let status = each(context, &engine, &names, |id| {
+            let started = start(&engine, id, None);
+            failed = started
+                .as_ref()
+                .err()
+                .map_or(failed, |error| error.class().exit_code());
+            started
+        })?;
+        // One container alone: the class of its failure is the status, as for `run`.
+        Ok(if names.len() == 1 && failed != 0 {
+            failed
+        } else {
+            status
+        })
+    }
+}
+
+fn start(engine: &Engine, id: &ContainerId, attach: Option<Streams>) -> Result<()> {
+    engine
+        .start(
+            id,
+            &StartOptions {
+                attach,
+                size: terminal::size(),
+            },
+        )
+        .map(drop)
+}
+
+impl Start {
+    fn stay(self, engine: &Engine, id: &ContainerId) -> Outcome {
+        let container = engine.inspect(id, false)?;
+        let config = &container.config;
+        let stdin = self.interactive && config.open_stdin;
+        terminal::require_terminal(config.tty, stdin)?;
+        let signals = terminal::forwarded()
+            .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
+        let streams = Streams {
+            stdin,
+            stdout: true,
+            stderr: !config.tty,
+        };
+        let connection = if container.state.running {
+            engine.attach(id, streams)?
+        } else {
+            let size = if config.tty { terminal::size() } else { None };
+            engine
+                .start(
+                    id,
+                    &StartOptions {
+                        attach: Some(streams),
+                        size,
+                    },
+                )?
+                .connection
+        };
+        let wishes = Wishes {
+            stdin,
+            ends_stdin: config.stdin_once,
+            tty: config.tty,
+            forwards_signals: self.sig_proxy,
+            until_removed: container.host_config.auto_remove,
+            detach_keys: self.detach_keys.unwrap_or_default(),
+        };
+        Ok(Session::new(connection, signals, wishes)?.run()?.status())
+    }
+}

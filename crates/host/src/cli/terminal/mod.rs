@@ -1,0 +1,72 @@
+//! The terminal's end of a container: its streams here, the monitor there.
+//!
+//! ```text
+//!  stdin ──► detach keys ──► Connection ──► guest
+//!  stdout, stderr ◄───────── Connection ◄── guest
+//!  signals ──► Kill, Resize ──►
+//! ```
+
+mod detach;
+mod exec;
+mod input;
+mod output;
+mod raw;
+mod session;
+mod signals;
+
+use std::io;
+
+use berth_contract::{Class, Error, Exit, Result, Signal, TerminalSize};
+use berth_sys::terminal;
+
+pub(crate) use detach::DetachKeys;
+pub(crate) use exec::{ExecSession, Pipes};
+pub(crate) use session::{Session, Wishes};
+pub(crate) use signals::forwarded;
+
+/// How an attached client ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The guest has ended.
+    Exited(Exit),
+    /// The user pressed the detach keys.
+    Detached,
+    /// Nobody reads the output any more.
+    Closed,
+    /// A signal that is not forwarded.
+    Signalled(Signal),
+}
+
+impl End {
+    /// The client's own exit status.
+    pub(crate) fn status(&self) -> u8 {
+        match self {
+            Self::Exited(exit) => exit.status(),
+            Self::Detached => 0,
+            // As a program that SIGPIPE (13) ended, which a pipeline takes for no failure.
+            Self::Closed => 128 + 13,
+            Self::Signalled(signal) => 128_u8.saturating_add(signal.number()),
+        }
+    }
+}
+
+/// The terminal's size: that of standard output, else of standard input.
+pub(crate) fn size() -> Option<TerminalSize> {
+    let known =
+        |size: io::Result<TerminalSize>| size.ok().filter(|size| size.rows > 0 && size.columns > 0);
+    known(terminal::size(io::stdout())).or_else(|| known(terminal::size(io::stdin())))
+}
+
+/// Refuses to feed a container's terminal from something that is none, as Docker does: the program
+/// would wait for keys that nobody can press.
+pub(crate) fn require_terminal(tty: bool, stdin: bool) -> Result<()> {
+    if tty && stdin && !terminal::is_terminal(io::stdin()) {
+        return Err(Error::new(Class::Invalid, "the input device is not a TTY")
+            .hint("leave -t away to feed a program from a pipe or a file"));
+    }
+    Ok(())
+}
+
+fn broken(error: io::Error) -> Error {
+    Error::new(Class::Internal, "cannot wait for the container").caused_by(error)
+}

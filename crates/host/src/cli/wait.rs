@@ -1,0 +1,62 @@
+//! `berth wait`: waits for containers to end and prints their exit codes.
+
+use berth_host::engine::WaitFor;
+
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Wait>(
+    "wait",
+    Group::Run,
+    "Wait for containers to end and print their exit codes",
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+)
+.examples("berth wait job\nberth wait --condition removed job");
+
+/// The arguments of `wait`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wait {
+    /// What to wait for: not-running, next-exit, removed
+    #[arg(long, value_name = "WHAT", value_parser = condition, default_value = "not-running")]
+    condition: WaitFor,
+
+    /// Do not mind containers that do not exist
+    #[arg(short, long)]
+    ignore: bool,
+
+    /// The containers
+    #[arg(value_name = "CONTAINER", required = true, hide = true)]
+    containers: Vec<String>,
+}
+
+impl Arguments for Wait {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        let mut status = 0;
+        for name in &self.containers {
+            match engine
+                .find(name)
+                .and_then(|id| engine.wait(&id, self.condition))
+            {
+                Ok(exit) => context.screen.data(&format!("{}\n", exit.status()))?,
+                Err(error) if self.ignore && error.class() == berth_contract::Class::NotFound => {
+                    // Podman's answer for a container that is not there.
+                    context.screen.data("-1\n")?;
+                }
+                Err(error) => {
+                    context.screen.fail(&error);
+                    status = 1;
+                }
+            }
+        }
+        Ok(status)
+    }
+}
+
+fn condition(text: &str) -> Result<WaitFor, String> {
+    match text {
+        "not-running" | "stopped" | "exited" => Ok(WaitFor::NotRunning),
+        "next-exit" => Ok(WaitFor::NextExit),
+        "removed" => Ok(WaitFor::Removed),
+        _ => Err("it must be not-running, next-exit or removed".into()),
+    }
+}

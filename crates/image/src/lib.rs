@@ -1,1 +1,38 @@
-//! image
+//! From a reference to verified bytes to a root file system.
+//!
+//! ```text
+//!  reference ──► registry ─┐                       ┌─► layers/<chain>/ ──► rootfs (overlay lowers)
+//!                archive ──┼─► documents ─► store ─┤
+//!                builder ──┘                       └─► blobs/sha256/… (wasm modules as they are)
+//! ```
+//!
+//! Nothing here knows how a container runs, or prints, or reads the environment. Bytes are believed
+//! only once their digest was computed; paths out of archives are resolved beneath a directory fd.
+
+#![forbid(unsafe_code)]
+
+mod archive;
+mod artifact;
+mod builder;
+pub mod documents;
+mod image;
+mod layer;
+mod merged;
+mod platform;
+mod progress;
+mod reference;
+mod registry;
+mod rootfs;
+mod store;
+
+pub use archive::{ImportOptions, LoadOptions, Loaded, import, load};
+pub use builder::{FileEntry, ImageBuilder, install};
+pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
+pub use image::Image;
+pub use merged::Merged;
+pub use platform::Platform;
+pub use progress::{Event, Progress, Silent};
+pub use reference::Reference;
+pub use registry::{Credentials, Login, Proxy, PullOptions, PullPolicy, Pulled, pull};
+pub use rootfs::{copy_tree, prepare_overlay};
+pub use store::{Containers, Hold, Listing, NoContainers, Removed, Store, Usage, Use};

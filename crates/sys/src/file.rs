@@ -463,3 +463,18 @@ pub fn set_attribute(file: &impl AsFd, key: &OsStr, value: &[u8]) -> io::Result<
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
+
+/// A name nobody else uses: `prefix` and 16 random hexadecimal digits.
+#[must_use]
+pub fn unique_name(prefix: &str) -> OsString {
+    let mut bytes = [0_u8; 8];
+    // An interrupted or short read leaves zeroes behind; the counter keeps the name unique then.
+    let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    static COUNTER: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let mut number = u64::from_ne_bytes(bytes);
+    if filled != Ok(bytes.len()) {
+        let count = COUNTER.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        number = u64::from(std::process::id()) << 32 | count;
+    }
+    OsString::from(format!("{prefix}{number:016x}"))
+}

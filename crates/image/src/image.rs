@@ -1,0 +1,240 @@
+//! One image of the store, as data.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Digest, ImageFacts, ProgramKind, Result};
+
+use crate::artifact::Content;
+use crate::documents::{Configuration, Descriptor, Manifest, media};
+use crate::merged::Merged;
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::store::{Store, chain_ids, layer_size};
+
+/// One image of the store for one platform.
+#[derive(Debug, Clone)]
+pub struct Image {
+    store: Store,
+    target: Digest,
+    digest: Digest,
+    platform: Platform,
+    manifest: Manifest,
+    config: Configuration,
+    names: Names,
+}
+
+/// What an image is called.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Names {
+    pub(crate) tags: Vec<Reference>,
+    pub(crate) digests: Vec<Reference>,
+}
+
+impl Image {
+    pub(crate) fn new(
+        store: &Store,
+        found: crate::store::Found,
+        config: Configuration,
+        names: Names,
+    ) -> Self {
+        let own = Platform {
+            os: config.os.clone(),
+            architecture: config.architecture.clone(),
+            variant: config.variant.clone(),
+        };
+        // A config without a platform (old wasm tools) takes it from the index, else from what it holds.
+        let platform = match found.platform {
+            _ if !own.os.is_empty() && !own.architecture.is_empty() => own,
+            Some(platform) => platform,
+            None if found
+                .manifest
+                .layers
+                .iter()
+                .any(|layer| media::is_module(&layer.media_type)) =>
+            {
+                Platform::new("wasi", "wasm")
+            }
+            None => Platform::host(),
+        };
+        Self {
+            store: store.clone(),
+            target: found.target.digest,
+            digest: found.digest,
+            platform,
+            manifest: found.manifest,
+            config,
+            names,
+        }
+    }
+
+    /// The image's id: the digest of its config.
+    #[must_use]
+    pub fn id(&self) -> &Digest {
+        &self.manifest.config.digest
+    }
+
+    /// The digest of its manifest.
+    #[must_use]
+    pub fn manifest_digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// The digest its names lead to: an index, or the manifest itself.
+    #[must_use]
+    pub fn target(&self) -> &Digest {
+        &self.target
+    }
+
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Its names with tags.
+    #[must_use]
+    pub fn names(&self) -> &[Reference] {
+        &self.names.tags
+    }
+
+    /// Its names with digests.
+    #[must_use]
+    pub fn digests(&self) -> &[Reference] {
+        &self.names.digests
+    }
+
+    /// Its config.
+    #[must_use]
+    pub fn config(&self) -> &Configuration {
+        &self.config
+    }
+
+    /// The media type of its config.
+    #[must_use]
+    pub fn config_media_type(&self) -> &str {
+        &self.manifest.config.media_type
+    }
+
+    /// Its manifest's annotations.
+    #[must_use]
+    pub fn annotations(&self) -> &BTreeMap<String, String> {
+        &self.manifest.annotations
+    }
+
+    /// What it runs on.
+    #[must_use]
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// When it was made, RFC 3339; empty if it does not say.
+    #[must_use]
+    pub fn created(&self) -> &str {
+        self.config.created.as_deref().unwrap_or_default()
+    }
+
+    /// What its layers hold.
+    fn content(&self) -> Content<'_> {
+        Content::of(&self.manifest, &self.config)
+    }
+
+    /// The extracted layers, topmost first, never empty: what overlayfs takes as lower directories.
+    #[must_use]
+    pub fn layers(&self) -> Vec<PathBuf> {
+        let diff_ids: Vec<Digest> = self
+            .content()
+            .archives
+            .into_iter()
+            .map(|(_, diff)| diff)
+            .collect();
+        let mut layers: Vec<PathBuf> = chain_ids(&diff_ids)
+            .iter()
+            .map(|chain| self.store.layer_path(chain))
+            .collect();
+        layers.reverse();
+        if layers.is_empty() {
+            layers.push(self.store.empty_layer());
+        }
+        layers
+    }
+
+    /// The wasm module that is this image's program, where it lies; `None` for images of files.
+    #[must_use]
+    pub fn module(&self) -> Option<PathBuf> {
+        self.content()
+            .module
+            .map(|module| self.store.blob_path(&module.digest))
+    }
+
+    /// The digest of that module.
+    #[must_use]
+    pub fn module_digest(&self) -> Option<&Digest> {
+        self.content().module.map(|module| &module.digest)
+    }
+
+    /// Why this image cannot be run although it is here: several modules, a Spin application, an
+    /// interface package.
+    ///
+    /// # Errors
+    /// Class `Unsupported`, with what to do instead.
+    pub fn check_runnable(&self) -> Result<()> {
+        crate::artifact::check(self)
+    }
+
+    /// The layers' descriptors, bottom first.
+    #[must_use]
+    pub fn blobs(&self) -> &[Descriptor] {
+        &self.manifest.layers
+    }
+
+    /// Bytes of the files in its layers and of its module.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let content = self.content();
+        let module = content.module.map_or(0, |module| module.size);
+        self.layers()
+            .iter()
+            .map(|layer| layer_size(layer))
+            .fold(module, u64::saturating_add)
+    }
+
+    /// Its files as its containers will see them, without mounting anything.
+    ///
+    /// # Errors
+    /// A layer is missing.
+    pub fn files(&self) -> Result<Merged> {
+        Merged::open(&self.layers())
+    }
+
+    /// The first 256 bytes of a file of the image, symbolic links resolved within it; `None` if no
+    /// regular file is there.
+    ///
+    /// # Errors
+    /// A layer is missing or cannot be read.
+    pub fn read_head(&self, path: &Path) -> Result<Option<Vec<u8>>> {
+        self.files()?.read_head(path)
+    }
+
+    /// A file of the image, opened for reading; `None` if no regular file is there.
+    ///
+    /// # Errors
+    /// A layer is missing or cannot be read.
+    pub fn open_file(&self, path: &Path) -> Result<Option<File>> {
+        self.files()?.open_file(path)
+    }
+
+    /// What dispatch looks at; what the program is has to be found out by the caller, who knows the
+    /// command line.
+    #[must_use]
+    pub fn facts(&self, program: Option<ProgramKind>) -> ImageFacts {
+        ImageFacts {
+            config_media_type: self.config_media_type().to_owned(),
+            os: self.platform.os.clone(),
+            architecture: self.platform.architecture.clone(),
+            annotations: self.manifest.annotations.clone(),
+            program,
+        }
+    }
+}

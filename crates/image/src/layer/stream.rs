@@ -1,0 +1,113 @@
+//! Readers that hash, count and inflate.
+
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::rc::Rc;
+
+use berth_contract::Digest;
+use sha2::{Digest as _, Sha256};
+
+/// Inflated bytes allowed whatever the ratio.
+const FREE: u64 = 256 << 20;
+/// Inflated bytes per received byte beyond that. Gzip cannot reach it; a zstd bomb can (security.md 27).
+const RATIO: u64 = 1100;
+
+/// A reader that hashes and counts what passes.
+#[derive(Debug)]
+pub(crate) struct Hashing<R> {
+    shared: Rc<RefCell<R>>,
+    sum: Sum,
+    limit: Option<Sum>,
+}
+
+/// The digest and number of the bytes that passed so far.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sum(Rc<RefCell<(Sha256, u64)>>);
+
+impl Sum {
+    pub(crate) fn digest(&self) -> Digest {
+        Digest::sha256(self.0.borrow().0.clone().finalize().into())
+    }
+
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.borrow().1
+    }
+}
+
+impl<R: Read> Hashing<R> {
+    pub(crate) fn new(inner: R) -> Self {
+        Self {
+            shared: Rc::new(RefCell::new(inner)),
+            sum: Sum::default(),
+            limit: None,
+        }
+    }
+
+    /// Fails once far more comes out than went in.
+    pub(crate) fn limited_by(mut self, received: &Sum) -> Self {
+        self.limit = Some(received.clone());
+        self
+    }
+
+    pub(crate) fn sum(&self) -> Sum {
+        self.sum.clone()
+    }
+
+    /// A second handle on the same stream, to read what its first owner leaves.
+    pub(crate) fn handle(&self) -> Self {
+        let limit = self.limit.clone();
+        Self {
+            shared: Rc::clone(&self.shared),
+            sum: self.sum.clone(),
+            limit,
+        }
+    }
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.shared.borrow_mut().read(buffer)?;
+        let total = {
+            let mut sum = self.sum.0.borrow_mut();
+            sum.0.update(&buffer[..length]);
+            sum.1 += length as u64;
+            sum.1
+        };
+        if let Some(received) = &self.limit
+            && total > FREE.saturating_add(received.bytes().saturating_mul(RATIO))
+        {
+            return Err(io::Error::other("it inflates to absurdly many bytes"));
+        }
+        Ok(length)
+    }
+}
+
+/// The plain bytes of a stream that is gzip, zstd or not compressed: told from its first bytes, since
+/// media types are often wrong.
+pub(crate) fn decompress<'a>(mut source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let mut head = [0_u8; 6];
+    let mut filled = 0;
+    while filled < head.len() {
+        match source.read(&mut head[filled..])? {
+            0 => break,
+            length => filled += length,
+        }
+    }
+    let unsupported = |name| Err(io::Error::new(io::ErrorKind::Unsupported, name));
+    let kind = head;
+    let source = io::Cursor::new(head).take(filled as u64).chain(source);
+    match kind {
+        [0x1f, 0x8b, ..] => {
+            let buffered = io::BufReader::with_capacity(64 << 10, source);
+            Ok(Box::new(flate2::bufread::MultiGzDecoder::new(buffered)))
+        }
+        [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
+            Ok(Box::new(zstd::Decoder::new(source)?))
+        }
+        [b'B', b'Z', b'h', ..] => unsupported("bzip2 archives are not supported; use gzip or zstd"),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
+            unsupported("xz archives are not supported; use gzip or zstd")
+        }
+        _ => Ok(Box::new(source)),
+    }
+}

@@ -1,0 +1,141 @@
+//! Downloading one blob into a growing file, resuming where an earlier attempt stopped.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode, Url};
+
+use super::client::Client;
+use super::failure::Failure;
+use super::tail::Tail;
+use crate::documents::Descriptor;
+use crate::progress::{Event, Progress};
+
+/// Why a blob did not arrive.
+#[derive(Debug)]
+pub(super) enum Undone {
+    /// The registry's fault.
+    Registry(Failure),
+    /// This machine's.
+    Disk(io::Error),
+    /// Somebody else's failure made it pointless.
+    Cancelled,
+}
+
+impl Client<'_> {
+    /// Appends what is missing of a blob to `tail`.
+    pub(super) async fn download(
+        &self,
+        blob: &Descriptor,
+        tail: &Tail,
+        progress: &dyn Progress,
+        cancelled: &AtomicBool,
+    ) -> Result<(), Undone> {
+        let url = self
+            .url(&format!("blobs/{}", blob.digest))
+            .map_err(Undone::Registry)?;
+        let mut attempt = 1;
+        loop {
+            let before = tail.written();
+            let failure = match self
+                .attempt_download(blob, &url, tail, progress, cancelled)
+                .await
+            {
+                Ok(()) => return Ok(()),
+                Err(Undone::Registry(failure)) => failure,
+                Err(other) => return Err(other),
+            };
+            if tail.written() > before {
+                // A connection that breaks but makes progress is worth every further attempt.
+                attempt = 1;
+            }
+            self.wait(&mut attempt, failure)
+                .await
+                .map_err(Undone::Registry)?;
+        }
+    }
+
+    async fn attempt_download(
+        &self,
+        blob: &Descriptor,
+        url: &Url,
+        tail: &Tail,
+        progress: &dyn Progress,
+        cancelled: &AtomicBool,
+    ) -> Result<(), Undone> {
+        let start = tail.written();
+        let mut headers = HeaderMap::new();
+        if start > 0
+            && let Ok(range) = HeaderValue::from_str(&format!("bytes={start}-"))
+        {
+            headers.insert(RANGE, range);
+        }
+        let mut response = self
+            .send(&Method::GET, url, &headers)
+            .await
+            .map_err(Undone::Registry)?;
+        // A registry without ranges sends everything: what is here already is read over.
+        let mut skip = if resumes_at(&response, start) {
+            0
+        } else {
+            start
+        };
+        let broken = |error| Undone::Registry(Failure::connection(&Method::GET, url, &error));
+        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if cancelled.load(Ordering::Relaxed) {
+                return Err(Undone::Cancelled);
+            }
+            let over = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+            skip -= over as u64;
+            let fresh = &chunk[over..];
+            if fresh.is_empty() {
+                continue;
+            }
+            if tail.written() + fresh.len() as u64 > blob.size {
+                let reason = format!("the blob is larger than the {} bytes announced", blob.size);
+                return Err(Undone::Registry(Failure::protocol(
+                    &Method::GET,
+                    url,
+                    reason,
+                )));
+            }
+            let received = tail.append(fresh).map_err(Undone::Disk)?;
+            progress.event(&Event::Downloading {
+                layer: &blob.digest,
+                received,
+                total: blob.size,
+            });
+        }
+        if tail.written() == blob.size {
+            return Ok(());
+        }
+        let reason = format!(
+            "the blob ends after {} of {} bytes",
+            tail.written(),
+            blob.size
+        );
+        Err(Undone::Registry(Failure::protocol(
+            &Method::GET,
+            url,
+            reason,
+        )))
+    }
+}
+
+/// Whether the answer continues at `start`.
+fn resumes_at(response: &Response, start: u64) -> bool {
+    let range = response
+        .headers()
+        .get(CONTENT_RANGE)
+        .and_then(|value| value.to_str().ok());
+    let first = range.and_then(|range| {
+        range
+            .strip_prefix("bytes ")?
+            .split('-')
+            .next()?
+            .parse::<u64>()
+            .ok()
+    });
+    response.status() == StatusCode::PARTIAL_CONTENT && first == Some(start)
+}

@@ -1,0 +1,189 @@
+//! What went wrong with a request: method, URL without secrets, and the registry's own words.
+
+use std::fmt;
+use std::time::Duration;
+
+use berth_contract::{Class, Error};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Method, StatusCode, Url};
+use serde::Deserialize;
+
+/// No registry asks for more patience than a person has.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A request that failed.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) request: String,
+    pub(super) status: Option<StatusCode>,
+    reason: String,
+    /// Whether trying again may help, and when.
+    pub(super) again: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+struct Reply {
+    errors: Vec<ReplyError>,
+}
+
+#[derive(Deserialize)]
+struct ReplyError {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+impl Failure {
+    /// No answer, or one that broke off.
+    pub(super) fn connection(method: &Method, url: &Url, error: &reqwest::Error) -> Self {
+        let mut reason = String::new();
+        let mut next: Option<&dyn std::error::Error> = Some(error);
+        while let Some(cause) = next {
+            // reqwest's own layers repeat the URL; the innermost cause is what a person can act on.
+            reason = cause.to_string();
+            next = cause.source();
+        }
+        let again = (!error.is_redirect() && !error.is_builder()).then_some(Duration::ZERO);
+        Self {
+            request: request(method, url),
+            status: None,
+            reason,
+            again,
+        }
+    }
+
+    /// An answer that is not the one wanted.
+    pub(super) fn status(
+        method: &Method,
+        url: &Url,
+        status: StatusCode,
+        body: &[u8],
+        headers: &HeaderMap,
+    ) -> Self {
+        let words = serde_json::from_slice::<Reply>(body)
+            .ok()
+            .and_then(|reply| {
+                let error = reply.errors.into_iter().next()?;
+                Some(format!("{} ({})", error.message, error.code))
+            });
+        let reason = match words {
+            Some(words) => format!("{status}: {words}"),
+            None => status.to_string(),
+        };
+        let temporary = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+        let again = (temporary
+            || status == StatusCode::TOO_MANY_REQUESTS
+            || status == StatusCode::REQUEST_TIMEOUT)
+            .then(|| retry_after(headers));
+        Self {
+            request: request(method, url),
+            status: Some(status),
+            reason,
+            again,
+        }
+    }
+
+    /// An answer that breaks the rules.
+    pub(super) fn protocol(method: &Method, url: &Url, reason: impl Into<String>) -> Self {
+        Self {
+            request: request(method, url),
+            status: None,
+            reason: reason.into(),
+            again: None,
+        }
+    }
+
+    /// The same failure as an error about `what`.
+    pub(super) fn about(self, what: &str, registry: &str) -> Error {
+        let (class, message) = match self.status {
+            Some(StatusCode::NOT_FOUND) => (Class::NotFound, format!("no such image: {what}")),
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => (
+                Class::Denied,
+                format!("the registry denies access to {what}"),
+            ),
+            Some(status) if status.is_client_error() && self.again.is_none() => {
+                (Class::Invalid, format!("cannot pull {what}"))
+            }
+            _ => (Class::Unavailable, format!("cannot pull {what}")),
+        };
+        let error = Error::new(class, message).caused_by(self);
+        match class {
+            Class::Denied => {
+                error.hint(format!("check the name, or log in: berth login {registry}"))
+            }
+            _ => error,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.request, self.reason)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// Signed URLs carry their secret in the query, careless ones in the user part.
+fn request(method: &Method, url: &Url) -> String {
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
+    let host = url.host_str().unwrap_or_default();
+    format!("{method} {}://{host}{port}{}", url.scheme(), url.path())
+}
+
+fn retry_after(headers: &HeaderMap) -> Duration {
+    let Some(text) = headers
+        .get(RETRY_AFTER)
+        .and_then(|value| value.to_str().ok())
+    else {
+        return Duration::ZERO;
+    };
+    let seconds = text.trim().parse::<u64>().ok().or_else(|| {
+        let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+        u64::try_from(date.as_second() - jiff::Timestamp::now().as_second()).ok()
+    });
+    Duration::from_secs(seconds.unwrap_or(0)).min(PATIENCE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_registrys_words_are_told_and_secrets_are_not() {
+        let url = Url::parse("https://me:pw@r.example:5000/v2/a/manifests/x?sig=secret").unwrap();
+        let body = br#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#;
+        let status = StatusCode::NOT_FOUND;
+        let failure = Failure::status(&Method::GET, &url, status, body, &HeaderMap::new());
+        assert_eq!(
+            failure.to_string(),
+            "GET https://r.example:5000/v2/a/manifests/x: 404 Not Found: manifest unknown (MANIFEST_UNKNOWN)"
+        );
+        assert!(failure.again.is_none());
+    }
+
+    #[test]
+    fn patience_is_taken_from_the_header_and_limited() {
+        let url = Url::parse("https://r.example/v2/").unwrap();
+        let wait = |value: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            Failure::status(
+                &Method::GET,
+                &url,
+                StatusCode::TOO_MANY_REQUESTS,
+                b"",
+                &headers,
+            )
+            .again
+        };
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("9999"), Some(PATIENCE));
+        assert_eq!(wait("Mon, 01 Jan 2001 00:00:00 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("soon"), Some(Duration::ZERO));
+    }
+}

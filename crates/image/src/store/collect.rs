@@ -1,0 +1,197 @@
+//! Garbage: what no name, no dangling image and no container leads to.
+//!
+//! 1. Take `images.lock` exclusively, so that nobody is adding or relying on unrecorded content.
+//! 2. Mark: every entry of the index, the manifests that are here, their configs and layers; the layers
+//!    containers are made of.
+//! 3. Sweep: rename into `trash/`, then delete.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Digest, Result};
+use berth_sys::error::Explain as _;
+use berth_sys::file::{Directory, Kind, Links, unique_name};
+
+use super::{Containers, Store};
+use crate::artifact::Content;
+use crate::documents::Configuration;
+
+/// What the store takes on disk.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Manifests, configs and layers as received.
+    pub blobs: u64,
+    /// Extracted layers.
+    pub layers: u64,
+    /// Downloads that were not finished.
+    pub partial: u64,
+}
+
+/// Everything that must stay.
+#[derive(Debug, Default)]
+struct Marked {
+    blobs: HashSet<String>,
+    layers: HashSet<OsString>,
+}
+
+impl Store {
+    /// Removes what nothing leads to and says how many bytes that freed; nothing while others are at work.
+    ///
+    /// # Errors
+    /// The store cannot be read; what could not be deleted stays for the next time.
+    pub fn collect(&self, containers: &dyn Containers) -> Result<u64> {
+        self.prepare()?;
+        let lock = self.lock_file("images.lock")?;
+        if lock.try_lock().is_err() {
+            return Ok(0);
+        }
+        let marked = self.mark(&containers.layers())?;
+        let trash = self.directory("trash")?;
+        let mut freed = 0;
+        for algorithm in ["sha256", "sha512"] {
+            let Ok(blobs) = self.directory(&format!("oci/blobs/{algorithm}")) else {
+                continue;
+            };
+            for name in names(&blobs)? {
+                if !marked
+                    .blobs
+                    .contains(&format!("{algorithm}:{}", name.to_string_lossy()))
+                {
+                    freed += discard(&blobs, &name, &trash);
+                }
+            }
+        }
+        let layers = self.directory("layers")?;
+        for name in names(&layers)? {
+            let chain = Path::new(&name).file_stem().unwrap_or_default();
+            if chain != "empty" && !marked.layers.contains(chain) {
+                freed += discard(&layers, &name, &trash);
+            }
+        }
+        let ingest = self.directory("ingest")?;
+        for name in names(&ingest)? {
+            if !name.to_string_lossy().ends_with(".damaged") {
+                freed += discard(&ingest, &name, &trash);
+            }
+        }
+        drop(lock);
+        for name in names(&trash)? {
+            // Somebody else may be emptying the trash too.
+            drop(trash.remove_all(&name));
+        }
+        Ok(freed)
+    }
+
+    fn mark(&self, lowers: &[PathBuf]) -> Result<Marked> {
+        let mut marked = Marked::default();
+        let file_name = |path: &PathBuf| path.file_name().map(OsStr::to_owned);
+        marked.layers.extend(lowers.iter().filter_map(file_name));
+        for entry in &self.index()?.manifests {
+            marked.blobs.insert(entry.digest.to_string());
+            // A damaged image keeps nothing alive: it was set aside and has to be fetched again.
+            for found in self.manifests(entry).unwrap_or_default() {
+                marked.blobs.insert(found.digest.to_string());
+                marked
+                    .blobs
+                    .insert(found.manifest.config.digest.to_string());
+                marked.blobs.extend(
+                    found
+                        .manifest
+                        .layers
+                        .iter()
+                        .map(|layer| layer.digest.to_string()),
+                );
+                let config = self.configuration(&found.manifest.config.digest);
+                let config = config.ok().flatten().unwrap_or_else(Configuration::default);
+                let archives = Content::of(&found.manifest, &config).archives;
+                let diff_ids: Vec<Digest> = archives.into_iter().map(|(_, diff)| diff).collect();
+                marked.layers.extend(
+                    super::chain_ids(&diff_ids)
+                        .iter()
+                        .map(|c| OsString::from(c.hex())),
+                );
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Removes staging directories of killed processes, if nobody is at work; never waits.
+    pub(super) fn sweep_scratch(&self) {
+        let Ok(ingest) = self.directory("ingest") else {
+            return;
+        };
+        let stale = |name: &OsString| name.to_string_lossy().starts_with("new-");
+        let stale: Vec<OsString> = ingest
+            .names()
+            .unwrap_or_default()
+            .into_iter()
+            .filter(stale)
+            .collect();
+        if stale.is_empty() {
+            return;
+        }
+        let Ok(lock) = self.lock_file("images.lock") else {
+            return;
+        };
+        if lock.try_lock().is_ok() {
+            for name in stale {
+                // It is garbage either way; the next sweep tries again.
+                drop(ingest.remove_all(&name));
+            }
+        }
+    }
+
+    /// What the store takes on disk.
+    ///
+    /// # Errors
+    /// A directory cannot be read.
+    pub fn usage(&self) -> Result<Usage> {
+        let sum = |name: &str| match self.directory(name) {
+            Ok(directory) => tree_size(&directory).explain(|| format!("cannot measure {name}")),
+            Err(_absent) => Ok(0),
+        };
+        Ok(Usage {
+            blobs: sum("oci/blobs")?,
+            layers: sum("layers")?,
+            partial: sum("ingest")?,
+        })
+    }
+}
+
+fn names(directory: &Directory) -> Result<Vec<OsString>> {
+    directory
+        .names()
+        .explain(|| "cannot read the image store".into())
+}
+
+/// Renames into the trash and deletes; bytes freed.
+fn discard(from: &Directory, name: &OsStr, trash: &Directory) -> u64 {
+    let size = entry_size(from, name).unwrap_or(0);
+    let grave = unique_name("");
+    let gone = from
+        .rename(name, trash, &grave)
+        .and_then(|()| trash.remove_all(&grave));
+    if gone.is_ok() { size } else { 0 }
+}
+
+fn entry_size(directory: &Directory, name: &OsStr) -> std::io::Result<u64> {
+    let Some(metadata) = directory.metadata(name)? else {
+        return Ok(0);
+    };
+    if metadata.kind == Kind::Directory {
+        let inner = directory.directory(Path::new(name), Links::Refused)?;
+        return Ok(metadata.allocated + tree_size(&inner)?);
+    }
+    // A file with several names is counted in shares, so that the sum is right.
+    Ok(metadata.allocated / metadata.links.max(1))
+}
+
+/// Bytes on disk of everything beneath a directory.
+pub(crate) fn tree_size(directory: &Directory) -> std::io::Result<u64> {
+    let mut sum = 0;
+    for name in directory.names()? {
+        sum += entry_size(directory, &name)?;
+    }
+    Ok(sum)
+}

@@ -1,0 +1,170 @@
+//! `index.json`: what is in the store under which name.
+//!
+//! An entry is named by the annotation containerd and Docker use, so that their tools find the name;
+//! an entry without one is a dangling image, kept until it is removed.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write as _};
+
+use berth_contract::{Digest, Error, Result};
+use berth_sys::error::Explain as _;
+use berth_sys::file::Directory;
+
+use super::Store;
+use crate::documents::{Descriptor, Index, to_json};
+use crate::reference::Reference;
+
+/// The full reference.
+const NAME: &str = "io.containerd.image.name";
+/// The tag alone, as image-spec wants it.
+const TAG: &str = "org.opencontainers.image.ref.name";
+/// The repository a dangling image came from, for `repository@digest`.
+const REPOSITORY: &str = "dev.berth.image.repository";
+
+impl Store {
+    /// The index as it is now; no lock is needed since it is only ever replaced.
+    pub(crate) fn index(&self) -> Result<Index> {
+        let path = self.data.join("oci/index.json");
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Index::new(Vec::new()));
+            }
+            Err(error) => return Err(error).explain(|| format!("cannot read {}", path.display())),
+        };
+        serde_json::from_slice(&bytes).map_err(|_damage: serde_json::Error| {
+            self.quarantine(&path, "the list of images").hint(
+                "pull or load the images again; layers that are still here are not fetched twice",
+            )
+        })
+    }
+
+    /// Changes the index under its lock, durably.
+    pub(crate) fn change_index<T>(
+        &self,
+        change: impl FnOnce(&mut Index) -> Result<T>,
+    ) -> Result<T> {
+        self.prepare()?;
+        let lock = self.lock_file("index.lock")?;
+        lock.lock()
+            .explain(|| "cannot lock the list of images".into())?;
+        let mut index = self.index()?;
+        let before = index.clone();
+        let value = change(&mut index)?;
+        if index != before {
+            let directory = self.directory("oci")?;
+            replace(&directory, &to_json(&index))
+                .explain(|| "cannot write the list of images".into())?;
+        }
+        drop(lock);
+        Ok(value)
+    }
+}
+
+fn replace(directory: &Directory, bytes: &[u8]) -> io::Result<()> {
+    let name = berth_sys::file::unique_name(".index.json.");
+    let mut file = directory.create_file(&name, 0o600)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) =
+        written.and_then(|()| directory.rename(&name, directory, "index.json".as_ref()))
+    {
+        // The error that matters is the first one.
+        drop(directory.remove_file(&name));
+        return Err(error);
+    }
+    directory.sync()
+}
+
+/// The name of an entry, if it has one that reads.
+pub(crate) fn name_of(entry: &Descriptor) -> Option<Reference> {
+    Reference::parse(entry.annotations.get(NAME)?).ok()
+}
+
+/// `repository@digest` of an entry, if its repository is known.
+pub(crate) fn pinned_name_of(entry: &Descriptor) -> Option<Reference> {
+    let name = entry
+        .annotations
+        .get(NAME)
+        .or_else(|| entry.annotations.get(REPOSITORY))?;
+    Some(Reference::parse(name).ok()?.at(&entry.digest))
+}
+
+/// Whether an entry has this name.
+pub(crate) fn is_named(entry: &Descriptor, full_name: &str) -> bool {
+    entry
+        .annotations
+        .get(NAME)
+        .is_some_and(|name| name == full_name)
+}
+
+/// Gives a descriptor a name, taking it from whoever had it; an entry that loses its last name stays as a
+/// dangling image.
+pub(crate) fn set_name(index: &mut Index, name: &Reference, target: &Descriptor) {
+    let full = name.to_string();
+    if index
+        .manifests
+        .iter()
+        .any(|entry| is_named(entry, &full) && entry.digest == target.digest)
+    {
+        return;
+    }
+    remove_name(index, &full, true);
+    // The image has a name now: its dangling entry has served.
+    index
+        .manifests
+        .retain(|entry| entry.digest != target.digest || entry.annotations.contains_key(NAME));
+    let mut entry = bare(target);
+    if let Some(tag) = name.tag() {
+        entry.annotations.insert(TAG.to_owned(), tag.to_owned());
+    }
+    entry.annotations.insert(NAME.to_owned(), full);
+    index.manifests.push(entry);
+}
+
+/// Adds a descriptor without a name, unless it is there.
+pub(crate) fn add_unnamed(index: &mut Index, target: &Descriptor) {
+    if index
+        .manifests
+        .iter()
+        .all(|entry| entry.digest != target.digest)
+    {
+        index.manifests.push(bare(target));
+    }
+}
+
+/// Takes a name away; with `keep`, an image that loses its last name stays as a dangling one. Says whether
+/// the name was there, and to whom it belonged.
+pub(crate) fn remove_name(index: &mut Index, full: &str, keep: bool) -> Option<Digest> {
+    let position = index
+        .manifests
+        .iter()
+        .position(|entry| is_named(entry, full))?;
+    let mut entry = index.manifests.remove(position);
+    let digest = entry.digest.clone();
+    let others = index.manifests.iter().any(|other| other.digest == digest);
+    if keep && !others {
+        let repository = Reference::parse(full).ok().map(|name| name.name());
+        entry.annotations = repository
+            .into_iter()
+            .map(|name| (REPOSITORY.to_owned(), name))
+            .collect();
+        index.manifests.push(entry);
+    }
+    Some(digest)
+}
+
+fn bare(target: &Descriptor) -> Descriptor {
+    Descriptor {
+        annotations: BTreeMap::new(),
+        artifact_type: None,
+        ..target.clone()
+    }
+}
+
+/// Errors about an image that is not here all read the same.
+pub(crate) fn no_such_image(text: &str) -> Error {
+    Error::new(
+        berth_contract::Class::NotFound,
+        format!("no such image: {text}"),
+    )
+}

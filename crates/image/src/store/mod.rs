@@ -1,0 +1,173 @@
+//! The images on this machine.
+//!
+//! ```text
+//!  DATA/ (0700)
+//!    oci/               a valid OCI image layout that other tools can read
+//!      oci-layout
+//!      index.json       names → manifests and indexes; replaced atomically under index.lock
+//!      blobs/sha256/    manifests, configs, layers as they were received
+//!    layers/<chain>/    one extracted directory per chain id, shared by all images and containers
+//!    layers/<chain>.size  bytes of its files, for listings
+//!    layers/empty/      the lower directory of images without layers
+//!    ingest/            *.partial downloads, half-made layers
+//!    trash/             renamed here, then deleted
+//!    images.lock        shared: content is being added or relied upon; exclusive: collecting garbage
+//! ```
+//!
+//! Visible means complete. The order of a commit is: everything into `ingest`, one `syncfs`, then the
+//! renames (layers, blobs, configs, manifests), then `index.json`. A manifest that is there has
+//! everything it names. Two writers of one thing are no conflict: whoever renames second drops theirs.
+
+mod blobs;
+mod collect;
+mod images;
+mod index;
+mod remove;
+mod transaction;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Digest, Error, Result};
+use berth_sys::error::Explain as _;
+use berth_sys::file::Directory;
+
+pub(crate) use blobs::{digest_of, digest_of_reader, sha256};
+pub use collect::Usage;
+pub(crate) use images::Found;
+pub use images::Listing;
+pub use remove::{Containers, NoContainers, Removed, Use};
+pub(crate) use transaction::Transaction;
+
+/// The images on this machine.
+#[derive(Debug, Clone)]
+pub struct Store {
+    data: PathBuf,
+}
+
+/// Keeps every image and layer from being collected while it lives.
+#[derive(Debug)]
+pub struct Hold {
+    _lock: File,
+}
+
+impl Store {
+    /// The store beneath this data directory. Nothing is read or made yet.
+    #[must_use]
+    pub fn open(data: &Path) -> Self {
+        Self {
+            data: data.to_owned(),
+        }
+    }
+
+    /// Holds on to the content: take it before looking an image up, keep it until a record that counts
+    /// as a root (a container, a name) is written.
+    ///
+    /// # Errors
+    /// The data directory cannot be made or written.
+    pub fn hold(&self) -> Result<Hold> {
+        self.prepare()?;
+        let lock = self.lock_file("images.lock")?;
+        lock.lock_shared()
+            .explain(|| "cannot lock the image store".into())?;
+        Ok(Hold { _lock: lock })
+    }
+
+    /// Makes the directories; the root is 0700 so that setuid files in layers are out of reach for
+    /// other users of the host (CVE-2021-41103, CVE-2021-41091).
+    pub(crate) fn prepare(&self) -> Result<()> {
+        if self.data.join("oci/oci-layout").exists() {
+            return Ok(());
+        }
+        let cannot = |path: &Path| format!("cannot make {}", path.display());
+        let directories = ["", "oci/blobs/sha256", "layers/empty", "ingest", "trash"];
+        for directory in directories {
+            let path = self.data.join(directory);
+            make_directories(&path).explain(|| cannot(&path))?;
+        }
+        let layout = self.data.join("oci/oci-layout");
+        std::fs::write(&layout, br#"{"imageLayoutVersion":"1.0.0"}"#).explain(|| cannot(&layout))
+    }
+
+    /// Where a blob lies, whether it exists or not.
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.data
+            .join("oci/blobs")
+            .join(digest.algorithm())
+            .join(digest.hex())
+    }
+
+    /// Where a layer lies, whether it exists or not.
+    pub(crate) fn layer_path(&self, chain: &Digest) -> PathBuf {
+        self.data.join("layers").join(chain.hex())
+    }
+
+    /// The lower directory of images without layers.
+    pub(crate) fn empty_layer(&self) -> PathBuf {
+        self.data.join("layers/empty")
+    }
+
+    pub(crate) fn directory(&self, name: &str) -> Result<Directory> {
+        let path = self.data.join(name);
+        Directory::open(&path).explain(|| format!("cannot open {}", path.display()))
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File> {
+        let path = self.data.join(name);
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false);
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options
+            .open(&path)
+            .explain(|| format!("cannot open {}", path.display()))
+    }
+
+    /// Moves something damaged out of the way and says where it went.
+    pub(crate) fn quarantine(&self, path: &Path, what: &str) -> Error {
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(".damaged");
+        let aside = self.data.join("ingest").join(
+            Path::new(&aside)
+                .file_name()
+                .unwrap_or(OsStr::new("damaged")),
+        );
+        let note = match std::fs::rename(path, &aside) {
+            Ok(()) => format!("it was set aside as {}", aside.display()),
+            Err(error) => format!("it could not be set aside: {error}"),
+        };
+        Error::new(Class::Internal, format!("{what} is damaged")).caused_by(note)
+    }
+}
+
+/// `mkdir -p` with mode 0700.
+fn make_directories(path: &Path) -> io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(path)
+}
+
+/// Chain ids from diff ids, bottom first: the first is the diff id itself, each further one the digest of
+/// the chain below and the diff id (image-spec `config.md`).
+pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
+    let mut chains: Vec<Digest> = Vec::with_capacity(diff_ids.len());
+    for diff_id in diff_ids {
+        let chain = match chains.last() {
+            Some(below) => sha256(format!("{below} {diff_id}").as_bytes()),
+            None => diff_id.clone(),
+        };
+        chains.push(chain);
+    }
+    chains
+}
+
+/// Bytes of a layer's files as recorded when it was extracted.
+pub(crate) fn layer_size(layer: &Path) -> u64 {
+    let mut record = layer.as_os_str().to_owned();
+    record.push(".size");
+    std::fs::read_to_string(record)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
+}

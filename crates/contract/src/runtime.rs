@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
+use crate::error::{Class, Error, Result};
 use crate::exit::Exit;
 use crate::id::ContainerId;
 use crate::oci;
@@ -83,6 +83,22 @@ pub trait Guest: fmt::Debug {
     /// # Errors
     /// As for [`Guest::start`]; the returned guest still has to be started.
     fn exec(&mut self, process: &oci::Process, stdio: Stdio) -> Result<Box<dyn Guest>>;
+
+    /// As [`Guest::exec`], with a program of the caller's and further files open: how a runtime that
+    /// wraps another one runs its own programs inside the guest.
+    ///
+    /// # Errors
+    /// As for [`Guest::exec`]; class `Unsupported` where a runtime has no use for it.
+    fn exec_program(
+        &mut self,
+        process: &oci::Process,
+        stdio: Stdio,
+        program: Program,
+        inherited: Vec<Inherited>,
+    ) -> Result<Box<dyn Guest>> {
+        let _unused = (process, stdio, program, inherited);
+        Err(Error::new(Class::Unsupported, "this runtime runs no foreign programs in its guests"))
+    }
 
     /// Kills what is left of the guest and removes its cgroup. May be called twice.
     ///

@@ -26,13 +26,20 @@ const SCRATCH: usize = 64 << 10;
 
 /// Starts a container's monitor, which at once starts the container, and returns connection 0 to it.
 ///
+/// `first` is on the connection before the monitor runs: with [`Request::Attach`] there no output can be
+/// missed, and [`Request::Resize`] there is the terminal's size from the beginning.
+///
 /// The outcome is told there: [`Reply::Started`] or [`Reply::Failed`] ([`Connection::started`] waits for
 /// it). The monitor is in a session of its own and outlives the caller. It is the caller's child until
 /// the caller ends: one that lives long reaps the returned pid.
 ///
 /// # Errors
 /// The program is missing or no process can be made.
-pub fn spawn(directories: &Directories, id: &ContainerId) -> Result<(Connection, i32)> {
+pub fn spawn_with(
+    directories: &Directories,
+    id: &ContainerId,
+    first: &[Request],
+) -> Result<(Connection, i32)> {
     let path = directories.programs.join(PROGRAM);
     let fail = |error: io::Error| {
         Error::new(
@@ -42,6 +49,10 @@ pub fn spawn(directories: &Directories, id: &ContainerId) -> Result<(Connection,
         .caused_by(error)
     };
     let (ours, theirs) = socket::pair().map_err(fail)?;
+    let mut connection = Connection::new(ours);
+    for request in first {
+        connection.send(request, &[])?;
+    }
     let arguments = [
         OsStr::new(PROGRAM),
         OsStr::new("--data"),
@@ -64,7 +75,15 @@ pub fn spawn(directories: &Directories, id: &ContainerId) -> Result<(Connection,
             error
         }
     })?;
-    Ok((Connection::new(ours), pid))
+    Ok((connection, pid))
+}
+
+/// [`spawn_with`] without first requests.
+///
+/// # Errors
+/// As for [`spawn_with`].
+pub fn spawn(directories: &Directories, id: &ContainerId) -> Result<(Connection, i32)> {
+    spawn_with(directories, id, &[])
 }
 
 /// Connects to the monitor of a running container.

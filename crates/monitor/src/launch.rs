@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 
 /// Everything a monitor needs beside the OCI runtime-spec.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "Docker's own flags, each independent"
+)]
 pub struct Launch {
     /// The container.
     pub id: ContainerId,

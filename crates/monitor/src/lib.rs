@@ -6,7 +6,23 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod console;
+mod ending;
+mod exec;
 mod frame;
 pub mod launch;
+mod link;
+mod log;
+mod peer;
+mod place;
 pub mod protocol;
+mod requests;
+mod restart;
+mod run;
+mod start;
 pub mod status;
+mod stop;
+mod supervisor;
+mod token;
+
+pub use run::{Arguments, refuse_connection, run};

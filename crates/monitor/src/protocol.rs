@@ -76,9 +76,10 @@ pub enum Request {
     Pause,
     /// Thaw the guest.
     Unpause,
-    /// Tell me when the container has stopped (its restart policy included) or is removed.
+    /// Tell me when the container has stopped for good, its restart policy included: answered by
+    /// [`Reply::Exited`]; with `removed` by [`Reply::Removed`] instead.
     Wait {
-        /// Until its directory is removed as well (`--rm`).
+        /// Until its directory is removed (`--rm`; refused for a container that stays).
         removed: bool,
     },
     /// Run a second process inside the guest. Without `detach` and `terminal` the three standard

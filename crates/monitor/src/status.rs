@@ -139,7 +139,7 @@ pub fn read(directories: &Directories, id: &ContainerId) -> Result<Observation> 
     })
 }
 
-fn read_file(path: &Path) -> Result<Option<Status>> {
+pub(crate) fn read_file(path: &Path) -> Result<Option<Status>> {
     let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -1,0 +1,142 @@
+//! One run's network: reserved before the guest exists, attached while it prepares itself, detached
+//! after it ended.
+
+use std::fs::OpenOptions;
+use std::io::{Seek as _, SeekFrom, Write as _};
+
+use berth_contract::{Class, Error, Result};
+use berth_network::{Attached, Mode, Request};
+use berth_sys::error::Explain as _;
+
+use crate::launch::NameFiles;
+
+/// What a run of the guest holds of the network.
+#[derive(Debug)]
+pub(crate) struct Link {
+    attached: Attached,
+}
+
+impl Link {
+    /// Reserves addresses and host ports.
+    pub(crate) fn reserve(request: &Request) -> Result<Self> {
+        match request.mode {
+            Mode::Networks(_) => Err(Error::new(Class::Unsupported, "no networks in this build")),
+            Mode::None | Mode::Host | Mode::Container(_) => Ok(Self {
+                attached: Attached::default(),
+            }),
+        }
+    }
+
+    /// Wires the guest's network namespace.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "awaits the network crate"
+    )]
+    pub(crate) fn attach(&mut self, _pid: i32) -> Result<()> {
+        Ok(())
+    }
+
+    /// What the guest was given.
+    pub(crate) fn attached(&self) -> &Attached {
+        &self.attached
+    }
+
+    /// Gives everything back; all failures are in the error.
+    #[expect(
+        clippy::unused_self,
+        clippy::unnecessary_wraps,
+        reason = "awaits the network crate"
+    )]
+    pub(crate) fn detach(self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Completes the hosts file with the container's own addresses, and returns how long it was before.
+///
+/// `length` is that earlier length when the container is started again: the addresses of the last run
+/// are cut off. The file is bind-mounted into the guest, so it is written in place.
+pub(crate) fn complete_hosts(
+    files: &NameFiles,
+    attached: &Attached,
+    length: Option<u64>,
+) -> Result<Option<u64>> {
+    let Some(path) = &files.hosts else {
+        return Ok(None);
+    };
+    if files.names.is_empty() || (attached.endpoints.is_empty() && length.is_none()) {
+        return Ok(length);
+    }
+    let explain = || format!("cannot complete {}", path.display());
+    let mut file = OpenOptions::new().write(true).open(path).explain(explain)?;
+    let length = match length {
+        Some(length) => {
+            file.set_len(length).explain(explain)?;
+            length
+        }
+        None => file.metadata().explain(explain)?.len(),
+    };
+    file.seek(SeekFrom::Start(length)).explain(explain)?;
+    file.write_all(host_lines(files, attached).as_bytes())
+        .explain(explain)?;
+    Ok(Some(length))
+}
+
+/// `address<TAB>name name…`, first all IPv4 addresses, as Docker orders them within one network.
+fn host_lines(files: &NameFiles, attached: &Attached) -> String {
+    let names = files.names.join(" ");
+    let mut lines = String::new();
+    for endpoint in &attached.endpoints {
+        lines.push_str(&format!("{}\t{names}\n", endpoint.address));
+        if let Some(address) = endpoint.address6 {
+            lines.push_str(&format!("{address}\t{names}\n"));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_network::Endpoint;
+    use std::fs;
+
+    fn attached(last: u8) -> Attached {
+        let endpoint = Endpoint {
+            network: "bridge".parse().unwrap(),
+            interface: "eth0".into(),
+            address: [10, 88, 0, last].into(),
+            prefix: 16,
+            gateway: [10, 88, 0, 1].into(),
+            address6: Some("fd00::2".parse().unwrap()),
+            prefix6: 64,
+            gateway6: None,
+            mac: [2; 6],
+        };
+        Attached {
+            endpoints: vec![endpoint],
+            ports: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn addresses_follow_what_was_there_and_are_replaced_at_a_restart() {
+        let path = std::env::temp_dir().join(format!("berth-hosts-{}", std::process::id()));
+        fs::write(&path, "127.0.0.1\tlocalhost\n").unwrap();
+        let files = NameFiles {
+            hosts: Some(path.clone()),
+            names: vec!["web".into(), "w".into()],
+        };
+        let length = complete_hosts(&files, &attached(2), None).unwrap();
+        let expected = "127.0.0.1\tlocalhost\n10.88.0.2\tweb w\nfd00::2\tweb w\n";
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        assert_eq!(
+            complete_hosts(&files, &attached(3), length).unwrap(),
+            length
+        );
+        let expected = expected.replace("10.88.0.2", "10.88.0.3");
+        assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        fs::remove_file(&path).unwrap();
+    }
+}

@@ -4,52 +4,58 @@
 use std::fs::OpenOptions;
 use std::io::{Seek as _, SeekFrom, Write as _};
 
-use berth_contract::{Class, Error, Result};
-use berth_network::{Attached, Mode, Request};
+use berth_contract::Result;
+use berth_network::{Attached, Attachment, Network, Request, Reservation};
 use berth_sys::error::Explain as _;
 
-use crate::launch::NameFiles;
+use crate::launch::{Directories, NameFiles};
 
 /// What a run of the guest holds of the network.
 #[derive(Debug)]
-pub(crate) struct Link {
-    attached: Attached,
+pub(crate) enum Link {
+    /// Addresses and host ports are taken.
+    Reserved(Reservation),
+    /// The guest's network namespace is wired.
+    Attached(Attachment),
 }
 
 impl Link {
     /// Reserves addresses and host ports.
-    pub(crate) fn reserve(request: &Request) -> Result<Self> {
-        match request.mode {
-            Mode::Networks(_) => Err(Error::new(Class::Unsupported, "no networks in this build")),
-            Mode::None | Mode::Host | Mode::Container(_) => Ok(Self {
-                attached: Attached::default(),
-            }),
-        }
+    pub(crate) fn reserve(directories: &Directories, request: &Request) -> Result<Self> {
+        let directories = berth_network::Directories {
+            data: directories.data.clone(),
+            run: directories.run.clone(),
+        };
+        Network::open(&directories)
+            .reserve(request)
+            .map(Self::Reserved)
     }
 
-    /// Wires the guest's network namespace.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "awaits the network crate"
-    )]
-    pub(crate) fn attach(&mut self, _pid: i32) -> Result<()> {
-        Ok(())
+    /// Wires the guest's network namespace; after a failure everything is given back.
+    pub(crate) fn attach(self, pid: i32) -> Result<Self> {
+        match self {
+            Self::Reserved(reservation) => reservation.attach(pid).map(Self::Attached),
+            attached @ Self::Attached(_) => Ok(attached),
+        }
     }
 
     /// What the guest was given.
     pub(crate) fn attached(&self) -> &Attached {
-        &self.attached
+        match self {
+            Self::Reserved(reservation) => reservation.attached(),
+            Self::Attached(attachment) => attachment.attached(),
+        }
     }
 
     /// Gives everything back; all failures are in the error.
-    #[expect(
-        clippy::unused_self,
-        clippy::unnecessary_wraps,
-        reason = "awaits the network crate"
-    )]
     pub(crate) fn detach(self) -> Result<()> {
-        Ok(())
+        match self {
+            Self::Reserved(reservation) => {
+                drop(reservation);
+                Ok(())
+            }
+            Self::Attached(attachment) => attachment.detach(),
+        }
     }
 }
 

@@ -7,8 +7,11 @@
 
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 
-use berth_contract::{Event, Exit, Guest, Program, Report, Result, Slot, State, Stdio, oci};
+use berth_contract::{
+    Class, Error, Event, Exit, Guest, Program, Report, Result, Slot, State, Stdio, oci,
+};
 use berth_sys::clock;
 use berth_sys::epoll::Interest;
 use berth_sys::error::Explain as _;
@@ -117,15 +120,24 @@ impl Supervisor<'_> {
         self.place.write_exit(&lost)?;
         fault::point("start-pessimistic");
         let spec = self.place.spec()?;
-        let mut link = Link::reserve(&self.launch.network)?;
+        let reserved = Link::reserve(&self.launch.directories, &self.launch.network)?;
         fault::point("start-network-reserved");
-        let (guest, console) = match self.create(&spec, &mut link) {
-            Ok(created) => created,
-            Err(error) => {
-                if let Err(leftover) = link.detach() {
+        let mut link = Some(reserved);
+        let created = self.create(&spec, &mut link);
+        let (guest, console, link) = match (created, link) {
+            (Ok((guest, console)), Some(link)) => (guest, console, link),
+            (Err(error), link) => {
+                if let Some(Err(leftover)) = link.map(Link::detach) {
                     self.status.leftovers.push(leftover.to_string());
                 }
                 return Err(error);
+            }
+            (Ok((mut guest, _)), None) => {
+                drop(guest.destroy());
+                return Err(Error::new(
+                    Class::Internal,
+                    "the container's network is lost",
+                ));
             }
         };
         let pid = guest.pid();
@@ -152,7 +164,9 @@ impl Supervisor<'_> {
             guest,
             console,
             link,
-            cgroup: linux.and_then(|linux| linux.cgroups_path().clone()),
+            cgroup: linux
+                .and_then(|linux| linux.cgroups_path().clone())
+                .unwrap_or_else(|| Path::new("berth").join(self.launch.id.as_str())),
             began: clock::monotonic(),
             memory_limited: linux
                 .and_then(|linux| linux.resources().as_ref())
@@ -171,7 +185,11 @@ impl Supervisor<'_> {
         Ok(pid)
     }
 
-    fn create(&mut self, spec: &oci::Spec, link: &mut Link) -> Result<(Box<dyn Guest>, Console)> {
+    fn create(
+        &mut self,
+        spec: &oci::Spec,
+        link: &mut Option<Link>,
+    ) -> Result<(Box<dyn Guest>, Console)> {
         let no_streams = || "cannot make the container's streams".to_owned();
         let (console, stdio) = if self.launch.terminal {
             (None, Stdio::Terminal(self.size))
@@ -213,11 +231,13 @@ impl Supervisor<'_> {
         &mut self,
         guest: &mut dyn Guest,
         console: Option<Console>,
-        link: &mut Link,
+        link: &mut Option<Link>,
     ) -> Result<Console> {
-        link.attach(guest.pid())?;
-        fault::point("start-network-attached");
-        self.hosts_length = complete_hosts(&self.launch.names, link.attached(), self.hosts_length)?;
+        if let Some(reserved) = link.take() {
+            let attached = link.insert(reserved.attach(guest.pid())?).attached();
+            fault::point("start-network-attached");
+            self.hosts_length = complete_hosts(&self.launch.names, attached, self.hosts_length)?;
+        }
         if self.listener.is_none() {
             let listener = self.place.listen()?;
             self.poller

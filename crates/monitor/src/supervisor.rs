@@ -40,7 +40,8 @@ pub(crate) struct Running {
     pub(crate) guest: Box<dyn Guest>,
     pub(crate) console: Console,
     pub(crate) link: Link,
-    pub(crate) cgroup: Option<PathBuf>,
+    /// The path of its cgroup in every hierarchy.
+    pub(crate) cgroup: PathBuf,
     /// When it began, on the clock that only goes forward.
     pub(crate) began: Duration,
     /// Whether its memory is limited: then the kernel may kill a process of it unseen.
@@ -492,15 +493,11 @@ impl<'a> Supervisor<'a> {
 
     /// The guest's cgroup.
     pub(crate) fn cgroup(&self) -> Result<Cgroup> {
-        let path = self
-            .running
-            .as_ref()
-            .and_then(|running| running.cgroup.as_ref());
-        let Some(path) = path else {
-            let message = format!("container {} has no cgroup", self.launch.id.short());
-            return Err(Error::new(Class::Unsupported, message));
+        let Some(running) = &self.running else {
+            let message = format!("container {} is not running", self.launch.id.short());
+            return Err(Error::new(Class::Conflict, message));
         };
-        Cgroup::open(&Hierarchies::discover()?, path)
+        Cgroup::open(&Hierarchies::discover()?, &running.cgroup)
     }
 
     /// Whether its guest is there and not about to be started again.

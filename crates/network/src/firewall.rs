@@ -1,0 +1,408 @@
+//! The engine's packet filter table: which rules it has, and how a published port is one map element.
+//!
+//! ```text
+//! table inet berth
+//!   map ports4_at    host address . protocol . port  →  container address . port
+//!   map ports4       protocol . port                 →  container address . port     (any host address)
+//!   chain ports      translate by ports4_at, then by ports4; the same for IPv6
+//!   chain incoming   prerouting: to an address of this host → ports
+//!   chain own        output:     the same, loopback left to the proxy
+//!   chain outgoing   postrouting: masquerade what leaves the network, and what comes back into it
+//!                    through a published port (the answer must pass the translation again)
+//!   chain forward    into the network: only answers and published ports; out of it: everything
+//! ```
+//!
+//! Kernels without `inet` address translation (before 5.2) get a table `ip` and a table `ip6`.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use berth_contract::{Class, Error, Result};
+use berth_sys::netlink::nftables::{
+    Batch, Expression, Family, Field, Hook, Interface, Nftables, Type,
+};
+
+use crate::definition::{Definition, PREFIX6};
+use crate::request::{Protocol, Published};
+
+/// An open way to the engine's table.
+#[derive(Debug)]
+pub(crate) struct Firewall {
+    nft: Nftables,
+    table: String,
+    split: bool,
+}
+
+impl Firewall {
+    /// Opens the way to the table; says whether the table is there.
+    pub(crate) fn open(table: String) -> Result<(Self, bool)> {
+        let ask = || -> io::Result<(Nftables, bool, bool)> {
+            let mut nft = Nftables::open()?;
+            if nft.has_table(Family::Inet, &table)? {
+                return Ok((nft, false, true));
+            }
+            let split = nft.has_table(Family::Ipv4, &table)?;
+            Ok((nft, split, split))
+        };
+        match ask() {
+            Ok((nft, split, present)) => Ok((Self { nft, table, split }, present)),
+            Err(error) => Err(refused(error)),
+        }
+    }
+
+    /// Makes the table with its maps and rules.
+    pub(crate) fn build(&mut self, network: &Definition) -> Result<()> {
+        let mut whole = Batch::new(Family::Inet, &self.table);
+        rules(
+            &mut whole,
+            network,
+            Versions {
+                ipv4: true,
+                ipv6: network.subnet6.is_some(),
+            },
+        );
+        let Err(first) = self.nft.apply(&whole) else {
+            self.split = false;
+            return Ok(());
+        };
+        if matches!(first.kind(), io::ErrorKind::PermissionDenied) {
+            return Err(refused(first));
+        }
+        let mut ipv4 = Batch::new(Family::Ipv4, &self.table);
+        rules(
+            &mut ipv4,
+            network,
+            Versions {
+                ipv4: true,
+                ipv6: false,
+            },
+        );
+        // The first failure says why; the second only that the way round it is closed too.
+        if self.nft.apply(&ipv4).is_err() {
+            return Err(refused(first));
+        }
+        if network.subnet6.is_some() {
+            let mut ipv6 = Batch::new(Family::Ipv6, &self.table);
+            rules(
+                &mut ipv6,
+                network,
+                Versions {
+                    ipv4: false,
+                    ipv6: true,
+                },
+            );
+            self.nft.apply(&ipv6).map_err(refused)?;
+        }
+        self.split = true;
+        Ok(())
+    }
+
+    /// Publishes a port: whoever asks the host for it is sent to the container.
+    pub(crate) fn publish(&mut self, port: &Published, container: IpAddr) -> Result<()> {
+        let failed = |error: io::Error| {
+            Error::new(
+                Class::Internal,
+                format!("cannot publish port {}", port.host_port),
+            )
+            .caused_by(error)
+        };
+        let (map, key) = element(port);
+        let data = address_and_port(SocketAddr::new(container, port.container_port));
+        let mut add = self.batch(port);
+        add.add_element(map, &key, &data);
+        match self.nft.apply(&add) {
+            Ok(()) => Ok(()),
+            // We hold the host's socket, so whoever left this here is gone.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.withdraw(port)?;
+                self.nft.apply(&add).map_err(failed)
+            }
+            Err(error) => Err(failed(error)),
+        }
+    }
+
+    /// Takes a published port back; one that is not published is none.
+    pub(crate) fn withdraw(&mut self, port: &Published) -> Result<()> {
+        let (map, key) = element(port);
+        let mut delete = self.batch(port);
+        delete.delete_element(map, &key);
+        match self.nft.apply(&delete) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::new(
+                Class::Internal,
+                format!("cannot withdraw port {}", port.host_port),
+            )
+            .caused_by(error)),
+            _ => Ok(()),
+        }
+    }
+
+    fn batch(&self, port: &Published) -> Batch {
+        let family = match (self.split, port.host_address) {
+            (false, _) => Family::Inet,
+            (true, IpAddr::V4(_)) => Family::Ipv4,
+            (true, IpAddr::V6(_)) => Family::Ipv6,
+        };
+        Batch::new(family, &self.table)
+    }
+}
+
+fn refused(error: io::Error) -> Error {
+    let class = if error.kind() == io::ErrorKind::PermissionDenied {
+        Class::Denied
+    } else {
+        Class::Unsupported
+    };
+    Error::new(
+        class,
+        "cannot set up the packet filter of the bridge network",
+    )
+    .caused_by(error)
+    .hint("use --network none or --network host")
+}
+
+/// The map and the key of a published port.
+fn element(port: &Published) -> (&'static str, Vec<u8>) {
+    let (any, at) = match port.host_address {
+        IpAddr::V4(_) => ("ports4", "ports4_at"),
+        IpAddr::V6(_) => ("ports6", "ports6_at"),
+    };
+    let mut key = Vec::with_capacity(24);
+    let map = if port.host_address.is_unspecified() {
+        any
+    } else {
+        key.extend_from_slice(&octets(port.host_address));
+        at
+    };
+    let protocol = match port.protocol {
+        Protocol::Tcp => 6,
+        Protocol::Udp => 17,
+    };
+    key.extend_from_slice(&[protocol, 0, 0, 0]);
+    key.extend_from_slice(&port.host_port.to_be_bytes());
+    key.extend_from_slice(&[0, 0]);
+    (map, key)
+}
+
+fn address_and_port(address: SocketAddr) -> Vec<u8> {
+    let mut data = octets(address.ip());
+    data.extend_from_slice(&address.port().to_be_bytes());
+    data.extend_from_slice(&[0, 0]);
+    data
+}
+
+fn octets(address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => address.octets().to_vec(),
+        IpAddr::V6(address) => address.octets().to_vec(),
+    }
+}
+
+/// The versions of IP a table is about.
+#[derive(Debug, Clone, Copy)]
+struct Versions {
+    ipv4: bool,
+    ipv6: bool,
+}
+
+fn rules(batch: &mut Batch, network: &Definition, versions: Versions) {
+    batch.create_table();
+    batch.create_chain("ports", None);
+    batch.create_chain("incoming", Some(Hook::TranslateIncoming));
+    batch.create_chain("own", Some(Hook::TranslateOwn));
+    batch.create_chain("outgoing", Some(Hook::TranslateOutgoing));
+    batch.create_chain("forward", Some(Hook::FilterForwarded));
+    let link = network.link.as_str();
+    if versions.ipv4 {
+        let subnet = network.subnet.octets();
+        let loopback = Ipv4Addr::new(127, 0, 0, 0).octets();
+        version(
+            batch,
+            link,
+            &Version {
+                ipv4: true,
+                maps: ("ports4_at", "ports4"),
+                address: Type::Ipv4,
+                source: Field::SourceIpv4,
+                destination: Field::DestinationIpv4,
+                subnet: (&subnet, network.prefix.into()),
+                loopback: (&loopback, 8),
+            },
+        );
+    }
+    if versions.ipv6
+        && let Some(subnet) = network.subnet6
+    {
+        let subnet = subnet.octets();
+        let mut loopback = [0; 16];
+        loopback[15] = 1;
+        version(
+            batch,
+            link,
+            &Version {
+                ipv4: false,
+                maps: ("ports6_at", "ports6"),
+                address: Type::Ipv6,
+                source: Field::SourceIpv6,
+                destination: Field::DestinationIpv6,
+                subnet: (&subnet, PREFIX6.into()),
+                loopback: (&loopback, 128),
+            },
+        );
+    }
+    let into = Expression::Interface {
+        which: Interface::Outgoing,
+        name: link,
+        is: true,
+    };
+    let from = Expression::Interface {
+        which: Interface::Incoming,
+        name: link,
+        is: true,
+    };
+    // Neighbours of a bridge pass through here when br_netfilter is loaded.
+    batch.add_rule("forward", &[into.clone(), from.clone(), Expression::Accept]);
+    batch.add_rule(
+        "forward",
+        &[into.clone(), Expression::Established, Expression::Accept],
+    );
+    batch.add_rule(
+        "forward",
+        &[
+            into.clone(),
+            Expression::DestinationTranslated,
+            Expression::Accept,
+        ],
+    );
+    // Whoever routes packets to us on purpose must not reach ports that were never published.
+    batch.add_rule("forward", &[into, Expression::Drop]);
+    batch.add_rule("forward", &[from, Expression::Accept]);
+}
+
+/// What differs between the versions of IP.
+#[derive(Debug)]
+struct Version<'a> {
+    ipv4: bool,
+    maps: (&'static str, &'static str),
+    address: Type,
+    source: Field,
+    destination: Field,
+    subnet: (&'a [u8], u32),
+    loopback: (&'a [u8], u32),
+}
+
+fn version(batch: &mut Batch, link: &str, version: &Version<'_>) {
+    let (at, any) = version.maps;
+    let data = [version.address, Type::Port];
+    batch.create_map(at, &[version.address, Type::Protocol, Type::Port], &data);
+    batch.create_map(any, &[Type::Protocol, Type::Port], &data);
+    let is_version = Expression::IsIpv4(version.ipv4);
+    let translate = Expression::TranslateDestination { ipv4: version.ipv4 };
+    let words = if version.ipv4 { 1 } else { 4 };
+    batch.add_rule(
+        "ports",
+        &[
+            is_version.clone(),
+            Expression::Load {
+                field: version.destination,
+                word: 0,
+            },
+            Expression::LoadProtocol { word: words },
+            Expression::Load {
+                field: Field::DestinationPort,
+                word: words + 1,
+            },
+            Expression::Map(at),
+            translate.clone(),
+        ],
+    );
+    batch.add_rule(
+        "ports",
+        &[
+            is_version.clone(),
+            Expression::LoadProtocol { word: 0 },
+            Expression::Load {
+                field: Field::DestinationPort,
+                word: 1,
+            },
+            Expression::Map(any),
+            translate,
+        ],
+    );
+    let local = Expression::DestinationIsLocal;
+    let jump = Expression::Jump("ports");
+    batch.add_rule(
+        "incoming",
+        &[is_version.clone(), local.clone(), jump.clone()],
+    );
+    let (value, bits) = version.loopback;
+    let no_loopback = Expression::Prefix {
+        field: version.destination,
+        value,
+        bits,
+        is: false,
+    };
+    batch.add_rule("own", &[is_version.clone(), no_loopback, local, jump]);
+    let (value, bits) = version.subnet;
+    let ours = Expression::Prefix {
+        field: version.source,
+        value,
+        bits,
+        is: true,
+    };
+    let leaves = |is: bool| Expression::Interface {
+        which: Interface::Outgoing,
+        name: link,
+        is: !is,
+    };
+    batch.add_rule(
+        "outgoing",
+        &[
+            is_version.clone(),
+            ours.clone(),
+            leaves(true),
+            Expression::Masquerade,
+        ],
+    );
+    batch.add_rule(
+        "outgoing",
+        &[
+            is_version,
+            ours,
+            leaves(false),
+            Expression::DestinationTranslated,
+            Expression::Masquerade,
+        ],
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_padded_to_words() {
+        let port = |address: &str, protocol| Published {
+            protocol,
+            host_address: address.parse().unwrap(),
+            host_port: 0x1f90,
+            container_port: 80,
+        };
+        assert_eq!(
+            element(&port("0.0.0.0", Protocol::Tcp)),
+            ("ports4", vec![6, 0, 0, 0, 0x1f, 0x90, 0, 0])
+        );
+        assert_eq!(
+            element(&port("10.0.0.1", Protocol::Udp)),
+            (
+                "ports4_at",
+                vec![10, 0, 0, 1, 17, 0, 0, 0, 0x1f, 0x90, 0, 0]
+            )
+        );
+        let (map, key) = element(&port("fd00::1", Protocol::Tcp));
+        assert_eq!((map, key.len()), ("ports6_at", 24));
+        assert_eq!(
+            address_and_port("10.0.0.2:80".parse().unwrap()),
+            [10, 0, 0, 2, 0, 80, 0, 0]
+        );
+    }
+}

@@ -8,10 +8,18 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read as _};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags, Stat};
 use rustix::io::Errno;
+
+/// Flags for reading a directory.
+pub const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY);
+/// Flags for using a terminal without making it the controlling one.
+pub const READ_WRITE_TERMINAL: OFlags = OFlags::RDWR.union(OFlags::NOCTTY);
+/// Nothing is created.
+pub const NO_MODE: Mode = Mode::empty();
 
 /// A directory beneath which untrusted paths are resolved.
 #[derive(Debug)]
@@ -97,6 +105,21 @@ impl Directory {
         Ok(content)
     }
 
+    /// Reads at most the first `count` bytes of a regular file of an image.
+    ///
+    /// # Errors
+    /// It does not exist or is not a regular file (`InvalidData`).
+    pub fn read_head(&self, path: &Path, count: u64) -> io::Result<Vec<u8>> {
+        let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
+        let status = rustix::fs::fstat(&file)?;
+        if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
+        }
+        let mut head = Vec::new();
+        File::from(file).take(count).read_to_end(&mut head)?;
+        Ok(head)
+    }
+
     /// Makes a directory and its missing parents; returns it as `O_PATH`.
     ///
     /// What exists is resolved within the root; what is made is made by descriptor, one component at
@@ -110,6 +133,9 @@ impl Directory {
         match self.open_at(path, flags, Mode::empty()) {
             Err(error) if crate::error::is(&error, Errno::NOENT) => {}
             result => return result,
+        }
+        if let Some(target) = self.dangling(path)? {
+            return self.make_directories(&target, mode);
         }
         let (existing, missing) = self.split_existing(path)?;
         let mut current = existing;
@@ -133,6 +159,9 @@ impl Directory {
             Err(error) if crate::error::is(&error, Errno::NOENT) => {}
             result => return result,
         }
+        if let Some(target) = self.dangling(path)? {
+            return self.make_file(&target, mode);
+        }
         let (parent, name) = split_last(path)?;
         let parent = self.make_directories(parent, 0o755)?;
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
@@ -141,6 +170,28 @@ impl Directory {
             Err(error) => return Err(error.into()),
         }
         open_child(parent.as_fd(), name, OFlags::PATH)
+    }
+
+    /// Where a path that resolves to nothing points to, if its last component is a symbolic link: an
+    /// `/etc/resolv.conf` that points into `/run`, say. Each call follows one link, and the result is
+    /// resolved within the root again.
+    fn dangling(&self, path: &Path) -> io::Result<Option<PathBuf>> {
+        let Ok((parent, name)) = split_last(path) else { return Ok(None) };
+        let Ok(directory) = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else {
+            return Ok(None);
+        };
+        let target = match rustix::fs::readlinkat(&directory, name, Vec::new()) {
+            Ok(target) => target,
+            Err(Errno::INVAL | Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let target = Path::new(OsStr::from_bytes(target.as_bytes())).to_path_buf();
+        let target = if target.is_absolute() { target } else { parent.join(target) };
+        // A link to itself would be followed for ever; the kernel allows 40.
+        if target.components().count() > 256 || target == path {
+            return Err(Errno::LOOP.into());
+        }
+        Ok(Some(target))
     }
 
     /// The longest part of `path` that exists, and the names that are missing below it.
@@ -199,10 +250,106 @@ pub fn status(fd: impl AsFd) -> io::Result<Stat> {
     Ok(rustix::fs::statat(fd, "", AtFlags::EMPTY_PATH)?)
 }
 
+/// Whether a path of this process's own root exists, links followed.
+#[must_use]
+pub fn exists(path: &Path) -> bool {
+    rustix::fs::stat(path).is_ok()
+}
+
 /// Whether a status is a directory's.
 #[must_use]
 pub fn is_directory(status: &Stat) -> bool {
     FileType::from_raw_mode(status.st_mode) == FileType::Directory
+}
+
+/// Kinds of special files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// A character device, by major and minor number.
+    Character(u32, u32),
+    /// A block device, by major and minor number.
+    Block(u32, u32),
+    /// A named pipe.
+    Fifo,
+}
+
+/// Makes a special file in a directory, with exactly this mode.
+///
+/// # Errors
+/// Something is there already, or making devices is not permitted here.
+pub fn make_node(directory: impl AsFd, name: impl AsRef<Path>, node: Node, mode: u32) -> io::Result<()> {
+    let (kind, device) = match node {
+        Node::Character(major, minor) => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
+        Node::Block(major, minor) => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
+        Node::Fifo => (FileType::Fifo, 0),
+    };
+    Ok(rustix::fs::mknodat(directory, name.as_ref(), kind, Mode::from_raw_mode(mode), device)?)
+}
+
+/// Makes a symbolic link in a directory.
+///
+/// # Errors
+/// Something is there already.
+pub fn make_link(directory: impl AsFd, name: &str, target: &str) -> io::Result<()> {
+    Ok(rustix::fs::symlinkat(target, directory, name)?)
+}
+
+/// Changes the owner of what a name in a directory refers to, without following a link.
+///
+/// # Errors
+/// An id is not mapped, or a capability is missing.
+pub fn set_owner_at(directory: impl AsFd, name: impl AsRef<Path>, user: u32, group: u32) -> io::Result<()> {
+    let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::chownat(directory, name.as_ref(), Some(user), Some(group), flags)?)
+}
+
+/// Changes the owning user of an open file.
+///
+/// # Errors
+/// The id is not mapped, or a capability is missing.
+pub fn set_user(file: impl AsFd, user: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchown(file, Some(rustix::fs::Uid::from_raw(user)), None)?)
+}
+
+/// Whether a status is that of the character device with these numbers.
+#[must_use]
+pub fn is_character(status: &Stat, major: u32, minor: u32) -> bool {
+    FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+        && (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev)) == (major, minor)
+}
+
+/// Whether a status is a pipe's.
+#[must_use]
+pub fn is_pipe(status: &Stat) -> bool {
+    FileType::from_raw_mode(status.st_mode) == FileType::Fifo
+}
+
+/// The magic number of procfs.
+pub const PROC: i64 = 0x9fa0;
+/// The magic number of devpts.
+pub const DEVPTS: i64 = 0x1cd1;
+
+/// Whether a descriptor lies on a file system with this magic number (CVE-2025-52881).
+///
+/// # Errors
+/// The descriptor is not valid.
+pub fn is_on(fd: impl AsFd, magic: i64) -> io::Result<bool> {
+    Ok(rustix::fs::fstatfs(fd)?.f_type == magic)
+}
+
+/// Writes a small kernel file beneath a procfs root, which must be procfs all the way.
+///
+/// # Errors
+/// There is no such file, it lies on another mount, or the kernel refuses the value.
+pub fn write_proc(proc: BorrowedFd<'_>, path: &str, content: &[u8]) -> io::Result<()> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_MAGICLINKS;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = retry(|| rustix::fs::openat2(proc, path, flags, Mode::empty(), resolve))?;
+    if !is_on(&file, PROC)? {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not on procfs"));
+    }
+    crate::fd::write_once(file, content)
 }
 
 /// The same place again, opened with other flags, through this process's own descriptor table.

@@ -12,6 +12,15 @@
 //! everything the kernel does for native guests it does for these too. The engine is in the two programs,
 //! behind the features `executor` and `compiler`.
 
+mod accepts;
+pub mod cache;
+mod compile;
 pub mod configuration;
 #[cfg(any(feature = "executor", feature = "compiler"))]
 pub mod engine;
+mod guest;
+mod runtime;
+
+pub use accepts::verdict;
+pub use cache::Cache;
+pub use runtime::{PORTS_ANNOTATION, WasmRuntime};

@@ -1,37 +1,56 @@
-//! `berth-wasmc`: a wasm module on standard input, its compiled form on standard output.
+//! `berth-wasmc`: wasm bytes in, their compiled form out.
 //!
 //! ```text
-//! berth-wasmc            fd 0 module bytes → fd 1 artefact; on failure fd 2 holds a report as JSON
-//! berth-wasmc --engine   prints what the artefact depends on beside the module
+//! berth-wasmc engine     fd 3 ◄─ what an artefact depends on beside the module, one line
+//! berth-wasmc compile    fd 3 ◄─ artefact     fd 4 ◄─ on failure a report as JSON     fd 5 ─► module
 //! ```
 //!
-//! It is started by [`berth_wasm_runtime::cache`] alone, for bytes that nobody has vouched for: before it
-//! reads the first of them it gives up the file system, the network and every system call that a
-//! compiler does not need.
+//! The engine's cache starts it for bytes that nobody has vouched for: before it reads the first of them
+//! it gives up the file system, the network and every system call that a compiler does not need.
 
 mod confinement;
 mod inspect;
 
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
 use berth_contract::{Class, Error, Report, Result};
+use berth_sys::spawn;
 use berth_wasm_runtime::engine;
 use wasmtime::Engine;
 
+/// What one write to a pipe that nobody reads yet can hold (man 7 pipe).
+const REPORT_SIZE: usize = 64 * 1024;
+
 fn main() -> ExitCode {
-    let describe = std::env::args().nth(1).is_some_and(|argument| argument == "--engine");
-    let outcome = if describe { describe_engine() } else { compile() };
+    let outcome = match std::env::args().nth(1).as_deref() {
+        Some("engine") => describe_engine(),
+        Some("compile") => compile(),
+        _ => Err(Error::new(Class::Invalid, "berth-wasmc is started by berth alone")),
+    };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let report = serde_json::to_vec(&Report::from(&error)).unwrap_or_default();
-            // Whoever started us sees the exit status, too.
-            std::io::stderr().write_all(&report).ok();
+            tell(&Report::from(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Whoever started us sees the exit status, too; a report that does not fit is worth less than an end.
+fn tell(report: &Report) {
+    let Ok(text) = serde_json::to_vec(report) else { return };
+    if let (true, Ok(pipe)) = (text.len() <= REPORT_SIZE, file(4)) {
+        File::write_all(&mut { pipe }, &text).ok();
+    }
+}
+
+fn file(number: i32) -> Result<File> {
+    spawn::inherited(number).map(File::from).map_err(|error| {
+        Error::new(Class::Internal, format!("berth-wasmc was started without file {number}")).caused_by(error)
+    })
 }
 
 fn engine() -> Result<Engine> {
@@ -44,32 +63,29 @@ fn engine() -> Result<Engine> {
 fn describe_engine() -> Result<()> {
     let mut hasher = DefaultHasher::new();
     engine()?.precompile_compatibility_hash().hash(&mut hasher);
-    let text = format!("{:016x}\n", hasher.finish());
-    output(text.as_bytes())
+    write(&mut file(3)?, format!("{:016x}\n", hasher.finish()).as_bytes())
 }
 
 fn compile() -> Result<()> {
+    let (mut artefact, mut module) = (file(3)?, file(5)?);
     let engine = engine()?;
     confinement::confine()?;
     let mut bytes = Vec::new();
-    std::io::stdin()
+    module
         .read_to_end(&mut bytes)
-        .map_err(|error| Error::new(Class::Internal, "cannot read the module").caused_by(error))?;
-    let kind = inspect::runnable(&bytes)?;
-    let artefact = match kind {
+        .map_err(|error| Error::new(Class::Internal, "cannot read the wasm module").caused_by(error))?;
+    let compiled = match inspect::runnable(&bytes)? {
         inspect::Kind::Module => engine.precompile_module(&bytes),
         inspect::Kind::Component => engine.precompile_component(&bytes),
     };
-    let artefact = artefact.map_err(|error| {
+    let compiled = compiled.map_err(|error| {
         Error::new(Class::CannotInvoke, "the wasm module is not valid").caused_by(chain(&error))
     })?;
-    output(&artefact)
+    write(&mut artefact, &compiled)
 }
 
-fn output(bytes: &[u8]) -> Result<()> {
-    let mut out = std::io::stdout();
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
+fn write(file: &mut File, bytes: &[u8]) -> Result<()> {
+    file.write_all(bytes)
         .map_err(|error| Error::new(Class::Unavailable, "cannot write the compiled module").caused_by(error))
 }
 

@@ -1,0 +1,162 @@
+//! A wasm guest: the native guest that runs the executor, and the executor's report.
+//!
+//! What `exec` means here: a wasm file runs as a second instance, with its own memory, in the same
+//! namespaces, root and cgroup; a native file runs as in any container. In a container whose own program
+//! is not one of its files (an artifact holds just a module) a command that is no file there becomes
+//! arguments for another instance of that module.
+
+use std::fs::File;
+use std::io::Read as _;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Error, Exit, Guest, ProgramKind, Report, Result, Signal, Stdio, oci};
+use berth_sys::error::Explain as _;
+use berth_sys::fd;
+use berth_sys::path::Directory;
+
+use crate::cache::LARGEST_MODULE;
+use crate::configuration::{Ending, REFUSED_STATUS, TRAP_STATUS};
+use crate::runtime::{Programs, Settings};
+
+/// A report is one line about one trap; more than this is not read.
+const LARGEST_REPORT: u64 = 64 * 1024;
+/// What `PATH` means where nobody set it.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A wasm guest.
+#[derive(Debug)]
+pub(crate) struct WasmGuest {
+    inner: Box<dyn Guest>,
+    report: Option<OwnedFd>,
+    exec: Option<Exec>,
+}
+
+/// What a guest's first process needs for running further ones.
+#[derive(Debug)]
+struct Exec {
+    programs: Programs,
+    settings: Settings,
+    name: String,
+    module: OwnedFd,
+}
+
+impl WasmGuest {
+    /// The guest's first process.
+    pub(crate) fn first(
+        inner: Box<dyn Guest>,
+        report: OwnedFd,
+        programs: Programs,
+        settings: Settings,
+        (process, module): (&oci::Process, OwnedFd),
+    ) -> Self {
+        let name = process.args().as_ref().and_then(|arguments| arguments.first()).cloned().unwrap_or_default();
+        let exec = Exec { programs, settings: settings.without_ports(), name, module };
+        Self { inner, report: Some(report), exec: Some(exec) }
+    }
+
+    fn instance(&mut self, process: &oci::Process, stdio: Stdio, module: OwnedFd) -> Result<Box<dyn Guest>> {
+        let exec = self.exec.as_ref().ok_or_else(nested)?;
+        let launch = exec.programs.launch(process, &exec.settings, module)?;
+        let inner = self.inner.exec_program(&launch.process, stdio, launch.program, launch.inherited)?;
+        Ok(Box::new(Self { inner, report: Some(launch.report), exec: None }))
+    }
+
+    /// The executor's report, if it left one before it ended.
+    fn ending(&mut self) -> Option<Ending> {
+        let mut text = Vec::new();
+        File::from(self.report.take()?).take(LARGEST_REPORT).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
+    }
+}
+
+fn nested() -> Error {
+    Error::new(Class::Unsupported, "a process started by exec runs no further ones")
+}
+
+impl Guest for WasmGuest {
+    fn pid(&self) -> i32 {
+        self.inner.pid()
+    }
+
+    fn pidfd(&self) -> BorrowedFd<'_> {
+        self.inner.pidfd()
+    }
+
+    fn terminal(&mut self) -> Result<Option<OwnedFd>> {
+        self.inner.terminal()
+    }
+
+    fn start(&mut self) -> Result<()> {
+        self.inner.start()
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        self.inner.signal(signal)
+    }
+
+    fn reap(&mut self) -> Result<Option<Exit>> {
+        let Some(exit) = self.inner.reap()? else { return Ok(None) };
+        let Exit::Code { code: status @ (TRAP_STATUS | REFUSED_STATUS) } = exit else { return Ok(Some(exit)) };
+        Ok(Some(match self.ending() {
+            Some(Ending::Trapped(reason)) if status == TRAP_STATUS => Exit::Trapped { reason },
+            Some(Ending::Refused(report)) if status == REFUSED_STATUS => {
+                Exit::NeverStarted { report: Report { class: Class::CannotInvoke, ..report } }
+            }
+            // The guest itself ended with this status.
+            _ => exit,
+        }))
+    }
+
+    fn exec(&mut self, process: &oci::Process, stdio: Stdio) -> Result<Box<dyn Guest>> {
+        let exec = self.exec.as_ref().ok_or_else(nested)?;
+        let arguments = process.args().clone().unwrap_or_default();
+        let root = Directory::open(Path::new(&format!("/proc/{}/root", self.inner.pid())))
+            .explain(|| "cannot look into the container".to_owned())?;
+        let found = arguments.first().and_then(|name| find(&root, name, process));
+        match found {
+            Some(path) if is_wasm(&root, &path) => {
+                // The container can write this file: it is read once, and what was read is compiled.
+                let bytes = root
+                    .read(&path, LARGEST_MODULE)
+                    .explain(|| format!("cannot read {} in the container", path.display()))?;
+                let compiled = exec.programs.cache()?.compiled_bytes(&bytes)?;
+                let module = File::open(&compiled).explain(|| format!("cannot open {}", compiled.display()))?;
+                self.instance(process, stdio, module.into())
+            }
+            Some(_) => self.inner.exec(process, stdio),
+            None if find(&root, &exec.name, process).is_none() => {
+                let module = fd::duplicate(&exec.module).explain(|| "cannot reuse the compiled module".to_owned())?;
+                let mut again = process.clone();
+                let own_name = std::iter::once(exec.name.clone());
+                let further = arguments.into_iter().skip_while(|argument| *argument == exec.name);
+                again.set_args(Some(own_name.chain(further).collect()));
+                self.instance(&again, stdio, module)
+            }
+            // The native runtime has the words for a command that does not exist.
+            None => self.inner.exec(process, stdio),
+        }
+    }
+
+    fn destroy(&mut self) -> Result<()> {
+        self.inner.destroy()
+    }
+}
+
+/// The file a command names inside the container.
+fn find(root: &Directory, name: &str, process: &oci::Process) -> Option<PathBuf> {
+    let is_file = |path: &PathBuf| root.status(path).is_ok_and(|status| status.st_mode & 0o170_000 == 0o100_000);
+    if name.is_empty() {
+        return None;
+    }
+    if name.contains('/') {
+        return Some(process.cwd().join(name)).filter(is_file);
+    }
+    let variables = process.env().as_deref().unwrap_or_default();
+    let path = variables.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
+    path.split(':').map(|directory| process.cwd().join(directory).join(name)).find(is_file)
+}
+
+fn is_wasm(root: &Directory, path: &Path) -> bool {
+    root.read_head(path, 8).is_ok_and(|head| ProgramKind::from_head(&head).is_wasm())
+}

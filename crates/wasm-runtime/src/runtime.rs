@@ -1,0 +1,235 @@
+//! The runtime of wasm guests: it rewrites what the native runtime is asked to run.
+//!
+//! ```text
+//! asked:   args, env, cwd, user, mounts, cgroup, namespaces      module (compiled)
+//! becomes: berth-wasm as program · no environment · no capabilities · no_new_privs
+//!          fd 3 configuration   fd 4 module   fd 5 report
+//! ```
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use berth_contract::{
+    Class, Error, Guest, HostFacts, ImageFacts, Inherited, Program, Result, Runtime, Slot, Support, Verdict, oci,
+};
+use berth_sys::error::Explain as _;
+use berth_sys::{fd, memory_file, mount};
+
+use crate::accepts;
+use crate::cache::Cache;
+use crate::configuration::{
+    self, CONFIGURATION_FILE, Configuration, MODULE_FILE, REPORT_FILE,
+};
+use crate::guest::WasmGuest;
+
+/// The annotation of a spec that lists its exposed TCP ports in order, separated by commas.
+pub const PORTS_ANNOTATION: &str = "berth.wasm.ports";
+
+/// Lets a process without capabilities bind ports below 1024, in its own network namespace.
+const UNPRIVILEGED_PORTS: &str = "net.ipv4.ip_unprivileged_port_start";
+
+/// Runs wasm guests in what a native runtime makes for them.
+#[derive(Debug)]
+pub struct WasmRuntime {
+    native: Box<dyn Runtime>,
+    programs: Programs,
+}
+
+/// The programs a guest needs, and where compiled modules are.
+#[derive(Debug, Clone)]
+pub(crate) struct Programs {
+    executor: PathBuf,
+    compiler: PathBuf,
+    cache: PathBuf,
+}
+
+impl WasmRuntime {
+    /// Wraps a native runtime; `executor` and `compiler` are the programs `berth-wasm` and `berth-wasmc`,
+    /// `cache` the directory of compiled modules.
+    #[must_use]
+    pub fn new(native: Box<dyn Runtime>, executor: PathBuf, compiler: PathBuf, cache: PathBuf) -> Self {
+        Self { native, programs: Programs { executor, compiler, cache } }
+    }
+}
+
+impl Runtime for WasmRuntime {
+    fn name(&self) -> &'static str {
+        "wasm"
+    }
+
+    fn probe(&self, host: &HostFacts) -> Support {
+        for program in [&self.programs.executor, &self.programs.compiler] {
+            if !program.exists() {
+                return Support::Missing {
+                    reason: format!("{} is not installed", program.display()),
+                    hint: "install all four programs together: cargo xtask install".into(),
+                };
+            }
+        }
+        self.native.probe(host)
+    }
+
+    fn accepts(&self, image: &ImageFacts) -> Verdict {
+        accepts::verdict(image)
+    }
+
+    fn create(&self, spec: &oci::Spec, mut slot: Slot) -> Result<Box<dyn Guest>> {
+        let process = spec
+            .process()
+            .as_ref()
+            .ok_or_else(|| Error::new(Class::Invalid, "the runtime-spec has no process"))?;
+        let module = slot.module.take().ok_or_else(|| {
+            Error::new(Class::Internal, "the wasm container was started without its compiled module")
+        })?;
+        let own_module = fd::duplicate(&module).explain(|| "cannot keep the compiled module".to_owned())?;
+        let settings = Settings::of(spec);
+        let launch = self.programs.launch(process, &settings, module)?;
+        let rewritten = rewrite(spec, &launch.process);
+        slot.program = launch.program;
+        slot.inherited.extend(launch.inherited);
+        let inner = self.native.create(&rewritten, slot)?;
+        let guest = WasmGuest::first(inner, launch.report, self.programs.clone(), settings, (process, own_module));
+        Ok(Box::new(guest))
+    }
+}
+
+/// What every instance in one container shares.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    memory_limit: Option<u64>,
+    ports: Vec<u16>,
+}
+
+impl Settings {
+    fn of(spec: &oci::Spec) -> Self {
+        let limit = spec
+            .linux()
+            .as_ref()
+            .and_then(|linux| linux.resources().as_ref())
+            .and_then(|resources| resources.memory().as_ref())
+            .and_then(oci::LinuxMemory::limit)
+            .and_then(|limit| u64::try_from(limit).ok())
+            .filter(|limit| *limit > 0);
+        let ports = spec
+            .annotations()
+            .as_ref()
+            .and_then(|annotations| annotations.get(PORTS_ANNOTATION))
+            .map(|list| list.split(',').filter_map(|port| port.trim().parse().ok()).collect())
+            .unwrap_or_default();
+        Self { memory_limit: limit.map(configuration::memory_limit), ports }
+    }
+
+    /// A second instance finds the ports taken by the first.
+    pub(crate) fn without_ports(&self) -> Self {
+        Self { ports: Vec::new(), ..self.clone() }
+    }
+}
+
+/// One start of the executor.
+pub(crate) struct Launch {
+    pub(crate) process: oci::Process,
+    pub(crate) program: Program,
+    pub(crate) inherited: Vec<Inherited>,
+    pub(crate) report: OwnedFd,
+}
+
+impl Programs {
+    pub(crate) fn cache(&self) -> Result<Cache> {
+        Cache::open(&self.cache, &self.compiler)
+    }
+
+    /// Prepares the executor for this process and compiled module.
+    pub(crate) fn launch(&self, process: &oci::Process, settings: &Settings, module: OwnedFd) -> Result<Launch> {
+        let configuration = Configuration {
+            arguments: process.args().clone().unwrap_or_default(),
+            environment: configuration::environment(process.env().as_deref().unwrap_or_default()),
+            working_directory: process.cwd().to_string_lossy().into_owned(),
+            memory_limit: settings.memory_limit,
+            ports: settings.ports.clone(),
+        };
+        let text = serde_json::to_vec(&configuration)
+            .map_err(|error| Error::new(Class::Internal, "cannot describe the wasm guest").caused_by(error))?;
+        let text = memory_file::sealed("configuration", &text)
+            .explain(|| "cannot pass the wasm guest's configuration on".to_owned())?;
+        let (report, reports) = fd::pipe().explain(|| "cannot make a pipe".to_owned())?;
+        fd::set_nonblocking(&report, true).explain(|| "cannot prepare a pipe".to_owned())?;
+        let inherited = [(text, CONFIGURATION_FILE), (module, MODULE_FILE), (reports, REPORT_FILE)];
+        Ok(Launch {
+            process: confined(process),
+            program: Program::File(executor(&self.executor)?),
+            inherited: inherited.into_iter().map(|(file, number)| Inherited { file, number }).collect(),
+            report,
+        })
+    }
+}
+
+/// Opened through a read-only mount of its own, so that nobody inside can write it (CVE-2019-5736);
+/// without the right to mount, the file's own permissions have to do.
+fn executor(path: &Path) -> Result<OwnedFd> {
+    mount::read_only_clone(path)
+        .or_else(|_| File::open(path).map(OwnedFd::from))
+        .explain(|| format!("cannot open {}", path.display()))
+}
+
+/// The process as the native runtime sees it. Its arguments stay, for process listings; its environment
+/// must not reach the executor, whose own C library would listen to it.
+fn confined(process: &oci::Process) -> oci::Process {
+    let mut process = process.clone();
+    process.set_env(Some(Vec::new()));
+    process.set_no_new_privileges(Some(true));
+    let mut none = oci::LinuxCapabilities::default();
+    none.set_bounding(Some(oci::Capabilities::default()));
+    none.set_effective(Some(oci::Capabilities::default()));
+    none.set_inheritable(Some(oci::Capabilities::default()));
+    none.set_permitted(Some(oci::Capabilities::default()));
+    none.set_ambient(Some(oci::Capabilities::default()));
+    process.set_capabilities(Some(none));
+    process
+}
+
+fn rewrite(spec: &oci::Spec, process: &oci::Process) -> oci::Spec {
+    let mut spec = spec.clone();
+    spec.set_process(Some(process.clone()));
+    if let Some(linux) = spec.linux_mut() {
+        let has_own_network = linux.namespaces().iter().flatten().any(|namespace| {
+            namespace.typ() == oci::LinuxNamespaceType::Network && namespace.path().is_none()
+        });
+        if has_own_network {
+            let mut sysctl = linux.sysctl().clone().unwrap_or_default();
+            sysctl.entry(UNPRIVILEGED_PORTS.into()).or_insert_with(|| "0".into());
+            linux.set_sysctl(Some(sysctl));
+        }
+    }
+    spec
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wasm_process_has_no_privileges_and_no_environment() {
+        let spec = oci::Spec::default();
+        let process = confined(spec.process().as_ref().unwrap());
+        assert_eq!(process.env().as_deref(), Some(&[][..]));
+        assert_eq!(process.no_new_privileges(), Some(true));
+        let capabilities = process.capabilities().as_ref().unwrap();
+        for set in [capabilities.bounding(), capabilities.effective(), capabilities.permitted()] {
+            assert!(set.as_ref().is_some_and(std::collections::HashSet::is_empty));
+        }
+        let sysctl = rewrite(&spec, &process).linux().as_ref().unwrap().sysctl().clone().unwrap();
+        assert_eq!(sysctl[UNPRIVILEGED_PORTS], "0");
+    }
+
+    #[test]
+    fn settings_come_from_limits_and_annotations() {
+        let mut spec = oci::Spec::default();
+        let annotations = [(PORTS_ANNOTATION.to_owned(), "80, 443,x".to_owned())];
+        spec.set_annotations(Some(annotations.into_iter().collect()));
+        let settings = Settings::of(&spec);
+        assert_eq!(settings.ports, [80, 443]);
+        assert_eq!(settings.memory_limit, None);
+        assert!(settings.without_ports().ports.is_empty());
+    }
+}

@@ -35,22 +35,12 @@ pub fn effective() -> io::Result<u64> {
     Ok(rustix::thread::capabilities(None)?.effective.bits())
 }
 
-/// Everything this process could have: its bounding set.
+/// What this process can make effective.
 ///
 /// # Errors
 /// The kernel does not answer.
-pub fn bounding() -> io::Result<u64> {
-    let mut mask = 0;
-    for number in 0..64 {
-        let capability = CapabilitySet::from_bits_retain(1 << number);
-        match rustix::thread::capability_is_in_bounding_set(capability) {
-            Ok(true) => mask |= 1 << number,
-            Ok(false) => {}
-            Err(Errno::INVAL) => break,
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Ok(mask)
+pub fn permitted() -> io::Result<u64> {
+    Ok(rustix::thread::capabilities(None)?.permitted.bits())
 }
 
 /// Removes from the bounding set what is not in `keep`.

@@ -6,7 +6,7 @@
 use std::io;
 
 use berth_contract::{Class, Error};
-use rustix::io::Errno;
+pub use rustix::io::Errno;
 
 /// Turns a failed system call into an [`Error`] with a sentence.
 pub trait Explain<T> {

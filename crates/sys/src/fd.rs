@@ -86,6 +86,37 @@ pub fn close_on_execute(first: u32, last: u32) -> io::Result<()> {
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Closes every descriptor but these and the three standard ones.
+///
+/// For a new process that is about to execute or exit: whatever owned a closed descriptor here is
+/// never dropped.
+///
+/// # Errors
+/// The kernel is older than 5.9.
+pub fn close_all_but(keep: &[i32]) -> io::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
+    keep.sort_unstable();
+    let mut first = 3_u32;
+    for number in keep.into_iter().filter(|number| *number > 2).chain([u32::MAX]) {
+        if number > first {
+            let last = if number == u32::MAX { number } else { number - 1 };
+            // SAFETY: the caller is a process of its own that uses none of these any more.
+            let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+            if result != 0 {
+                return Err(io::Error::last_os_error());
+            }
+        }
+        first = number.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// This process's standard input.
+#[must_use]
+pub fn standard_input() -> BorrowedFd<'static> {
+    rustix::stdio::stdin()
+}
+
 /// Leaves a descriptor open for the rest of the process's life.
 pub fn leak(fd: OwnedFd) {
     let _number = fd.into_raw_fd();

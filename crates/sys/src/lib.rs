@@ -38,6 +38,7 @@ pub mod capability;
 pub mod channel;
 #[expect(unsafe_code, reason = "clone3")]
 pub mod clone;
+pub mod copy;
 pub mod memory_file;
 #[expect(unsafe_code, reason = "unshare")]
 pub mod namespace;

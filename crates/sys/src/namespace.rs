@@ -1,7 +1,7 @@
 //! Namespaces: make, join, and what is set per namespace.
 
 use std::io::{self, Write as _};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::thread::{LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags};
 
@@ -128,6 +128,30 @@ pub struct Mapping {
     pub outside: u32,
     /// How many.
     pub count: u32,
+}
+
+/// A user namespace with these maps and no process in it, for id-mapped mounts.
+///
+/// # Errors
+/// User namespaces are not available, or we may not map these ids.
+pub fn mapped_users(users: &[Mapping], groups: &[Mapping]) -> io::Result<OwnedFd> {
+    let (reader, writer) = crate::fd::pipe()?;
+    let child = crate::clone::spawn(Namespaces::USER, None, || {
+        // The namespace needs a process until its file is open; the end of the pipe is the end of both.
+        match crate::fd::close_all_but(&[crate::fd::number(&reader)]) {
+            Ok(()) => {
+                drop(crate::fd::wait_readable(reader.as_fd(), None));
+                0
+            }
+            Err(_) => 1,
+        }
+    })?;
+    let namespace = map_ids(child.pid, users, groups).and_then(|()| {
+        Ok(OwnedFd::from(std::fs::File::open(format!("/proc/{}/ns/user", child.pid))?))
+    });
+    drop(writer);
+    crate::pidfd::wait(child.pidfd.as_fd())?;
+    namespace
 }
 
 /// Writes a process's user and group maps (man 7 `user_namespaces`).

@@ -1,0 +1,181 @@
+//! A second process inside a guest: same namespaces, cgroup and root, other streams.
+
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use berth_contract::{Program, Result, Stdio, oci};
+use berth_sys::channel::Channel;
+use berth_sys::error::Explain as _;
+use berth_sys::namespace::{self, Namespaces};
+use berth_sys::path::{self, Directory};
+use berth_sys::{clone, fd, pidfd, process};
+
+use crate::execute::{self, Becoming};
+use crate::guest::{LinuxGuest, Shared, root_of};
+use crate::plan::ANNOTATION_CLAMP;
+use crate::process_plan::ProcessPlan;
+use crate::{device, message};
+
+/// Makes the process and returns while it prepares itself.
+pub(crate) fn start(
+    first: &clone::Child,
+    shared: Rc<Shared>,
+    process: &oci::Process,
+    stdio: Stdio,
+) -> Result<LinuxGuest> {
+    let sentence = || "cannot run a command in the container".to_owned();
+    let linux = shared.spec.linux().clone().unwrap_or_default();
+    let annotations = shared.spec.annotations().as_ref();
+    let clamp = annotations.and_then(|all| all.get(ANNOTATION_CLAMP)).map_or("", String::as_str);
+    let plan = ProcessPlan::new(process, &linux, clamp)?;
+    let (ours, theirs) = Channel::pair().explain(sentence)?;
+    let root = root_of(first.pid)?;
+    let context = Context {
+        plan: &plan,
+        stdio: &stdio,
+        channel: &theirs,
+        root: &root,
+        target: first.pidfd.as_fd(),
+        namespaces: shared.namespaces.without(Namespaces::PID),
+    };
+    let cgroup = shared.cgroup.as_ref();
+    let directory = cgroup.and_then(berth_sys::cgroup::Cgroup::directory);
+    let mut unneeded = Some(ours);
+    let spawned = in_pid_namespace(first.pidfd.as_fd(), shared.namespaces, || {
+        clone::spawn(Namespaces::empty(), directory, || {
+            // The copy of the supervisor's end would keep the channel from ever closing.
+            drop(unneeded.take());
+            run(&context)
+        })
+        .explain(sentence)
+    })?;
+    let child = spawned?;
+    let mut guest = match unneeded.take() {
+        Some(ours) => LinuxGuest::new(child, ours, Rc::clone(&shared), false),
+        None => return Err(crate::plan::unsupported("the channel is gone")),
+    };
+    if let Some(cgroup) = cgroup {
+        let pid = berth_contract::Guest::pid(&guest);
+        let placed = if directory.is_some() { cgroup.add_cloned(pid) } else { cgroup.add(pid) };
+        if let Err(error) = placed {
+            drop(berth_contract::Guest::destroy(&mut guest));
+            return Err(error);
+        }
+    }
+    guest.placed()?;
+    Ok(guest)
+}
+
+/// Everything the process needs.
+struct Context<'a> {
+    plan: &'a ProcessPlan,
+    stdio: &'a Stdio,
+    channel: &'a Channel,
+    /// The guest's root, as its first process has it.
+    root: &'a OwnedFd,
+    /// The guest's first process.
+    target: BorrowedFd<'a>,
+    namespaces: Namespaces,
+}
+
+/// Children of this process are born in the target's pid namespace while `body` runs.
+pub(crate) fn in_pid_namespace<T>(
+    target: BorrowedFd<'_>,
+    namespaces: Namespaces,
+    body: impl FnOnce() -> T,
+) -> Result<T> {
+    if !namespaces.contains(Namespaces::PID) {
+        return Ok(body());
+    }
+    let own = pidfd::open(process::id()).explain(|| "cannot open our own process".into())?;
+    namespace::join_process(target, Namespaces::PID)
+        .explain(|| "cannot join the container's pid namespace".into())?;
+    let result = body();
+    namespace::join_process(own, Namespaces::PID)
+        .explain(|| "cannot return to the host's pid namespace".into())?;
+    Ok(result)
+}
+
+/// As [`in_pid_namespace`], with the namespace's own file.
+pub(crate) fn in_namespace_file<T>(
+    namespace: BorrowedFd<'_>,
+    body: &mut dyn FnMut() -> Result<T>,
+) -> Result<T> {
+    let own = pidfd::open(process::id()).explain(|| "cannot open our own process".into())?;
+    namespace::join(namespace, Namespaces::PID)
+        .explain(|| "cannot join the pid namespace".into())?;
+    let result = body();
+    namespace::join_process(own, Namespaces::PID)
+        .explain(|| "cannot return to the host's pid namespace".into())?;
+    result
+}
+
+fn run(context: &Context<'_>) -> u8 {
+    match join_and_execute(context) {
+        Ok(status) => status,
+        Err(error) => {
+            message::failed(context.channel, &error);
+            error.class().exit_code()
+        }
+    }
+}
+
+fn join_and_execute(context: &Context<'_>) -> Result<u8> {
+    let sentence = || "cannot join the container".to_owned();
+    process::die_with_parent().explain(sentence)?;
+    // From here on the guest's processes can see this one: nothing of the host may be open, and they may
+    // not trace it (CVE-2016-9962).
+    process::set_hidden(true).explain(sentence)?;
+    let program = Program::Arguments;
+    let mut keep = vec![
+        fd::number(context.channel),
+        fd::number(context.root),
+        fd::number(context.target),
+    ];
+    keep.extend(execute::kept(context.stdio, &program, &[]));
+    fd::close_all_but(&keep).explain(sentence)?;
+    if !message::await_placed(context.channel)? {
+        return Ok(137);
+    }
+    namespace::join_process(context.target, context.namespaces).explain(sentence)?;
+    let root = enter_root(context.root)?;
+    if context.namespaces.contains(Namespaces::USER) {
+        process::set_user(0, 0).explain(sentence)?;
+        process::set_hidden(true).explain(sentence)?;
+    }
+    process::set_mask(0);
+    let terminal = match context.stdio {
+        Stdio::Files { .. } => None,
+        Stdio::Terminal(size) => {
+            let (master, slave) = device::pty(&root, *size)?;
+            message::terminal(context.channel, master.as_fd())?;
+            Some(slave)
+        }
+    };
+    execute::become_and_execute(Becoming {
+        plan: context.plan,
+        root: &root,
+        channel: context.channel,
+        stdio: context.stdio,
+        terminal,
+        program: &program,
+        inherited: &[],
+        reaper: false,
+    })
+}
+
+/// Joining the mount namespace gives its root; where that is not the guest's own (an engine inside a
+/// chroot, a guest with the host's mounts), the guest's own is entered.
+fn enter_root(expected: &OwnedFd) -> Result<Directory> {
+    let sentence = || "cannot enter the container's root".to_owned();
+    let root = Directory::open(Path::new("/")).explain(sentence)?;
+    let (here, there) =
+        (path::status(&root).explain(sentence)?, path::status(expected).explain(sentence)?);
+    if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino) {
+        process::change_root(expected).explain(sentence)?;
+        return Directory::open(Path::new("/")).explain(sentence);
+    }
+    process::change_directory(&root).explain(sentence)?;
+    Ok(root)
+}

@@ -1,0 +1,126 @@
+//! What a supervisor and its guest say to each other while the guest prepares itself.
+//!
+//! ```text
+//! supervisor                     guest
+//!     │ ── Placed ────────────────► │   ids are mapped, the process is in its cgroup
+//!     │ ◄──────────── Terminal+fd ─ │   the pty master, with a terminal only
+//!     │ ◄──────────────── Prepared ─ │
+//!     │ ── Go + filter ───────────► │   load the filter, execute
+//!     │ ◄──── end of messages ───── │   executed: the channel closes on execute
+//!     │ ◄──────── Failed + report ─ │   instead of any of the above
+//! ```
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use berth_contract::{Class, Error, Report, Result};
+use berth_sys::channel::Channel;
+use berth_sys::error::Explain as _;
+use berth_sys::seccomp::{Flags, Instruction};
+
+use crate::filter::Filter;
+
+const PLACED: u8 = b'C';
+const TERMINAL: u8 = b'T';
+const PREPARED: u8 = b'P';
+const GO: u8 = b'G';
+const FAILED: u8 = b'E';
+
+/// Longer than any filter the kernel takes, and than any report.
+const LONGEST: usize = 64 << 10;
+
+/// What a guest says.
+#[derive(Debug)]
+pub(crate) enum FromGuest {
+    /// The pty master.
+    Terminal(OwnedFd),
+    /// Everything but executing is done.
+    Prepared,
+    /// It has failed and exits.
+    Failed(Report),
+    /// It executes, or has died.
+    Closed,
+}
+
+/// Waits for what the guest says next.
+pub(crate) fn receive(channel: &Channel) -> Result<FromGuest> {
+    let message = channel.receive(LONGEST).explain(|| "cannot hear from the new container".into())?;
+    let Some(message) = message else { return Ok(FromGuest::Closed) };
+    let (kind, rest) = message.bytes.split_first().ok_or_else(confused)?;
+    match (*kind, message.file) {
+        (TERMINAL, Some(file)) => Ok(FromGuest::Terminal(file)),
+        (PREPARED, _) => Ok(FromGuest::Prepared),
+        (FAILED, _) => Ok(FromGuest::Failed(serde_json::from_slice(rest).map_err(|error| {
+            confused().caused_by(error)
+        })?)),
+        _ => Err(confused()),
+    }
+}
+
+/// Tells the guest that it is in its cgroup.
+pub(crate) fn placed(channel: &Channel) -> Result<()> {
+    channel.send(&[PLACED], None).explain(|| "cannot prepare the container".into())
+}
+
+/// Tells the guest to execute its program behind this filter.
+pub(crate) fn go(channel: &Channel, filter: Option<&Filter>) -> Result<()> {
+    let mut bytes = vec![GO];
+    if let Some(filter) = filter {
+        bytes.reserve(3 + filter.program.len() * 8);
+        bytes.extend([u8::from(filter.flags.log), u8::from(filter.flags.allow_speculation)]);
+        for one in &filter.program {
+            bytes.extend(one.code.to_ne_bytes());
+            bytes.extend([one.jump_true, one.jump_false]);
+            bytes.extend(one.operand.to_ne_bytes());
+        }
+    }
+    channel.send(&bytes, None).explain(|| "cannot start the container".into())
+}
+
+/// The guest's side: waits for `Placed`. `false` when the supervisor is gone.
+pub(crate) fn await_placed(channel: &Channel) -> Result<bool> {
+    let message = channel.receive(1).explain(|| "cannot hear from the supervisor".into())?;
+    Ok(message.is_some())
+}
+
+/// The guest's side: waits for `Go`; `None` when the supervisor is gone.
+pub(crate) fn await_go(channel: &Channel) -> Result<Option<Option<Filter>>> {
+    let message = channel.receive(LONGEST).explain(|| "cannot hear from the supervisor".into())?;
+    let Some(message) = message else { return Ok(None) };
+    let [_go, flags @ ..] = message.bytes.as_slice() else { return Ok(None) };
+    let [log, allow_speculation, program @ ..] = flags else { return Ok(Some(None)) };
+    let program = program
+        .chunks_exact(8)
+        .map(|bytes| Instruction {
+            code: u16::from_ne_bytes([bytes[0], bytes[1]]),
+            jump_true: bytes[2],
+            jump_false: bytes[3],
+            operand: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
+        })
+        .collect();
+    let flags = Flags { log: *log != 0, allow_speculation: *allow_speculation != 0 };
+    Ok(Some(Some(Filter { program, flags })))
+}
+
+/// The guest's side: hands over the pty master.
+pub(crate) fn terminal(channel: &Channel, master: BorrowedFd<'_>) -> Result<()> {
+    channel.send(&[TERMINAL], Some(master)).explain(|| "cannot hand over the terminal".into())
+}
+
+/// The guest's side: everything but executing is done.
+pub(crate) fn prepared(channel: &Channel) -> Result<()> {
+    channel.send(&[PREPARED], None).explain(|| "cannot report to the supervisor".into())
+}
+
+/// The guest's side: why it failed. Nobody is left to tell when this fails as well.
+pub(crate) fn failed(channel: &Channel, error: &Error) {
+    let mut bytes = vec![FAILED];
+    if let Ok(mut report) = serde_json::to_vec(&Report::from(error)) {
+        bytes.append(&mut report);
+        bytes.truncate(LONGEST);
+        drop(channel.send(&bytes, None));
+    }
+}
+
+fn confused() -> Error {
+    Error::new(Class::Internal, "cannot understand what the new container's process says")
+}

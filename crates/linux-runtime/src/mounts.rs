@@ -1,0 +1,182 @@
+//! The guest's mounts, made as detached ones and put in place by descriptor.
+//!
+//! No path of an image is ever used as a string: a destination is resolved beneath the guest's root, and
+//! what is missing is made there (CVE-2021-30465, CVE-2024-45310). `/proc`, `/sys` and `/dev` must not be
+//! symbolic links at all (CVE-2023-27561, CVE-2023-28642, CVE-2026-41579).
+
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use berth_contract::{Class, Error, Result};
+use berth_sys::error::{self, Errno, Explain as _};
+use berth_sys::mount::{self, Attributes, Change, FileSystem};
+use berth_sys::path::{self, Directory};
+
+use crate::options::{IdMapped, Options};
+use crate::plan::{MountPlan, MountSource};
+
+/// What only the supervisor could open, for one mount.
+#[derive(Debug, Default)]
+pub(crate) struct Opened {
+    /// A detached mount of the source.
+    pub(crate) source: Option<OwnedFd>,
+    /// The user namespace whose ids the mount shows.
+    pub(crate) mapping: Option<OwnedFd>,
+}
+
+/// Makes one mount; returns it when it is the guest's own procfs.
+pub(crate) fn perform(root: &Directory, plan: &MountPlan, opened: &Opened) -> Result<Option<OwnedFd>> {
+    let sentence = || format!("cannot mount {}", plan.destination.display());
+    match &plan.source {
+        MountSource::Bind { path, recursive } => {
+            let source = match &opened.source {
+                Some(source) => berth_sys::fd::duplicate(source).explain(sentence)?,
+                None => clone_source(path, *recursive)?,
+            };
+            let kind = path::status(&source).explain(sentence)?;
+            bind(&source, &plan.options, opened.mapping.as_ref().map(OwnedFd::as_fd)).explain(sentence)?;
+            put(root, plan, &source, path::is_directory(&kind))?;
+            Ok(None)
+        }
+        MountSource::New { kind, source } => {
+            let made = new(kind, source, &plan.options)
+                .or_else(|error| shared_instead(kind, error))
+                .explain(sentence)?;
+            bind_rest(&made, &plan.options).explain(sentence)?;
+            if plan.options.copy_up {
+                copy_up(root, plan, &made)?;
+            }
+            put(root, plan, &made, true)?;
+            Ok((kind == "proc").then_some(made))
+        }
+        MountSource::Cgroup => {
+            crate::cgroup_view::mount(root, plan)?;
+            Ok(None)
+        }
+        MountSource::Remount => {
+            let target = root.resolve(&plan.destination).explain(sentence)?;
+            bind(&target, &plan.options, None).explain(sentence)?;
+            Ok(None)
+        }
+    }
+}
+
+/// A detached mount of a path of the host.
+pub(crate) fn clone_source(path: &Path, recursive: bool) -> Result<OwnedFd> {
+    mount::clone_path(path, recursive).map_err(|error| {
+        let missing = error::is(&error, Errno::NOENT);
+        let class = if missing { Class::Invalid } else { error::class(&error) };
+        let error = Error::new(class, format!("cannot mount {} into the container", path.display()))
+            .caused_by(error);
+        if missing { error.hint(format!("mkdir -p {}", path.display())) } else { error }
+    })
+}
+
+/// Applies the attributes of a bind mount, while it is still detached.
+fn bind(mount: &OwnedFd, options: &Options, mapping: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    let attributes = options.attributes;
+    if !attributes.is_empty() {
+        let change = Change { set: attributes.set, clear: attributes.clear, ..Change::default() };
+        mount::set_attributes(mount, &change)?;
+    }
+    if let Some(mapping) = mapping {
+        let recursive = options.id_mapped == Some(IdMapped::Recursive);
+        mount::set_attributes(mount, &Change { mapping: Some(mapping), recursive, ..Change::default() })?;
+    }
+    bind_rest(mount, options)
+}
+
+/// What applies to bind mounts and new file systems alike.
+fn bind_rest(mount: &OwnedFd, options: &Options) -> io::Result<()> {
+    let attributes = options.recursive;
+    if !attributes.is_empty() {
+        let (set, clear) = (attributes.set, attributes.clear);
+        mount::set_attributes(mount, &Change { set, clear, recursive: true, ..Change::default() })?;
+    }
+    for (propagation, recursive) in &options.propagation {
+        let change =
+            Change { propagation: Some(*propagation), recursive: *recursive, ..Change::default() };
+        mount::set_attributes(mount, &change)?;
+    }
+    Ok(())
+}
+
+/// A new file system as a detached mount.
+fn new(kind: &str, source: &Path, options: &Options) -> io::Result<OwnedFd> {
+    let file_system = FileSystem::new(kind)?;
+    if !source.as_os_str().is_empty() {
+        file_system.string("source", source)?;
+    }
+    for (key, value) in &options.data {
+        match value {
+            Some(value) => file_system.string(key, value)?,
+            None => file_system.flag(key)?,
+        }
+    }
+    for flag in &options.flags {
+        file_system.flag(flag)?;
+    }
+    file_system.mount(Attributes::from_bits_retain(u32::try_from(options.attributes.set).unwrap_or(0)))
+}
+
+/// In a user namespace a new sysfs needs a network namespace of one's own; the host's one shows the same
+/// without it.
+fn shared_instead(kind: &str, error: io::Error) -> io::Result<OwnedFd> {
+    if kind != "sysfs" || !error::is(&error, Errno::PERM) {
+        return Err(error);
+    }
+    let host = mount::clone_path(Path::new("/sys"), true)?;
+    let set = u64::from(Attributes::MOUNT_ATTR_RDONLY.bits());
+    mount::set_attributes(&host, &Change { set, recursive: true, ..Change::default() })?;
+    Ok(host)
+}
+
+/// Attaches a detached mount at its destination, which is made when it is missing.
+pub(crate) fn put(root: &Directory, plan: &MountPlan, mount: &OwnedFd, directory: bool) -> Result<()> {
+    let destination = &plan.destination;
+    let sentence = || format!("cannot mount {}", destination.display());
+    let target = target(root, destination, directory).map_err(|error| {
+        let hint = error::is(&error, Errno::LOOP);
+        let error = Error::new(error::class(&error), sentence()).caused_by(error);
+        if hint { error.hint("the image has a symbolic link where a directory is needed") } else { error }
+    })?;
+    mount::attach(mount, target).explain(sentence)
+}
+
+fn target(root: &Directory, destination: &Path, directory: bool) -> io::Result<OwnedFd> {
+    if is_system(destination) {
+        match root.resolve_plain(destination) {
+            Err(error) if error::is(&error, Errno::NOENT) => {}
+            result => return result,
+        }
+        if let Some(parent) = destination.parent().filter(|parent| is_system(parent)) {
+            root.resolve_plain(parent)?;
+        }
+    }
+    if directory {
+        root.make_directories(destination, 0o755)
+    } else {
+        root.make_file(destination, 0o644)
+    }
+}
+
+/// `/proc`, `/sys`, `/dev` and what is beneath them.
+fn is_system(destination: &Path) -> bool {
+    let first = destination.components().find_map(|part| match part {
+        std::path::Component::Normal(name) => Some(name),
+        _ => None,
+    });
+    first.is_some_and(|name| name == "proc" || name == "sys" || name == "dev")
+}
+
+/// Fills a new tmpfs with what it is going to hide.
+fn copy_up(root: &Directory, plan: &MountPlan, tmpfs: &OwnedFd) -> Result<()> {
+    let sentence = || format!("cannot copy the image's files into {}", plan.destination.display());
+    let hidden = match root.open_at(&plan.destination, path::READ_DIRECTORY, path::NO_MODE) {
+        Ok(hidden) => hidden,
+        Err(error) if error::is(&error, Errno::NOENT) => return Ok(()),
+        Err(error) => return Err(error).explain(sentence),
+    };
+    berth_sys::copy::tree(hidden.as_fd(), tmpfs.as_fd()).explain(sentence)
+}

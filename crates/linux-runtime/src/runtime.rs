@@ -1,0 +1,270 @@
+//! The runtime: probes, decides, and makes guests.
+
+use std::cell::OnceCell;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use berth_contract::{
+    Class, Error, Guest, HostFacts, ImageFacts, ProgramKind, Result, Runtime, Slot, Support, Verdict, oci,
+};
+use berth_sys::cgroup::{Cgroup, Hierarchies};
+use berth_sys::channel::Channel;
+use berth_sys::clone;
+use berth_sys::error::Explain as _;
+use berth_sys::namespace::{self, Namespaces};
+
+use crate::guest::{LinuxGuest, Shared};
+use crate::mounts::{self, Opened};
+use crate::plan::{self, MountSource, Plan};
+use crate::rootfs::{self, Owner};
+use crate::{exec, filter, hooks, init};
+
+/// `lowerdir+` of overlayfs is the youngest thing we cannot do without.
+const OLDEST_KERNEL: (u32, u32) = (6, 8);
+
+/// Runs native guests.
+#[derive(Debug, Default)]
+pub struct LinuxRuntime {
+    hierarchies: OnceCell<Hierarchies>,
+}
+
+impl LinuxRuntime {
+    /// A runtime; it looks at the host when the first guest is made.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn hierarchies(&self) -> Result<&Hierarchies> {
+        if let Some(known) = self.hierarchies.get() {
+            return Ok(known);
+        }
+        let found = Hierarchies::discover()?;
+        Ok(self.hierarchies.get_or_init(|| found))
+    }
+
+    fn cgroup(&self, spec: &oci::Spec, slot: &Slot) -> Result<Cgroup> {
+        let linux = spec.linux().as_ref();
+        let path = linux.and_then(|linux| linux.cgroups_path().clone());
+        let path = path.unwrap_or_else(|| PathBuf::from("berth").join(slot.id.as_str()));
+        let resources = linux.and_then(|linux| linux.resources().as_ref());
+        Cgroup::create(self.hierarchies()?, &path, resources)
+    }
+}
+
+impl Runtime for LinuxRuntime {
+    fn name(&self) -> &'static str {
+        "linux"
+    }
+
+    fn probe(&self, host: &HostFacts) -> Support {
+        if host.kernel < OLDEST_KERNEL {
+            let (major, minor) = host.kernel;
+            return Support::Missing {
+                reason: format!("the kernel is {major}.{minor}"),
+                hint: format!("Linux {}.{} or newer is needed", OLDEST_KERNEL.0, OLDEST_KERNEL.1),
+            };
+        }
+        match self.hierarchies() {
+            Ok(_) => Support::Ready,
+            Err(error) => Support::Missing {
+                reason: error.to_string(),
+                hint: error.hints().first().cloned().unwrap_or_default(),
+            },
+        }
+    }
+
+    fn accepts(&self, image: &ImageFacts) -> Verdict {
+        match &image.program {
+            Some(ProgramKind::WasmModule | ProgramKind::WasmComponent) => Verdict::NotMine,
+            Some(ProgramKind::Elf { machine }) => match machine_name(*machine) {
+                Some(name) if runs_here(name) => Verdict::Mine,
+                name => Verdict::Refused {
+                    reason: format!(
+                        "its program is built for {}, and this machine is {}",
+                        name.map_or_else(|| format!("machine {machine}"), str::to_owned),
+                        native()
+                    ),
+                    hint: format!("use an image for linux/{}", native()),
+                },
+            },
+            // execve decides.
+            _ if image.os.starts_with("wasi") || image.architecture.starts_with("wasm") => Verdict::NotMine,
+            _ if image.config_media_type.contains("wasm") => Verdict::NotMine,
+            _ => Verdict::Mine,
+        }
+    }
+
+    fn create(&self, spec: &oci::Spec, slot: Slot) -> Result<Box<dyn Guest>> {
+        let plan = Plan::new(spec)?;
+        let sentence = || "cannot make the container's process".to_owned();
+        let joined_pid = plan
+            .joined_pid()
+            .map(|path| {
+                std::fs::File::open(path)
+                    .map(OwnedFd::from)
+                    .explain(|| format!("cannot join the namespace {}", path.display()))
+            })
+            .transpose()?;
+        let (root, opened) = open_privileged(&plan, &slot)?;
+        let cgroup = self.cgroup(spec, &slot)?;
+        let (ours, theirs) = Channel::pair().explain(sentence)?;
+        let context = init::Context {
+            plan: &plan,
+            rootfs: &slot.rootfs,
+            stdio: &slot.stdio,
+            program: &slot.program,
+            inherited: &slot.inherited,
+            channel: &theirs,
+            root: root.as_ref(),
+            opened: &opened,
+        };
+        let directory = cgroup.directory();
+        let born_with = plan.namespaces.without(Namespaces::CGROUP).without(Namespaces::TIME);
+        let mut unneeded = Some(ours);
+        let mut spawn = || {
+            clone::spawn(born_with, directory, || {
+                // The copy of the supervisor's end would keep the channel from ever closing.
+                drop(unneeded.take());
+                init::run(&context)
+            })
+            .explain(sentence)
+        };
+        let spawned = match &joined_pid {
+            Some(namespace) => exec::in_namespace_file(namespace.as_fd(), &mut spawn),
+            None => spawn(),
+        };
+        let cloned_into = directory.is_some();
+        let child = match spawned {
+            Ok(child) => child,
+            Err(error) => {
+                drop(cgroup.remove());
+                return Err(error);
+            }
+        };
+        drop(theirs);
+        let ours = unneeded.take().ok_or_else(|| Error::new(Class::Internal, sentence()))?;
+        let shared = Shared {
+            spec: spec.clone(),
+            cgroup: Some(cgroup),
+            filter: None,
+            namespaces: plan.join.iter().fold(plan.namespaces, |all, (kind, _)| all.with(*kind)),
+            hooks: hooks::Stages::new(spec, &slot.id),
+        };
+        let map_ids = |pid| {
+            if !plan.namespaces.contains(Namespaces::USER) {
+                return Ok(());
+            }
+            namespace::map_ids(pid, &plan.users, &plan.groups)
+                .explain(|| "cannot map the container's users".into())
+        };
+        let compile = || plan::seccomp(spec).map(filter::compile).transpose();
+        LinuxGuest::place(child, ours, shared, cloned_into, map_ids, compile)
+        .map(|guest| Box::new(guest) as Box<dyn Guest>)
+    }
+}
+
+/// With a user namespace, the guest's process may neither reach the layers nor map ids: its root and
+/// its bind mounts are made here.
+fn open_privileged(plan: &Plan, slot: &Slot) -> Result<(Option<OwnedFd>, Vec<Opened>)> {
+    let own_users = plan.namespaces.contains(Namespaces::USER);
+    let mut root = None;
+    let mapped = |users: &[_], groups: &[_]| {
+        namespace::mapped_users(users, groups).explain(|| "cannot map the container's users".into())
+    };
+    if own_users {
+        let mapping = mapped(&plan.users, &plan.groups)?;
+        let outside = |map: &[namespace::Mapping]| {
+            map.iter().find(|line| line.inside == 0).map_or(0, |line| line.outside)
+        };
+        let owner = Owner {
+            mapping: mapping.as_fd(),
+            user: outside(&plan.users),
+            group: outside(&plan.groups),
+        };
+        root = Some(rootfs::detached(&slot.rootfs, Some(owner))?);
+    }
+    let needs = own_users || plan.mounts.iter().any(|mount| mount.options.id_mapped.is_some());
+    if !needs {
+        return Ok((root, Vec::new()));
+    }
+    let mut all = Vec::with_capacity(plan.mounts.len());
+    for mount in &plan.mounts {
+        let mut opened = Opened::default();
+        if let MountSource::Bind { path, recursive } = &mount.source {
+            opened.source = Some(mounts::clone_source(Path::new(path), *recursive)?);
+        }
+        if mount.options.id_mapped.is_some() || !mount.users.is_empty() {
+            let (users, groups) = match mount.users.is_empty() {
+                true => (&plan.users, &plan.groups),
+                false => (&mount.users, &mount.groups),
+            };
+            if users.is_empty() {
+                return Err(plan::invalid(format!(
+                    "the mount {} is to be id-mapped, and nothing says how",
+                    mount.destination.display()
+                )));
+            }
+            opened.mapping = Some(mapped(users, groups)?);
+        }
+        all.push(opened);
+    }
+    Ok((root, all))
+}
+
+/// image-spec's word for an ELF machine.
+fn machine_name(machine: u16) -> Option<&'static str> {
+    Some(match machine {
+        3 => "386",
+        40 => "arm",
+        62 => "amd64",
+        183 => "arm64",
+        243 => "riscv64",
+        21 => "ppc64le",
+        22 => "s390x",
+        258 => "loong64",
+        8 => "mips64le",
+        _ => return None,
+    })
+}
+
+fn native() -> &'static str {
+    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+}
+
+/// The machine's own programs and those of its 32-bit mode.
+fn runs_here(name: &str) -> bool {
+    name == native()
+        || (native() == "amd64" && name == "386")
+        || (native() == "arm64" && name == "arm")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    fn facts(program: Option<ProgramKind>) -> ImageFacts {
+        ImageFacts {
+            config_media_type: "application/vnd.oci.image.config.v1+json".into(),
+            os: "linux".into(),
+            architecture: "amd64".into(),
+            annotations: BTreeMap::new(),
+            program,
+        }
+    }
+
+    #[test]
+    fn only_this_machines_programs_are_ours() {
+        let runtime = LinuxRuntime::new();
+        let own = if native() == "arm64" { 183 } else { 62 };
+        let elf = |machine| runtime.accepts(&facts(Some(ProgramKind::Elf { machine })));
+        assert_eq!(elf(own), Verdict::Mine);
+        assert!(matches!(elf(243), Verdict::Refused { .. }));
+        assert_eq!(runtime.accepts(&facts(Some(ProgramKind::WasmModule))), Verdict::NotMine);
+        assert_eq!(runtime.accepts(&facts(Some(ProgramKind::Unknown))), Verdict::Mine);
+        assert_eq!(runtime.accepts(&facts(None)), Verdict::Mine);
+        let wasm = ImageFacts { os: "wasip1".into(), architecture: "wasm".into(), ..facts(None) };
+        assert_eq!(runtime.accepts(&wasm), Verdict::NotMine);
+    }
+}

@@ -1,0 +1,361 @@
+//! The operations on images: the store's, in the words of the Engine API, with the containers that keep
+//! images from being removed.
+
+use std::io::Read;
+use std::path::PathBuf;
+
+use berth_contract::{Class, ContainerId, Digest, Error, Result};
+use berth_image::{
+    Image, ImportOptions, LoadOptions, Loaded, Platform, Progress, PullOptions, Pulled, Reference,
+    Removed, Store, Use,
+};
+use berth_monitor::launch::Launch;
+use berth_monitor::status::LOCK_FILE;
+use jiff::Timestamp;
+
+use super::Engine;
+use crate::api::types::{
+    DeletedImage, HistoryEntry, ImageConfig, ImageInspect, ImageSummary, RootFs,
+};
+use crate::hello;
+use crate::paths::Paths;
+use crate::records::{self, Record};
+
+/// The images on this machine, and what could not be read.
+#[derive(Debug, Default)]
+pub struct ImageListing {
+    /// The images, newest first; one per platform that is here.
+    pub images: Vec<ImageSummary>,
+    /// One failure for each damaged image.
+    pub damaged: Vec<Error>,
+}
+
+/// What `image prune` removed.
+#[derive(Debug, Default)]
+pub struct PrunedImages {
+    /// Names taken away and ids deleted.
+    pub deleted: Vec<DeletedImage>,
+    /// Bytes set free.
+    pub space_reclaimed: u64,
+}
+
+impl Engine {
+    /// The images on this machine.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::open(self.paths().data())
+    }
+
+    /// Every image, newest first.
+    ///
+    /// # Errors
+    /// The list of images cannot be read.
+    pub fn images(&self) -> Result<ImageListing> {
+        let listing = self.store().list()?;
+        let containers = InUse::read(self.paths());
+        let summary = |image: &Image| summary(image, &containers);
+        Ok(ImageListing {
+            images: listing.images.iter().map(summary).collect(),
+            damaged: listing.damaged,
+        })
+    }
+
+    /// Everything about one image.
+    ///
+    /// # Errors
+    /// There is no such image, or it is not here for that platform.
+    pub fn image(&self, name: &str, platform: Option<&str>) -> Result<ImageInspect> {
+        inspect(&self.find_image(name, platform)?)
+    }
+
+    /// An image by name, id or beginning of an id.
+    ///
+    /// # Errors
+    /// As for [`Engine::image`].
+    pub fn find_image(&self, name: &str, platform: Option<&str>) -> Result<Image> {
+        let platform = platform.map(str::parse::<Platform>).transpose()?;
+        self.store().find(name, platform.as_ref())
+    }
+
+    /// How an image was made, newest step first.
+    ///
+    /// # Errors
+    /// There is no such image.
+    pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
+        let image = self.find_image(name, None)?;
+        let steps = &image.config().history;
+        let mut sizes = image.blobs().iter().map(|layer| layer.size);
+        let mut entries: Vec<HistoryEntry> = steps
+            .iter()
+            .map(|step| HistoryEntry {
+                id: "<missing>".to_owned(),
+                created: seconds(step.created.as_deref().unwrap_or_default()),
+                created_by: step.created_by.clone().unwrap_or_default(),
+                tags: None,
+                size: if step.empty_layer {
+                    0
+                } else {
+                    signed(sizes.next().unwrap_or(0))
+                },
+                comment: step.comment.clone().unwrap_or_default(),
+            })
+            .collect();
+        // Layers that no step tells of (images made without a history).
+        entries.extend(sizes.map(|size| HistoryEntry {
+            id: "<missing>".to_owned(),
+            created: seconds(image.created()),
+            size: signed(size),
+            ..HistoryEntry::default()
+        }));
+        entries.reverse();
+        if let Some(newest) = entries.first_mut() {
+            newest.id = image.id().to_string();
+            newest.tags = Some(image.names().iter().map(Reference::familiar).collect());
+        }
+        Ok(entries)
+    }
+
+    /// Gives an image a further name.
+    ///
+    /// # Errors
+    /// There is no such image, or the name is no reference.
+    pub fn tag(&self, name: &str, target: &Reference) -> Result<()> {
+        let image = self.find_image(name, None)?;
+        self.store().tag(&image, target)
+    }
+
+    /// Takes one name of an image away and deletes nothing.
+    ///
+    /// # Errors
+    /// No image has the name.
+    pub fn untag(&self, name: &Reference) -> Result<()> {
+        self.store().untag(name)
+    }
+
+    /// Removes a name of an image, and the image itself with its last name.
+    ///
+    /// # Errors
+    /// There is no such image, or containers or further names stand against it.
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<DeletedImage>> {
+        let removed = self
+            .store()
+            .remove(name, force, &InUse::read(self.paths()))?;
+        Ok(removed.into_iter().map(deleted).collect())
+    }
+
+    /// Fetches an image; the built-in `hello` comes from berth itself.
+    ///
+    /// # Errors
+    /// The registry does not answer, does not have it, or sends what is not what it promised.
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        options: &PullOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pulled> {
+        let store = self.store();
+        if !hello::is_meant(reference) {
+            return berth_image::pull(&store, reference, options, progress);
+        }
+        let name = reference.to_string();
+        let platform = options.platform.as_ref();
+        let updated = match store.find(&name, platform) {
+            Ok(_) => false,
+            Err(error) if error.class() == Class::NotFound => {
+                hello::install_into(&store)?;
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Pulled {
+            image: store.find(&name, platform)?,
+            updated,
+        })
+    }
+
+    /// Loads the images of an archive.
+    ///
+    /// # Errors
+    /// It is no archive of images, or holds content that is not what its digest says.
+    pub fn load(
+        &self,
+        source: impl Read,
+        platform: Option<&str>,
+        progress: &dyn Progress,
+    ) -> Result<Vec<Loaded>> {
+        let platform = platform.map(str::parse).transpose()?;
+        berth_image::load(&self.store(), source, &LoadOptions { platform }, progress)
+    }
+
+    /// Makes an image of a tar of a root file system; its creation time is now unless given.
+    ///
+    /// # Errors
+    /// It is no tar, or a hostile one.
+    pub fn import(&self, source: impl Read, mut options: ImportOptions) -> Result<Image> {
+        options
+            .created
+            .get_or_insert_with(|| crate::format::time::rfc3339(berth_sys::clock::realtime()));
+        berth_image::import(&self.store(), source, &options)
+    }
+
+    /// Removes the images that no container uses and that `wanted` chooses, and what nothing leads to.
+    ///
+    /// # Errors
+    /// The list of images cannot be read. An image that cannot be removed stays, and is no failure.
+    pub fn prune_images(&self, wanted: &dyn Fn(&ImageSummary) -> bool) -> Result<PrunedImages> {
+        let store = self.store();
+        let containers = InUse::read(self.paths());
+        let before = size_on_disk(&store)?;
+        let mut pruned = PrunedImages::default();
+        for image in store.list()?.images {
+            if !wanted(&summary(&image, &containers)) || !containers.of(image.id()).is_empty() {
+                continue;
+            }
+            // Another process may have taken it meanwhile: it stays then.
+            if let Ok(removed) = store.remove(&image.id().to_string(), true, &containers) {
+                pruned.deleted.extend(removed.into_iter().map(deleted));
+            }
+        }
+        store.collect(&containers)?;
+        pruned.space_reclaimed = before.saturating_sub(size_on_disk(&store)?);
+        Ok(pruned)
+    }
+}
+
+/// What of the images the containers use; read once for an operation.
+#[derive(Debug, Default)]
+pub(super) struct InUse {
+    images: Vec<(String, ContainerId, bool)>,
+    layers: Vec<PathBuf>,
+}
+
+impl InUse {
+    /// Reads all containers. One that cannot be read still protects the layers its launch file names.
+    pub(super) fn read(paths: &Paths) -> Self {
+        let mut used = Self::default();
+        for id in records::identifiers(paths).unwrap_or_default() {
+            let directory = paths.container(&id);
+            let launch: Option<Launch> =
+                records::read_document(&Launch::path(&directory)).unwrap_or_default();
+            if let Some(Launch {
+                rootfs: berth_contract::Rootfs::Overlay { lowers, .. },
+                ..
+            }) = launch
+            {
+                used.layers.extend(lowers);
+            }
+            if let Ok(Some(record)) = Record::read(&directory) {
+                let running = is_running(paths, &id);
+                used.images.push((record.image_id, id, running));
+            }
+        }
+        used
+    }
+
+    /// The containers made from an image: their ids and whether they run.
+    fn of(&self, image: &Digest) -> Vec<(&ContainerId, bool)> {
+        let image = image.to_string();
+        let made = self.images.iter().filter(|(own, _, _)| *own == image);
+        made.map(|(_, id, running)| (id, *running)).collect()
+    }
+}
+
+impl berth_image::Containers for InUse {
+    fn using(&self, image: &Digest) -> Vec<Use> {
+        let uses = self.of(image).into_iter();
+        uses.map(|(id, running)| Use {
+            container: id.short().to_owned(),
+            running,
+        })
+        .collect()
+    }
+
+    fn layers(&self) -> Vec<PathBuf> {
+        self.layers.clone()
+    }
+}
+
+/// Whether the container's monitor lives, which is to say: holds its lock.
+fn is_running(paths: &Paths, id: &ContainerId) -> bool {
+    let lock = std::fs::File::open(paths.running(id).join(LOCK_FILE));
+    lock.is_ok_and(|lock| berth_sys::lock::is_held(&lock).unwrap_or(false))
+}
+
+fn size_on_disk(store: &Store) -> Result<u64> {
+    let usage = store.usage()?;
+    Ok(usage
+        .blobs
+        .saturating_add(usage.layers)
+        .saturating_add(usage.partial))
+}
+
+fn deleted(removed: Removed) -> DeletedImage {
+    match removed {
+        Removed::Untagged(name) => DeletedImage {
+            untagged: name,
+            ..DeletedImage::default()
+        },
+        Removed::Deleted(id) => DeletedImage {
+            deleted: id.to_string(),
+            ..DeletedImage::default()
+        },
+    }
+}
+
+fn summary(image: &Image, containers: &InUse) -> ImageSummary {
+    ImageSummary {
+        id: image.id().to_string(),
+        parent_id: String::new(),
+        repo_tags: image.names().iter().map(Reference::familiar).collect(),
+        repo_digests: image.digests().iter().map(Reference::familiar).collect(),
+        created: seconds(image.created()),
+        size: signed(image.size()),
+        shared_size: -1,
+        labels: image.config().config.labels.clone(),
+        containers: i64::try_from(containers.of(image.id()).len()).unwrap_or(i64::MAX),
+        platform: image.platform().to_string(),
+    }
+}
+
+fn inspect(image: &Image) -> Result<ImageInspect> {
+    let config = image.config();
+    let run: ImageConfig = serde_json::to_value(&config.config)
+        .and_then(serde_json::from_value)
+        .map_err(|error| {
+            Error::new(Class::Internal, "cannot read the image's config").caused_by(error)
+        })?;
+    let platform = image.platform();
+    Ok(ImageInspect {
+        id: image.id().to_string(),
+        repo_tags: image.names().iter().map(Reference::familiar).collect(),
+        repo_digests: image.digests().iter().map(Reference::familiar).collect(),
+        comment: config.comment.clone().unwrap_or_default(),
+        created: image.created().to_owned(),
+        author: config.author.clone().unwrap_or_default(),
+        config: run,
+        architecture: platform.architecture.clone(),
+        variant: platform.variant.clone().unwrap_or_default(),
+        os: platform.os.clone(),
+        size: signed(image.size()),
+        root_fs: RootFs {
+            kind: config.rootfs.kind.clone(),
+            layers: config
+                .rootfs
+                .diff_ids
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
+        },
+        config_media_type: image.config_media_type().to_owned(),
+        manifest_digest: image.manifest_digest().to_string(),
+        annotations: image.annotations().clone(),
+    })
+}
+
+fn seconds(time: &str) -> i64 {
+    time.parse::<Timestamp>().map_or(0, Timestamp::as_second)
+}
+
+fn signed(size: u64) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
+}

@@ -104,6 +104,7 @@ pub(crate) fn pty(root: &Directory, size: TerminalSize) -> Result<(OwnedFd, Owne
     if !path::is_on(&master, path::DEVPTS).explain(sentence)? {
         return Err(Error::new(Class::Invalid, sentence()).caused_by("/dev/pts is no devpts"));
     }
+    berth_sys::process::unlock_terminal(&master).explain(sentence)?;
     let slave = terminal::open_peer(master.as_fd()).explain(sentence)?;
     terminal::set_size(&master, size).explain(sentence)?;
     Ok((master, slave))

@@ -80,11 +80,12 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
     let filter = filter.as_ref();
     if becoming.reaper {
         let sets = plan.capabilities;
-        return reaper::run(&files.channel, sets, || {
+        let Err(error) = reaper::run(&files.channel, sets, || {
             lead(files.terminal.then(|| fd::standard_input()))?;
             process::die_with_parent().explain(|| "cannot tie the process to its supervisor".into())?;
             Err(execute(plan, &image, files.program.as_ref(), filter))
         });
+        return Err(error);
     }
     Err(execute(plan, &image, files.program.as_ref(), filter))
 }

@@ -178,5 +178,7 @@ fn copy_up(root: &Directory, plan: &MountPlan, tmpfs: &OwnedFd) -> Result<()> {
         Err(error) if error::is(&error, Errno::NOENT) => return Ok(()),
         Err(error) => return Err(error).explain(sentence),
     };
+    // The descriptor of a new mount is a mere reference.
+    let tmpfs = path::open_child(tmpfs.as_fd(), ".", path::READ_DIRECTORY).explain(sentence)?;
     berth_sys::copy::tree(hidden.as_fd(), tmpfs.as_fd()).explain(sentence)
 }

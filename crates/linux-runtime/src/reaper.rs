@@ -5,6 +5,8 @@
 //! looking needs `CAP_SYS_PTRACE` in the host's user namespace then. (The supervisor itself is started
 //! through a read-only mount, which holds against a guest that was given that capability, too.)
 
+use std::convert::Infallible;
+
 use berth_contract::Result;
 use berth_sys::capability::{self, Sets};
 use berth_sys::channel::Channel;
@@ -17,22 +19,22 @@ use crate::message;
 /// SIGCHLD, the same number on x86 and arm.
 const CHILD: i32 = 17;
 
-/// Runs `program` in a child and stays until it ends; returns its status as a shell shows it.
+/// Runs `program` in a child, stays until it ends, and exits with its status as a shell shows it.
+///
+/// Returns only if the child cannot be made.
 pub(crate) fn run(
     channel: &Channel,
     capabilities: Option<Sets>,
-    program: impl FnOnce() -> Result<u8>,
-) -> Result<u8> {
+    program: impl FnOnce() -> Result<Infallible>,
+) -> Result<Infallible> {
     let sentence = || "cannot start the container's program".to_owned();
     // Before the child exists, so that none of its signals is lost; the child resets them.
     process::block_signals();
     process::set_hidden(true).explain(sentence)?;
-    let child = clone::spawn(Namespaces::empty(), None, || match program() {
-        Ok(status) => status,
-        Err(error) => {
-            message::failed(channel, &error);
-            error.class().exit_code()
-        }
+    let child = clone::spawn(Namespaces::empty(), None, || {
+        let Err(error) = program();
+        message::failed(channel, &error);
+        error.class().exit_code()
     })
     .explain(sentence)?;
     let pid = child.pid;
@@ -43,7 +45,8 @@ pub(crate) fn run(
     }
     // The channel's last copy is the child's now: it closes when the program runs.
     fd::close_all_but(&[]).explain(sentence)?;
-    Ok(serve(pid))
+    // Not by returning: what owns the descriptors closed above must not be dropped.
+    clone::exit_now(serve(pid))
 }
 
 fn serve(child: i32) -> u8 {

@@ -84,7 +84,11 @@ fn layer(overlay: &FileSystem, key: &str, path: &Path) -> io::Result<()> {
 /// A volatile overlay leaves this mark, and the next mount refuses: data may be lost after a crash. A
 /// container that is started again has not crashed, and its owner chose the risk.
 fn forget_volatile(work: &Path) {
-    drop(std::fs::remove_dir(work.join("work/incompat/volatile")));
+    let mark = work.join("work/incompat/volatile");
+    // Neither is there on most starts; if one stays, the mount itself says so.
+    if std::fs::remove_file(mark.join("dirty")).is_ok() {
+        drop(std::fs::remove_dir(mark));
+    }
 }
 
 /// Mounts the root over the host's in this mount namespace, and returns what it is resolved beneath.

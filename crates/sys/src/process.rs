@@ -127,6 +127,14 @@ pub fn control_terminal(terminal: impl AsFd) -> io::Result<()> {
     Ok(rustix::process::ioctl_tiocsctty(terminal)?)
 }
 
+/// Lets the slave of a new pty be opened.
+///
+/// # Errors
+/// It is no pty master.
+pub fn unlock_terminal(master: impl AsFd) -> io::Result<()> {
+    Ok(rustix::pty::unlockpt(master)?)
+}
+
 /// Gives this process a keyring of its own, so that it does not share the host session's keys.
 ///
 /// # Errors

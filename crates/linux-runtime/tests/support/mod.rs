@@ -7,6 +7,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use berth_contract::oci::{
     self, Capabilities, LinuxCapabilities, LinuxIdMappingBuilder, LinuxNamespaceBuilder,
@@ -22,6 +23,7 @@ pub struct Bench {
     base: PathBuf,
     name: String,
     runtime: LinuxRuntime,
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 /// How a guest ended and what it wrote.
@@ -47,6 +49,8 @@ pub struct Piped {
 }
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
+/// Guests are made by processes with one thread; here at least one thread at a time makes them.
+static ALONE: Mutex<()> = Mutex::new(());
 
 impl Bench {
     pub fn new(name: &str) -> Option<Self> {
@@ -54,6 +58,16 @@ impl Bench {
             eprintln!("SKIPPED: needs root and {BUSYBOX}");
             return None;
         }
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(Self::prepare(name, Some(alone)))
+    }
+
+    /// Another root beside this one.
+    pub fn another(&self, name: &str) -> Self {
+        Self::prepare(name, None)
+    }
+
+    fn prepare(name: &str, alone: Option<MutexGuard<'static, ()>>) -> Self {
         let name = format!("{name}-{}", std::process::id());
         let base = std::env::temp_dir().join(format!("berth-linux-{name}"));
         drop(std::fs::remove_dir_all(&base));
@@ -73,7 +87,7 @@ impl Bench {
         std::fs::write(layer.join("etc/passwd"),
             "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/var/www:/bin/sh\n").unwrap();
         std::fs::write(layer.join("etc/group"), "root:x:0:\nwww:x:34:\nmore:x:100:web\n").unwrap();
-        Some(Self { base, name, runtime: LinuxRuntime::new() })
+        Self { base, name, runtime: LinuxRuntime::new(), _alone: alone }
     }
 
     pub fn runtime(&self) -> &LinuxRuntime {

@@ -81,6 +81,8 @@ impl ImageBuilder {
         for file in &self.files {
             let mut header = tar::Header::new_gnu();
             header.set_mtime(0);
+            header.set_uid(0);
+            header.set_gid(0);
             match file {
                 FileEntry::File {
                     path,

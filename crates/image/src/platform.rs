@@ -90,8 +90,7 @@ impl Platform {
 }
 
 /// Which of these platforms to take: what was asked for, else this host's, else wasm.
-#[must_use]
-pub fn choose<'a, T>(
+pub(crate) fn choose<'a, T>(
     wanted: Option<&Platform>,
     host: &Platform,
     offered: impl Iterator<Item = (&'a Platform, T)> + Clone,

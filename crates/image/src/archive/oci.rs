@@ -62,7 +62,7 @@ impl Loader<'_> {
         let Some(bytes) = self.document(entry)? else {
             return Ok(None);
         };
-        let document = Document::parse(&bytes, Some(&entry.media_type).map(String::as_str))?;
+        let document = Document::parse(&bytes, Some(&entry.media_type))?;
         let mut ids = Vec::new();
         match &document {
             Document::Manifest(manifest) => {

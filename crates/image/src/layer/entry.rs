@@ -68,18 +68,19 @@ impl Entry {
         let mut parents = components(&raw_path)?;
         let mut name = parents.pop().unwrap_or_default();
         let header = entry.header();
-        let number = |value: std::io::Result<u64>, what: &str| {
-            let value = value.map_err(|error| error.to_string())?;
-            u32::try_from(value).map_err(|_| format!("its {what} {value} is too large"))
-        };
-        let mode = header.mode().map_err(|error| error.to_string())? & 0o7777;
+        let old = header.as_old();
+        let mode = field(
+            &old.mode,
+            u64::from(header.mode().unwrap_or(u32::MAX)),
+            "mode",
+        )? & 0o7777;
         let uid = match pax.uid {
             Some(uid) => uid,
-            None => number(header.uid(), "owner")?,
+            None => field(&old.uid, header.uid().unwrap_or(u64::MAX), "owner")?,
         };
         let gid = match pax.gid {
             Some(gid) => gid,
-            None => number(header.gid(), "group")?,
+            None => field(&old.gid, header.gid().unwrap_or(u64::MAX), "group")?,
         };
         let seconds = header
             .mtime()
@@ -129,6 +130,18 @@ impl Entry {
             .chain(std::iter::once(&self.name))
             .collect()
     }
+}
+
+/// A number of a header; a blank field means 0, as every tar reads it.
+fn field(raw: &[u8], value: u64, what: &str) -> Result<u32, String> {
+    if raw.iter().all(|byte| matches!(byte, 0 | b' ')) {
+        return Ok(0);
+    }
+    // u32::MAX means "leave it" to chown(2).
+    let number = u32::try_from(value)
+        .ok()
+        .filter(|number| *number != u32::MAX);
+    number.ok_or_else(|| format!("its {what} is damaged or too large"))
 }
 
 fn action<R: Read>(entry: &tar::Entry<'_, R>, sparse: PaxSparse) -> Result<Action, String> {
@@ -200,7 +213,8 @@ impl Pax {
             let id = |what: &str| {
                 text()
                     .parse()
-                    .map_err(|_| format!("its {what} {:?} is no id", text()))
+                    .ok()
+                    .ok_or_else(|| format!("its {what} {:?} is no id", text()))
             };
             match key {
                 b"uid" => pax.uid = Some(id("owner")?),

@@ -50,7 +50,16 @@ pub(crate) fn unpack(source: impl Read, into: &Directory, expected: &Expected) -
     let archive = Hashing::new(decompress(blob).map_err(damaged)?).limited_by(&blob_sum);
     let archive_sum = archive.sum();
     let mut drain = archive.handle();
-    let mut applied = apply::apply(archive, into)?;
+    let mut applied = match apply::apply(archive, into) {
+        // What does not unpack is most often not what was asked for: then that is the better reason.
+        Err(error) if error.class() == Class::Invalid && expected.blob.is_some() => {
+            if std::io::copy(&mut rest, &mut std::io::sink()).is_ok() {
+                compare("layer", expected.blob.as_ref(), &blob_sum.digest())?;
+            }
+            return Err(error);
+        }
+        other => other?,
+    };
     // The zero blocks after the archive's end belong to the diff id, whatever follows the compressed
     // stream to the blob's digest.
     std::io::copy(&mut drain, &mut std::io::sink()).map_err(damaged)?;
@@ -80,9 +89,12 @@ fn compare(what: &str, expected: Option<&Digest>, found: &Digest) -> Result<()> 
 
 /// An unreadable stream is the layer's fault unless the system says otherwise.
 fn damaged(error: std::io::Error) -> Error {
-    match error.raw_os_error() {
-        Some(_) => Error::new(berth_sys::error::class(&error), "cannot read the layer"),
-        None => Error::new(Class::Invalid, "the layer is damaged"),
+    match (error.raw_os_error(), error.kind()) {
+        (Some(_), _) => Error::new(berth_sys::error::class(&error), "cannot read the layer"),
+        (None, std::io::ErrorKind::ConnectionAborted) => {
+            Error::new(Class::Unavailable, "cannot read the layer")
+        }
+        (None, _) => Error::new(Class::Invalid, "the layer is damaged"),
     }
     .caused_by(error)
 }

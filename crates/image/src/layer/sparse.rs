@@ -34,7 +34,8 @@ impl PaxSparse {
         let text = String::from_utf8_lossy(value);
         let number = |text: &str| {
             text.parse::<u64>()
-                .map_err(|_| "its sparse map is damaged".to_owned())
+                .ok()
+                .ok_or_else(|| "its sparse map is damaged".to_owned())
         };
         match key {
             b"name" => self.name = Some(value.to_vec()),
@@ -89,7 +90,8 @@ fn read_map(content: &mut BufReader<impl Read>) -> io::Result<Vec<(u64, u64)>> {
         consumed += content.take(32).read_line(&mut line)?;
         line.trim_end()
             .parse::<u64>()
-            .map_err(|_| io::Error::other("its sparse map is damaged"))
+            .ok()
+            .ok_or_else(|| io::Error::other("its sparse map is damaged"))
     };
     let count = number()?;
     if count > BLOCK_LIMIT {

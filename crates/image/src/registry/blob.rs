@@ -12,6 +12,15 @@ use super::tail::Tail;
 use crate::documents::Descriptor;
 use crate::progress::{Event, Progress};
 
+/// One blob to download, and where to.
+pub(super) struct Download<'a> {
+    pub(super) blob: &'a Descriptor,
+    pub(super) tail: &'a Tail,
+    pub(super) progress: &'a dyn Progress,
+    /// Set when somebody else's failure makes it pointless.
+    pub(super) cancelled: &'a AtomicBool,
+}
+
 /// Why a blob did not arrive.
 #[derive(Debug)]
 pub(super) enum Undone {
@@ -24,24 +33,16 @@ pub(super) enum Undone {
 }
 
 impl Client<'_> {
-    /// Appends what is missing of a blob to `tail`.
-    pub(super) async fn download(
-        &self,
-        blob: &Descriptor,
-        tail: &Tail,
-        progress: &dyn Progress,
-        cancelled: &AtomicBool,
-    ) -> Result<(), Undone> {
+    /// Appends what is missing of a blob to its file.
+    pub(super) async fn download(&self, download: &Download<'_>) -> Result<(), Undone> {
+        let Download { blob, tail, .. } = download;
         let url = self
             .url(&format!("blobs/{}", blob.digest))
             .map_err(Undone::Registry)?;
         let mut attempt = 1;
         loop {
             let before = tail.written();
-            let failure = match self
-                .attempt_download(blob, &url, tail, progress, cancelled)
-                .await
-            {
+            let failure = match self.attempt_download(download, &url).await {
                 Ok(()) => return Ok(()),
                 Err(Undone::Registry(failure)) => failure,
                 Err(other) => return Err(other),
@@ -56,14 +57,13 @@ impl Client<'_> {
         }
     }
 
-    async fn attempt_download(
-        &self,
-        blob: &Descriptor,
-        url: &Url,
-        tail: &Tail,
-        progress: &dyn Progress,
-        cancelled: &AtomicBool,
-    ) -> Result<(), Undone> {
+    async fn attempt_download(&self, download: &Download<'_>, url: &Url) -> Result<(), Undone> {
+        let Download {
+            blob,
+            tail,
+            progress,
+            cancelled,
+        } = download;
         let start = tail.written();
         let mut headers = HeaderMap::new();
         if start > 0

@@ -125,8 +125,7 @@ impl<'a> Client<'a> {
         );
         let computed = crate::store::digest_of(&digest, &bytes);
         if computed != digest {
-            let reason = format!("the content has the digest {computed}, not {digest}");
-            return Err(Failure::protocol(&Method::GET, &url, reason));
+            return Err(Failure::content(&url, &digest, &computed));
         }
         Ok(Received {
             bytes,
@@ -142,8 +141,7 @@ impl<'a> Client<'a> {
         let bytes = body(response, limit, &url).await?;
         let computed = crate::store::digest_of(digest, &bytes);
         if computed != *digest {
-            let reason = format!("the content has the digest {computed}, not {digest}");
-            return Err(Failure::protocol(&Method::GET, &url, reason));
+            return Err(Failure::content(&url, digest, &computed));
         }
         Ok(bytes)
     }
@@ -261,7 +259,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// Fetches a bearer token: by GET as everybody, or with name and password; by OAuth2 POST with an
+    /// Fetches a bearer token: by GET as everybody, or with name and password; by an OAuth POST with an
     /// identity token.
     async fn token(
         &self,

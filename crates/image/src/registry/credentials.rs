@@ -21,7 +21,7 @@ pub enum Login {
         /// The password.
         password: String,
     },
-    /// An OAuth2 refresh token.
+    /// An OAuth refresh token.
     IdentityToken(String),
     /// A bearer token to be sent as it is.
     RegistryToken(String),

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use berth_contract::{Class, Error};
+use berth_contract::{Class, Digest, Error};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
@@ -19,6 +19,8 @@ pub(super) struct Failure {
     reason: String,
     /// Whether trying again may help, and when.
     pub(super) again: Option<Duration>,
+    /// Whether the content itself is wrong.
+    damaged: bool,
 }
 
 #[derive(Deserialize)]
@@ -50,6 +52,7 @@ impl Failure {
             status: None,
             reason,
             again,
+            damaged: false,
         }
     }
 
@@ -81,6 +84,7 @@ impl Failure {
             status: Some(status),
             reason,
             again,
+            damaged: false,
         }
     }
 
@@ -91,12 +95,23 @@ impl Failure {
             status: None,
             reason: reason.into(),
             again: None,
+            damaged: false,
+        }
+    }
+
+    /// Content that is not what its digest says.
+    pub(super) fn content(url: &Url, expected: &Digest, computed: &Digest) -> Self {
+        let reason = format!("the content has the digest {computed}, not {expected}");
+        Self {
+            damaged: true,
+            ..Self::protocol(&Method::GET, url, reason)
         }
     }
 
     /// The same failure as an error about `what`.
     pub(super) fn about(self, what: &str, registry: &str) -> Error {
         let (class, message) = match self.status {
+            _ if self.damaged => (Class::Invalid, format!("cannot pull {what}")),
             Some(StatusCode::NOT_FOUND) => (Class::NotFound, format!("no such image: {what}")),
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => (
                 Class::Denied,

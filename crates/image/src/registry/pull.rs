@@ -17,7 +17,7 @@ use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Links, unique_name};
 
-use super::blob::Undone;
+use super::blob::{Download, Undone};
 use super::client::{Client, Received};
 use super::tail::Tail;
 use super::{PullOptions, PullPolicy, Pulled};
@@ -411,9 +411,13 @@ impl Pull<'_> {
                 } else if blob.tail.written() == blob.descriptor.size {
                     Ok(())
                 } else {
-                    self.client
-                        .download(blob.descriptor, &blob.tail, self.progress, cancelled)
-                        .await
+                    let download = Download {
+                        blob: blob.descriptor,
+                        tail: &blob.tail,
+                        progress: self.progress,
+                        cancelled,
+                    };
+                    self.client.download(&download).await
                 };
                 blob.tail.end(result.is_ok());
                 match result {

@@ -93,7 +93,10 @@ impl Read for TailReader<'_> {
         }
         if state.failed {
             // The download's own error says why.
-            return Err(io::Error::other("the download broke off"));
+            return Err(io::Error::new(
+                io::ErrorKind::ConnectionAborted,
+                "the download broke off",
+            ));
         }
         let available = state.written - self.position;
         drop(state);

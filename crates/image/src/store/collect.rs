@@ -15,7 +15,6 @@ use berth_sys::file::{Directory, Kind, Links, unique_name};
 
 use super::{Containers, Store};
 use crate::artifact::Content;
-use crate::documents::Configuration;
 
 /// What the store takes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -103,7 +102,7 @@ impl Store {
                         .map(|layer| layer.digest.to_string()),
                 );
                 let config = self.configuration(&found.manifest.config.digest);
-                let config = config.ok().flatten().unwrap_or_else(Configuration::default);
+                let config = config.ok().flatten().unwrap_or_default();
                 let archives = Content::of(&found.manifest, &config).archives;
                 let diff_ids: Vec<Digest> = archives.into_iter().map(|(_, diff)| diff).collect();
                 marked.layers.extend(

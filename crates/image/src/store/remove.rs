@@ -52,6 +52,14 @@ pub enum Removed {
     Deleted(Digest),
 }
 
+/// What a person asked to be removed.
+struct Wish<'a> {
+    text: &'a str,
+    /// Whether the text is a name rather than an id.
+    by_name: bool,
+    force: bool,
+}
+
 impl Store {
     /// Gives an image a further name.
     ///
@@ -113,7 +121,16 @@ impl Store {
                     .iter()
                     .filter(|entry| entry.digest == *target),
             )?;
-            let keep = self.permit(&image, text, &names, (by_name.is_some(), force), containers)?;
+            let keep = self.permit(
+                &image,
+                &names,
+                &Wish {
+                    text,
+                    by_name: by_name.is_some(),
+                    force,
+                },
+                containers,
+            )?;
             let mut removed: Vec<Removed> = names
                 .iter()
                 .map(|name| Removed::Untagged(name.familiar()))
@@ -160,11 +177,15 @@ impl Store {
     fn permit(
         &self,
         image: &Image,
-        text: &str,
         names: &[Reference],
-        (by_name, force): (bool, bool),
+        wish: &Wish<'_>,
         containers: &dyn Containers,
     ) -> Result<bool> {
+        let Wish {
+            text,
+            by_name,
+            force,
+        } = *wish;
         let short = image.id().short();
         let uses = containers.using(image.id());
         let running = uses.iter().find(|user| user.running);

@@ -1,0 +1,404 @@
+//! A registry made of a closure: tokens, redirects, broken connections, lies.
+
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use berth_contract::Class;
+use berth_image::{
+    FileEntry, ImageBuilder, Login, Platform, PullOptions, Reference, Silent, Store, install, pull,
+};
+
+/// A request: method, path with query, headers in lower case.
+struct Request {
+    method: String,
+    path: String,
+    headers: HashMap<String, String>,
+    body: String,
+}
+
+/// An answer: status line, headers, body, and after how many bytes of it the connection breaks.
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    breaks_after: Option<usize>,
+}
+
+impl Answer {
+    fn new(status: u16, body: &[u8]) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: body.to_vec(),
+            breaks_after: None,
+        }
+    }
+
+    fn header(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.headers.push((key.into(), value.into()));
+        self
+    }
+}
+
+/// Serves until the test process ends; the address.
+fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let answer = Arc::new(answer);
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let answer = Arc::clone(&answer);
+            std::thread::spawn(move || converse(&stream.unwrap(), &*answer));
+        }
+    });
+    address
+}
+
+fn converse(stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) {
+    let mut reader = BufReader::new(stream);
+    loop {
+        let mut line = String::new();
+        // A TLS client greets with bytes that are no line.
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let mut words = line.split(' ').map(str::to_owned);
+        let (Some(method), Some(path)) = (words.next(), words.next()) else {
+            return;
+        };
+        let mut headers = HashMap::new();
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let Some((key, value)) = line.trim().split_once(':') else {
+                break;
+            };
+            headers.insert(key.to_ascii_lowercase(), value.trim().to_owned());
+        }
+        let length = headers
+            .get("content-length")
+            .map_or(0, |text| text.parse().unwrap());
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let body = String::from_utf8(body).unwrap();
+        let request = Request {
+            method,
+            path,
+            headers,
+            body,
+        };
+        let answer = answer(&request);
+        let mut head = format!(
+            "HTTP/1.1 {} X\r\ncontent-length: {}\r\n",
+            answer.status,
+            answer.body.len()
+        );
+        for (key, value) in &answer.headers {
+            head.push_str(&format!("{key}: {value}\r\n"));
+        }
+        let mut writer = stream;
+        writer.write_all(format!("{head}\r\n").as_bytes()).unwrap();
+        let body = if request.method == "HEAD" {
+            &[][..]
+        } else {
+            &answer.body
+        };
+        let until = answer.breaks_after.unwrap_or(body.len());
+        // The client may have hung up on purpose.
+        if writer.write_all(&body[..until]).is_err() || answer.breaks_after.is_some() {
+            return;
+        }
+    }
+}
+
+/// An image's documents and blobs by digest.
+struct Content {
+    _data: tempfile::TempDir,
+    manifest: String,
+    blobs: HashMap<String, Vec<u8>>,
+}
+
+impl Content {
+    fn new() -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let store = Store::open(data.path());
+        let mut image = ImageBuilder::new(Platform::host());
+        let noise: Vec<u8> = (0_u32..60_000)
+            .flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes())
+            .collect();
+        image.files = vec![FileEntry::File {
+            path: "noise".into(),
+            mode: 0o644,
+            content: noise,
+        }];
+        install(&store, &Reference::parse("x").unwrap(), &[image]).unwrap();
+        let manifest = store.find("x", None).unwrap().target().to_string();
+        let blobs = std::fs::read_dir(data.path().join("oci/blobs/sha256"))
+            .unwrap()
+            .map(|entry| {
+                let path = entry.unwrap().path();
+                let hex = path.file_name().unwrap().to_str().unwrap();
+                (format!("sha256:{hex}"), std::fs::read(&path).unwrap())
+            });
+        Self {
+            blobs: blobs.collect(),
+            _data: data,
+            manifest,
+        }
+    }
+
+    /// What an honest registry answers.
+    fn answer(&self, request: &Request) -> Answer {
+        let name = request.path.rsplit('/').next().unwrap();
+        let name = if request.path.contains("/manifests/") && !name.contains(':') {
+            &self.manifest
+        } else {
+            name
+        };
+        if request.path == "/v2/" {
+            return Answer::new(200, b"{}");
+        }
+        let Some(body) = self.blobs.get(name) else {
+            return Answer::new(
+                404,
+                br#"{"errors":[{"code":"BLOB_UNKNOWN","message":"no"}]}"#,
+            );
+        };
+        let kind = if request.path.contains("/manifests/") {
+            "application/vnd.oci.image.manifest.v1+json"
+        } else {
+            "application/octet-stream"
+        };
+        let from = request.headers.get("range").and_then(|range| {
+            range
+                .strip_prefix("bytes=")?
+                .strip_suffix('-')?
+                .parse::<usize>()
+                .ok()
+        });
+        let answer = match from {
+            Some(from) => Answer::new(206, &body[from..]).header(
+                "content-range",
+                format!("bytes {from}-{}/{}", body.len() - 1, body.len()),
+            ),
+            None => Answer::new(200, body),
+        };
+        answer
+            .header("content-type", kind)
+            .header("docker-content-digest", name)
+    }
+
+    fn largest(&self) -> String {
+        self.blobs
+            .iter()
+            .max_by_key(|(_, body)| body.len())
+            .unwrap()
+            .0
+            .clone()
+    }
+}
+
+fn pull_from(
+    address: &str,
+    options: &PullOptions,
+) -> berth_contract::Result<(tempfile::TempDir, bool)> {
+    let data = tempfile::tempdir().unwrap();
+    let reference = Reference::parse(&format!("{address}/team/app:1")).unwrap();
+    let pulled = pull(&Store::open(data.path()), &reference, options, &Silent)?;
+    Ok((data, pulled.updated))
+}
+
+fn me() -> Login {
+    Login::Password {
+        username: "me".into(),
+        password: "secret".into(),
+    }
+}
+
+#[test]
+fn bearer_tokens_are_fetched_with_the_scope_asked_for() {
+    let content = Content::new();
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&asked);
+    let own = Arc::new(Mutex::new(String::new()));
+    let own_address = Arc::clone(&own);
+    let address = serve(move |request| {
+        if request.path.starts_with("/token") {
+            let login = request
+                .headers
+                .get("authorization")
+                .cloned()
+                .unwrap_or_default();
+            seen.lock()
+                .unwrap()
+                .push((request.path.clone(), login, request.body.clone()));
+            return Answer::new(200, br#"{"token":"abc","expires_in":300}"#);
+        }
+        if request
+            .headers
+            .get("authorization")
+            .is_some_and(|value| value == "Bearer abc")
+        {
+            return content.answer(request);
+        }
+        let realm = format!(
+            r#"Bearer realm="http://{}/token",service="s",scope="repository:team/app:pull""#,
+            own_address.lock().unwrap()
+        );
+        Answer::new(401, b"").header("www-authenticate", realm)
+    });
+    own.lock().unwrap().clone_from(&address);
+    assert!(pull_from(&address, &PullOptions::default()).unwrap().1);
+    let mut options = PullOptions::default();
+    options.credentials.insert(&address, me());
+    pull_from(&address, &options).unwrap();
+    options
+        .credentials
+        .insert(&address, Login::IdentityToken("refresh".into()));
+    pull_from(&address, &options).unwrap();
+    let asked = asked.lock().unwrap();
+    // One token serves all requests of a pull.
+    assert_eq!(asked.len(), 3, "{asked:?}");
+    assert!(
+        asked[0].0.contains("scope=repository%3Ateam%2Fapp%3Apull"),
+        "{asked:?}"
+    );
+    assert_eq!(asked[0].1, "");
+    assert_eq!(asked[1].1, "Basic bWU6c2VjcmV0");
+    assert!(
+        asked[2].2.contains("grant_type=refresh_token")
+            && asked[2].2.contains("refresh_token=refresh")
+    );
+}
+
+#[test]
+fn credentials_do_not_follow_a_redirect_to_another_host() {
+    let content = Arc::new(Content::new());
+    let leaked = Arc::new(AtomicUsize::new(0));
+    let (theirs, count) = (Arc::clone(&content), Arc::clone(&leaked));
+    let elsewhere = serve(move |request| {
+        count.fetch_add(
+            usize::from(request.headers.contains_key("authorization")),
+            Ordering::SeqCst,
+        );
+        theirs.answer(request)
+    });
+    let address = serve(move |request| {
+        if !request.headers.contains_key("authorization") {
+            return Answer::new(401, b"").header("www-authenticate", "Basic realm=\"r\"");
+        }
+        if request.path.contains("/blobs/") {
+            let location = format!("http://{elsewhere}{}", request.path);
+            return Answer::new(307, b"").header("location", location);
+        }
+        content.answer(request)
+    });
+    let mut options = PullOptions::default();
+    options.credentials.insert(&address, me());
+    pull_from(&address, &options).unwrap();
+    assert_eq!(leaked.load(Ordering::SeqCst), 0);
+}
+
+#[test]
+fn broken_connections_are_resumed_and_overload_is_waited_out() {
+    let content = Content::new();
+    let layer = content.largest();
+    let size = content.blobs[&layer].len();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&requests);
+    let address = serve(move |request| {
+        let mut answer = content.answer(request);
+        if request.path.ends_with(&layer) {
+            let mut log = log.lock().unwrap();
+            log.push(request.headers.get("range").cloned().unwrap_or_default());
+            match log.len() {
+                1 => answer.breaks_after = Some(100_000),
+                2 => return Answer::new(503, b"").header("retry-after", "0"),
+                _ => {}
+            }
+        }
+        answer
+    });
+    assert!(pull_from(&address, &PullOptions::default()).unwrap().1);
+    let requests = requests.lock().unwrap();
+    assert!(size > 100_000);
+    assert_eq!(*requests, ["", "bytes=100000-", "bytes=100000-"]);
+}
+
+#[test]
+fn an_interrupted_pull_is_resumed_by_the_next_one() {
+    let content = Content::new();
+    let layer = content.largest();
+    let healthy = Arc::new(AtomicUsize::new(0));
+    let ranges = Arc::new(Mutex::new(Vec::new()));
+    let (state, log) = (Arc::clone(&healthy), Arc::clone(&ranges));
+    let address = serve(move |request| {
+        let mut answer = content.answer(request);
+        if request.path.ends_with(&layer) {
+            let range = request.headers.get("range").cloned();
+            log.lock().unwrap().push(range.clone());
+            if state.load(Ordering::SeqCst) == 0 {
+                if range.is_some() {
+                    return Answer::new(403, b"");
+                }
+                answer.breaks_after = Some(50_000);
+            }
+        }
+        answer
+    });
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path());
+    let reference = Reference::parse(&format!("{address}/team/app:1")).unwrap();
+    pull(&store, &reference, &PullOptions::default(), &Silent).unwrap_err();
+    assert!(store.list().unwrap().images.is_empty());
+    healthy.store(1, Ordering::SeqCst);
+    pull(&store, &reference, &PullOptions::default(), &Silent).unwrap();
+    assert_eq!(
+        ranges.lock().unwrap().last().unwrap().as_deref(),
+        Some("bytes=50000-")
+    );
+}
+
+#[test]
+fn lies_about_content_are_found_out() {
+    type Lie = fn(&Request, Answer) -> Answer;
+    let lies: [(&str, Lie); 4] = [
+        (
+            "a manifest that is not what its digest says",
+            |request, mut answer| {
+                if request.path.contains("/manifests/") {
+                    answer.body.push(b' ');
+                }
+                answer
+            },
+        ),
+        ("a manifest called an index", |request, mut answer| {
+            if request.path.contains("/manifests/") {
+                answer.headers.retain(|(key, _)| key != "content-type");
+                return answer.header("content-type", "application/vnd.oci.image.index.v1+json");
+            }
+            answer
+        }),
+        ("a layer with other bytes", |request, mut answer| {
+            if answer.body.len() > 100_000 && request.method == "GET" {
+                answer.body[70_000] ^= 1;
+            }
+            answer
+        }),
+        ("an endless manifest", |request, mut answer| {
+            if request.path.contains("/manifests/") {
+                answer.body.resize(5 << 20, b' ');
+            }
+            answer
+        }),
+    ];
+    for (what, lie) in lies {
+        let content = Content::new();
+        let address = serve(move |request| lie(request, content.answer(request)));
+        let error = pull_from(&address, &PullOptions::default()).unwrap_err();
+        assert_ne!(error.class(), Class::NotFound, "{what}: {error:?}");
+    }
+}

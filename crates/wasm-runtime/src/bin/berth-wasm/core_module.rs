@@ -7,11 +7,19 @@ use berth_wasm_runtime::configuration::Configuration;
 use tokio::runtime::Runtime;
 use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{p0, p1};
+use wasmtime_wasi::{I32Exit, p0, p1};
 
 use crate::confinement::{self, Signals};
 use crate::ending::{Outcome, refusal};
 use crate::guest::{self, Limits};
+
+const PREVIEW_1: &str = "wasi_snapshot_preview1";
+const PREVIEW_0: &str = "wasi_unstable";
+
+/// In place of wasmtime's `proc_exit`, which turns a status above 125 into a trap.
+fn exit(status: i32) -> wasmtime::Result<()> {
+    Err(I32Exit(status).into())
+}
 
 /// What the host's functions work on.
 struct State {
@@ -27,14 +35,18 @@ pub(crate) fn run(
     configuration: &Configuration,
 ) -> Result<Outcome> {
     let mut linker = Linker::new(engine);
+    linker.allow_shadowing(true);
     let imports = |name: &str| module.imports().any(|import| import.module() == name);
-    if imports("wasi_snapshot_preview1") {
+    if imports(PREVIEW_1) {
         p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)
             .map_err(refusal("WASI preview 1 cannot be set up"))?;
     }
-    if imports("wasi_unstable") {
+    if imports(PREVIEW_0) {
         p0::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)
             .map_err(refusal("WASI preview 0 cannot be set up"))?;
+    }
+    for interface in [PREVIEW_1, PREVIEW_0] {
+        linker.func_wrap(interface, "proc_exit", exit).map_err(refusal("WASI cannot be set up"))?;
     }
     let wasi = guest::interfaces(configuration)?.build_p1();
     let mut store = ManuallyDrop::new(Store::new(engine, State { wasi, limits: Limits::new(configuration) }));
@@ -47,7 +59,7 @@ async fn start(linker: &Linker<State>, store: &mut Store<State>, module: &Module
     let instance = match linker.instantiate_async(&mut *store, module).await {
         Ok(instance) => instance,
         // A module's start function is guest code, too.
-        Err(error) if error.is::<wasmtime::Trap>() || error.is::<wasmtime_wasi::I32Exit>() => {
+        Err(error) if error.is::<wasmtime::Trap>() || error.is::<I32Exit>() => {
             return Ok(Outcome::of(&error));
         }
         Err(error) => return Err(refusal("the wasm module cannot be started")(error)),

@@ -25,6 +25,8 @@ use wasmtime::Engine;
 const REPORT_SIZE: usize = 64 * 1024;
 
 fn main() -> ExitCode {
+    // Taken first: later the process cannot even look at numbers it has not opened.
+    let report = file(4);
     let outcome = match std::env::args().nth(1).as_deref() {
         Some("engine") => describe_engine(),
         Some("compile") => compile(),
@@ -33,17 +35,18 @@ fn main() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell(&Report::from(&error));
+            tell(report, &Report::from(&error));
             ExitCode::FAILURE
         }
     }
 }
 
 /// Whoever started us sees the exit status, too; a report that does not fit is worth less than an end.
-fn tell(report: &Report) {
-    let Ok(text) = serde_json::to_vec(report) else { return };
-    if let (true, Ok(pipe)) = (text.len() <= REPORT_SIZE, file(4)) {
-        File::write_all(&mut { pipe }, &text).ok();
+fn tell(pipe: Result<File>, report: &Report) {
+    if let (Ok(mut pipe), Ok(text)) = (pipe, serde_json::to_vec(report))
+        && text.len() <= REPORT_SIZE
+    {
+        pipe.write_all(&text).ok();
     }
 }
 

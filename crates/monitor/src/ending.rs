@@ -152,19 +152,13 @@ impl Supervisor<'_> {
     }
 
     /// A start that failed: written down, then everything is given back as after an end.
-    pub(crate) fn never_started(mut self, first: Peer, report: Report) {
+    pub(crate) fn never_started(mut self, mut first: Peer, report: Report) {
         self.write_exit();
-        let mut first = first;
         first.attached = None;
-        first.reply(&Reply::Failed { report }, Vec::new());
-        // The reply is queued behind the removal: nobody is told while something is left.
-        self.hold(first);
-        self.finish();
-    }
-
-    fn hold(&mut self, peer: Peer) {
+        first.failure_owed = Some(report);
         let number = self.number();
-        self.clients.insert(number, peer);
+        self.clients.insert(number, first);
+        self.finish();
     }
 
     /// Removes what has to go, gives the lock up, tells everybody, and lets slow clients read on.
@@ -234,6 +228,9 @@ impl Supervisor<'_> {
 }
 
 fn tell(peer: &mut Peer, exit: &Exit, removal: Option<&Error>) {
+    if let Some(report) = peer.failure_owed.take() {
+        peer.reply(&Reply::Failed { report }, Vec::new());
+    }
     let attached = u32::from(peer.attached.take().is_some());
     for _ in 0..attached + peer.exits_owed {
         peer.reply(&Reply::Exited { exit: exit.clone() }, Vec::new());

@@ -67,6 +67,8 @@ pub(crate) struct Peer {
     pub(crate) registered: Interest,
     /// What it attached to, until it was told that the guest ended.
     pub(crate) attached: Option<Attached>,
+    /// Why the start it waits for failed; told once nothing of it is left.
+    pub(crate) failure_owed: Option<Report>,
     /// How many `Exited` it still has to get for `Stop` and `Wait`.
     pub(crate) exits_owed: u32,
     /// How many `Removed` it still has to get.
@@ -86,6 +88,7 @@ impl Peer {
             gone: false,
             registered: Interest::READ,
             attached: None,
+            failure_owed: None,
             exits_owed: 0,
             removals_owed: 0,
             stdin_under_way: 0,

@@ -70,6 +70,9 @@ mod tests {
         assert_eq!(one(Capability::SysAdmin), 1 << 21);
         assert_eq!(one(Capability::CheckpointRestore), 1 << 40);
         // What Docker's containers show as CapBnd in /proc/self/status.
-        assert_eq!(mask(Some(&crate::defaults::capabilities())), 0x0000_0000_a804_25fb);
+        assert_eq!(
+            mask(Some(&crate::defaults::capabilities())),
+            0x0000_0000_a804_25fb
+        );
     }
 }

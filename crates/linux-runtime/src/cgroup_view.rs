@@ -38,7 +38,7 @@ impl Hierarchy<'_> {
 
 fn parse(text: &str) -> Vec<Hierarchy<'_>> {
     text.lines()
-        .filter_map(|line| line.splitn(3, ':').nth(1))
+        .filter_map(|line| line.split(':').nth(1))
         .map(|controllers| Hierarchy { controllers })
         .collect()
 }
@@ -48,11 +48,14 @@ pub(crate) fn mount(root: &Directory, plan: &MountPlan) -> Result<()> {
     let sentence = || format!("cannot mount {}", plan.destination.display());
     let text = std::fs::read_to_string("/proc/self/cgroup").explain(sentence)?;
     let hierarchies = parse(&text);
-    let attributes = Attributes::from_bits_retain(u32::try_from(plan.options.attributes.set).unwrap_or(0));
+    let attributes =
+        Attributes::from_bits_retain(u32::try_from(plan.options.attributes.set).unwrap_or(0));
     if let [only] = hierarchies.as_slice()
         && only.controllers.is_empty()
     {
-        let made = file_system(only, attributes).or_else(host_instead).explain(sentence)?;
+        let made = file_system(only, attributes)
+            .or_else(host_instead)
+            .explain(sentence)?;
         return mounts::put(root, plan, &made, true);
     }
     let tmpfs = FileSystem::new("tmpfs")
@@ -78,7 +81,14 @@ pub(crate) fn mount(root: &Directory, plan: &MountPlan) -> Result<()> {
         }
     }
     let set = u64::from((attributes & Attributes::MOUNT_ATTR_RDONLY).bits());
-    mount::set_attributes(&top, &Change { set, ..Change::default() }).explain(sentence)
+    mount::set_attributes(
+        &top,
+        &Change {
+            set,
+            ..Change::default()
+        },
+    )
+    .explain(sentence)
 }
 
 fn attach(top: &Directory, hierarchy: &Hierarchy<'_>, made: &OwnedFd) -> io::Result<()> {
@@ -127,7 +137,12 @@ mod tests {
 
     #[test]
     fn directories_are_named_as_on_hosts() {
-        let names = |text| parse(text).iter().map(|one| one.directory().to_owned()).collect::<Vec<_>>();
+        let names = |text| {
+            parse(text)
+                .iter()
+                .map(|one| one.directory().to_owned())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(names("0::/x\n"), ["unified"]);
         assert_eq!(
             names("5:cpu,cpuacct:/a\n1:name=systemd:/b:c\n0::/\n"),

@@ -36,10 +36,14 @@ pub(crate) fn populate(root: &Directory, extra: &[LinuxDevice]) -> Result<()> {
 /// The guest's `/dev`, which must not be a symbolic link (CVE-2026-41579).
 fn dev(root: &Directory) -> Result<Directory> {
     let found = match root.resolve_plain(Path::new(DEV)) {
-        Err(error) if error::is(&error, Errno::NOENT) => root.make_directories(Path::new(DEV), 0o755),
+        Err(error) if error::is(&error, Errno::NOENT) => {
+            root.make_directories(Path::new(DEV), 0o755)
+        }
         result => result,
     };
-    found.map(Directory::from_fd).explain(|| "cannot use the image's /dev".into())
+    found
+        .map(Directory::from_fd)
+        .explain(|| "cannot use the image's /dev".into())
 }
 
 fn node(directory: &Directory, name: &str, node: Node, mode: u32) -> Result<()> {
@@ -49,7 +53,9 @@ fn node(directory: &Directory, name: &str, node: Node, mode: u32) -> Result<()> 
         // Not permitted in a user namespace: the host's own node is bound instead.
         Err(error) if error::is(&error, Errno::PERM) => {
             let host = mount::clone_path(&Path::new(DEV).join(name), false).explain(sentence)?;
-            let target = directory.make_file(Path::new(name), 0o666).explain(sentence)?;
+            let target = directory
+                .make_file(Path::new(name), 0o666)
+                .explain(sentence)?;
             mount::attach(host, target).explain(sentence)
         }
         result => result.explain(sentence),
@@ -60,7 +66,8 @@ fn add(root: &Directory, device: &LinuxDevice) -> Result<()> {
     let whole = device.path();
     let sentence = || format!("cannot make the device {}", whole.display());
     let number = |value: i64| {
-        u32::try_from(value).map_err(|error| Error::new(Class::Invalid, sentence()).caused_by(error))
+        u32::try_from(value)
+            .map_err(|error| Error::new(Class::Invalid, sentence()).caused_by(error))
     };
     let (major, minor) = (number(device.major())?, number(device.minor())?);
     let kind = match device.typ() {
@@ -99,7 +106,11 @@ fn add(root: &Directory, device: &LinuxDevice) -> Result<()> {
 pub(crate) fn pty(root: &Directory, size: TerminalSize) -> Result<(OwnedFd, OwnedFd)> {
     let sentence = || "cannot make a terminal for the container".to_owned();
     let master = root
-        .open_at(Path::new("/dev/pts/ptmx"), path::READ_WRITE_TERMINAL, path::NO_MODE)
+        .open_at(
+            Path::new("/dev/pts/ptmx"),
+            path::READ_WRITE_TERMINAL,
+            path::NO_MODE,
+        )
         .explain(sentence)?;
     if !path::is_on(&master, path::DEVPTS).explain(sentence)? {
         return Err(Error::new(Class::Invalid, sentence()).caused_by("/dev/pts is no devpts"));

@@ -27,7 +27,9 @@ pub(crate) fn start(
     let sentence = || "cannot run a command in the container".to_owned();
     let linux = shared.spec.linux().clone().unwrap_or_default();
     let annotations = shared.spec.annotations().as_ref();
-    let clamp = annotations.and_then(|all| all.get(ANNOTATION_CLAMP)).map_or("", String::as_str);
+    let clamp = annotations
+        .and_then(|all| all.get(ANNOTATION_CLAMP))
+        .map_or("", String::as_str);
     let plan = ProcessPlan::new(process, &linux, clamp)?;
     let (ours, theirs) = Channel::pair().explain(sentence)?;
     let root = root_of(first.pid)?;
@@ -57,7 +59,11 @@ pub(crate) fn start(
     };
     if let Some(cgroup) = cgroup {
         let pid = berth_contract::Guest::pid(&guest);
-        let placed = if directory.is_some() { cgroup.add_cloned(pid) } else { cgroup.add(pid) };
+        let placed = if directory.is_some() {
+            cgroup.add_cloned(pid)
+        } else {
+            cgroup.add(pid)
+        };
         if let Err(error) = placed {
             drop(berth_contract::Guest::destroy(&mut guest));
             return Err(error);
@@ -170,8 +176,10 @@ fn join_and_execute(context: &Context<'_>) -> Result<u8> {
 fn enter_root(expected: &OwnedFd) -> Result<Directory> {
     let sentence = || "cannot enter the container's root".to_owned();
     let root = Directory::open(Path::new("/")).explain(sentence)?;
-    let (here, there) =
-        (path::status(&root).explain(sentence)?, path::status(expected).explain(sentence)?);
+    let (here, there) = (
+        path::status(&root).explain(sentence)?,
+        path::status(expected).explain(sentence)?,
+    );
     if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino) {
         process::change_root(expected).explain(sentence)?;
         return Directory::open(Path::new("/")).explain(sentence);

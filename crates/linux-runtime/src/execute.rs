@@ -46,13 +46,22 @@ pub(crate) struct Becoming<'a> {
 /// The descriptors that a process keeps from its supervisor.
 pub(crate) fn kept(stdio: &Stdio, program: &Program, inherited: &[Inherited]) -> Vec<i32> {
     let mut keep = Vec::new();
-    if let Stdio::Files { stdin, stdout, stderr } = stdio {
+    if let Stdio::Files {
+        stdin,
+        stdout,
+        stderr,
+    } = stdio
+    {
         keep.extend([stdin, stdout, stderr].map(fd::number));
     }
     if let Program::File(file) = program {
         keep.push(fd::number(file));
     }
-    keep.extend(inherited.iter().map(|inherited| fd::number(&inherited.file)));
+    keep.extend(
+        inherited
+            .iter()
+            .map(|inherited| fd::number(&inherited.file)),
+    );
     keep
 }
 
@@ -64,7 +73,10 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
         lead(becoming.terminal.as_ref().map(OwnedFd::as_fd))?;
     }
     enter_directory(becoming.root, &plan.directory)?;
-    let with_home = !plan.environment.iter().any(|variable| variable.starts_with("HOME="));
+    let with_home = !plan
+        .environment
+        .iter()
+        .any(|variable| variable.starts_with("HOME="));
     let identity = user::identify(&plan.user, becoming.root, with_home)?;
     give_streams(&becoming, identity.user);
     apply_limits(&plan.limits)?;
@@ -76,13 +88,16 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
     let image = image(plan, &identity, with_home)?;
     let files = place_files(&becoming)?;
     message::prepared(&files.channel)?;
-    let Some(filter) = message::await_go(&files.channel)? else { return Ok(137) };
+    let Some(filter) = message::await_go(&files.channel)? else {
+        return Ok(137);
+    };
     let filter = filter.as_ref();
     if becoming.reaper {
         let sets = plan.capabilities;
         let Err(error) = reaper::run(&files.channel, sets, || {
-            lead(files.terminal.then(|| fd::standard_input()))?;
-            process::die_with_parent().explain(|| "cannot tie the process to its supervisor".into())?;
+            lead(files.terminal.then(fd::standard_input))?;
+            process::die_with_parent()
+                .explain(|| "cannot tie the process to its supervisor".into())?;
             Err(execute(plan, &image, files.program.as_ref(), filter))
         });
         return Err(error);
@@ -110,9 +125,9 @@ fn enter_directory(root: &Directory, directory: &str) -> Result<()> {
     if !directory.starts_with('/') {
         return Err(Error::new(Class::Invalid, sentence()).caused_by("it is not an absolute path"));
     }
-    let target = root.make_directories(Path::new(directory), 0o755).map_err(|error| {
-        Error::new(Class::CannotInvoke, sentence()).caused_by(error)
-    })?;
+    let target = root
+        .make_directories(Path::new(directory), 0o755)
+        .map_err(|error| Error::new(Class::CannotInvoke, sentence()).caused_by(error))?;
     process::change_directory(target).explain(sentence)?;
     let name = process::working_directory().explain(sentence)?;
     if name.to_bytes().starts_with(b"/") {
@@ -125,14 +140,19 @@ fn enter_directory(root: &Directory, directory: &str) -> Result<()> {
 /// Pipes and terminals belong to the process's user, so that `/dev/stdout` can be opened again.
 fn give_streams(becoming: &Becoming<'_>, user: u32) {
     let give = |file: &OwnedFd| {
-        let pipe = path::status(file).is_ok_and(|status| path::is_pipe(&status) && status.st_uid != user);
+        let pipe =
+            path::status(file).is_ok_and(|status| path::is_pipe(&status) && status.st_uid != user);
         if pipe {
             // An unmapped owner keeps it; then only reopening by name fails.
             drop(path::set_user(file, user));
         }
     };
     match becoming.stdio {
-        Stdio::Files { stdin, stdout, stderr } => [stdin, stdout, stderr].into_iter().for_each(give),
+        Stdio::Files {
+            stdin,
+            stdout,
+            stderr,
+        } => [stdin, stdout, stderr].into_iter().for_each(give),
         Stdio::Terminal(_) => {
             if let Some(terminal) = &becoming.terminal {
                 drop(path::set_user(terminal, user));
@@ -143,18 +163,36 @@ fn give_streams(becoming: &Becoming<'_>, user: u32) {
 
 fn apply_limits(limits: &[LimitPlan]) -> Result<()> {
     for wanted in limits {
-        let sentence = || format!("cannot set {} to {}:{}", wanted.name, wanted.soft, wanted.hard);
-        let limit = Limit { resource: wanted.resource, soft: wanted.soft, hard: wanted.hard };
+        let sentence = || {
+            format!(
+                "cannot set {} to {}:{}",
+                wanted.name, wanted.soft, wanted.hard
+            )
+        };
+        let limit = Limit {
+            resource: wanted.resource,
+            soft: wanted.soft,
+            hard: wanted.hard,
+        };
         match process::set_limit(limit) {
             Err(error) if error::is(&error, Errno::PERM) && wanted.clamp => {
-                let hard = process::limit(wanted.resource).explain(sentence)?.hard.min(wanted.hard);
-                let clamped = Limit { soft: wanted.soft.min(hard), hard, ..limit };
+                let hard = process::limit(wanted.resource)
+                    .explain(sentence)?
+                    .hard
+                    .min(wanted.hard);
+                let clamped = Limit {
+                    soft: wanted.soft.min(hard),
+                    hard,
+                    ..limit
+                };
                 process::set_limit(clamped).explain(sentence)?;
             }
             Err(error) if error::is(&error, Errno::PERM) => {
                 let hard = process::limit(wanted.resource).explain(sentence)?.hard;
                 return Err(Error::new(Class::Denied, sentence())
-                    .caused_by(format!("berth may not raise the hard limit, which is {hard}"))
+                    .caused_by(format!(
+                        "berth may not raise the hard limit, which is {hard}"
+                    ))
                     .hint(format!("ask for at most {hard}")));
             }
             result => result.explain(sentence)?,
@@ -167,8 +205,12 @@ fn apply_scheduling(plan: &ProcessPlan) -> Result<()> {
     if let Some(score) = plan.out_of_memory_score {
         let sentence = || format!("cannot set the out-of-memory score to {score}");
         let proc = private_proc()?;
-        path::write_proc(proc.as_fd(), "self/oom_score_adj", score.to_string().as_bytes())
-            .explain(sentence)?;
+        path::write_proc(
+            proc.as_fd(),
+            "self/oom_score_adj",
+            score.to_string().as_bytes(),
+        )
+        .explain(sentence)?;
     }
     if let Some(domain) = plan.personality {
         process::set_personality(domain).explain(|| "cannot set the execution domain".into())?;
@@ -177,7 +219,8 @@ fn apply_scheduling(plan: &ProcessPlan) -> Result<()> {
         process::set_io_priority(class, level).explain(|| "cannot set the I/O priority".into())?;
     }
     if let Some(scheduling) = plan.scheduling {
-        process::set_scheduling(scheduling).explain(|| "cannot set the scheduling policy".into())?;
+        process::set_scheduling(scheduling)
+            .explain(|| "cannot set the scheduling policy".into())?;
     }
     Ok(())
 }
@@ -202,7 +245,9 @@ fn apply_labels(plan: &ProcessPlan) -> Result<()> {
 /// A procfs of this process's pid namespace that nobody else can reach or cover (CVE-2025-52881).
 pub(crate) fn private_proc() -> Result<OwnedFd> {
     let sentence = || "cannot mount a private procfs".to_owned();
-    FileSystem::new("proc").and_then(|proc| proc.mount(Attributes::empty())).explain(sentence)
+    FileSystem::new("proc")
+        .and_then(|proc| proc.mount(Attributes::empty()))
+        .explain(sentence)
 }
 
 fn drop_privileges(plan: &ProcessPlan, identity: &Identity) -> Result<()> {
@@ -212,7 +257,9 @@ fn drop_privileges(plan: &ProcessPlan, identity: &Identity) -> Result<()> {
         process::forbid_new_privileges().explain(sentence)?;
     }
     let own = capability::permitted().explain(sentence)?;
-    let wanted = plan.capabilities.unwrap_or_else(|| kept_by(identity.user, own));
+    let wanted = plan
+        .capabilities
+        .unwrap_or_else(|| kept_by(identity.user, own));
     // What the supervisor does not have itself cannot be given: `--privileged` inside a container.
     let wanted = Sets {
         bounding: wanted.bounding & own,
@@ -226,16 +273,30 @@ fn drop_privileges(plan: &ProcessPlan, identity: &Identity) -> Result<()> {
     become_user(identity).explain(identity_sentence)?;
     // Loading a filter needs no_new_privs or CAP_SYS_ADMIN; execve drops it again, for it is in neither
     // of the sets that survive.
-    let extra = if plan.no_new_privileges { 0 } else { capability::SYS_ADMIN & own };
-    capability::set(wanted.effective | extra, wanted.permitted | extra, wanted.inheritable)
-        .explain(sentence)?;
+    let extra = if plan.no_new_privileges {
+        0
+    } else {
+        capability::SYS_ADMIN & own
+    };
+    capability::set(
+        wanted.effective | extra,
+        wanted.permitted | extra,
+        wanted.inheritable,
+    )
+    .explain(sentence)?;
     capability::set_ambient(wanted.ambient).explain(sentence)
 }
 
 /// Without a word about capabilities, root keeps what there is and others have nothing.
 fn kept_by(user: u32, own: u64) -> Sets {
     let held = if user == 0 { own } else { 0 };
-    Sets { bounding: own, effective: held, permitted: held, inheritable: 0, ambient: 0 }
+    Sets {
+        bounding: own,
+        effective: held,
+        permitted: held,
+        inheritable: 0,
+        ambient: 0,
+    }
 }
 
 fn become_user(identity: &Identity) -> std::io::Result<()> {
@@ -249,7 +310,11 @@ fn become_user(identity: &Identity) -> std::io::Result<()> {
 
 fn image(plan: &ProcessPlan, identity: &Identity, with_home: bool) -> Result<Image> {
     let home = with_home.then(|| format!("HOME={}", identity.home));
-    let environment = plan.environment.iter().map(String::as_str).chain(home.as_deref());
+    let environment = plan
+        .environment
+        .iter()
+        .map(String::as_str)
+        .chain(home.as_deref());
     Image::new(plan.arguments.iter().map(String::as_str), environment)
         .explain(|| "cannot pass the arguments".into())
 }
@@ -265,7 +330,13 @@ struct Files {
 fn place_files(becoming: &Becoming<'_>) -> Result<Files> {
     let sentence = || "cannot hand over the open files".to_owned();
     let inherited = becoming.inherited;
-    let free = inherited.iter().map(|inherited| inherited.number).max().unwrap_or(2).max(2) + 1;
+    let free = inherited
+        .iter()
+        .map(|inherited| inherited.number)
+        .max()
+        .unwrap_or(2)
+        .max(2)
+        + 1;
     // First everything goes out of the way of the numbers that will be taken.
     let lift = |file: BorrowedFd<'_>| fd::duplicate_above(file, free).explain(sentence);
     let channel = Channel::from_fd(lift(becoming.channel.as_fd())?);
@@ -275,7 +346,14 @@ fn place_files(becoming: &Becoming<'_>) -> Result<Files> {
     };
     let mut placed = Vec::with_capacity(3 + inherited.len());
     match (becoming.stdio, &becoming.terminal) {
-        (Stdio::Files { stdin, stdout, stderr }, _) => {
+        (
+            Stdio::Files {
+                stdin,
+                stdout,
+                stderr,
+            },
+            _,
+        ) => {
             for (number, file) in (0..).zip([stdin, stdout, stderr]) {
                 placed.push((number, lift(file.as_fd())?));
             }
@@ -286,7 +364,9 @@ fn place_files(becoming: &Becoming<'_>) -> Result<Files> {
             }
         }
         (Stdio::Terminal(_), None) => {
-            return Err(Error::new(Class::Internal, sentence()).caused_by("the terminal was not made"));
+            return Err(
+                Error::new(Class::Internal, sentence()).caused_by("the terminal was not made")
+            );
         }
     }
     for inherited in inherited {
@@ -300,16 +380,24 @@ fn place_files(becoming: &Becoming<'_>) -> Result<Files> {
     for (number, file) in placed {
         fd::place(&file, number).explain(sentence)?;
     }
-    Ok(Files { channel, program, terminal: becoming.terminal.is_some() })
+    Ok(Files {
+        channel,
+        program,
+        terminal: becoming.terminal.is_some(),
+    })
 }
 
 /// Loads the filter and becomes the program; returns why it could not.
-fn execute(plan: &ProcessPlan, image: &Image, program: Option<&OwnedFd>, filter: Option<&Filter>) -> Error {
+fn execute(
+    plan: &ProcessPlan,
+    image: &Image,
+    program: Option<&OwnedFd>,
+    filter: Option<&Filter>,
+) -> Error {
     process::reset_signals();
     if let Some(filter) = filter
-        && let Err(error) = seccomp::load(&filter.program, filter.flags).explain(|| {
-            "cannot load the system call filter".into()
-        })
+        && let Err(error) = seccomp::load(&filter.program, filter.flags)
+            .explain(|| "cannot load the system call filter".into())
     {
         return error;
     }
@@ -348,7 +436,11 @@ fn search(plan: &ProcessPlan, name: &str, image: &Image) -> Error {
 
 fn failure(name: &str, error: std::io::Error) -> Error {
     let missing = error::is(&error, Errno::NOENT) || error::is(&error, Errno::NOTDIR);
-    let class = if missing { Class::CommandNotFound } else { Class::CannotInvoke };
+    let class = if missing {
+        Class::CommandNotFound
+    } else {
+        Class::CannotInvoke
+    };
     let format = error::is(&error, Errno::NOEXEC);
     let exists = missing && path::exists(Path::new(name));
     let failed = Error::new(class, format!("cannot run {name}")).caused_by(error);

@@ -55,7 +55,12 @@ pub(crate) struct LinuxGuest {
 }
 
 impl LinuxGuest {
-    pub(crate) fn new(child: clone::Child, channel: Channel, shared: Rc<Shared>, first: bool) -> Self {
+    pub(crate) fn new(
+        child: clone::Child,
+        channel: Channel,
+        shared: Rc<Shared>,
+        first: bool,
+    ) -> Self {
         Self {
             child,
             channel: Some(channel),
@@ -72,8 +77,7 @@ impl LinuxGuest {
     ///
     /// On failure nothing is left.
     pub(crate) fn place(
-        child: clone::Child,
-        channel: Channel,
+        (child, channel): (clone::Child, Channel),
         mut shared: Shared,
         cloned_into: bool,
         map_ids: impl FnOnce(i32) -> Result<()>,
@@ -97,7 +101,9 @@ impl LinuxGuest {
         };
         shared.filter = filter;
         let mut guest = Self::new(child, channel, Rc::new(shared), true);
-        let Some(error) = failure else { return Ok(guest) };
+        let Some(error) = failure else {
+            return Ok(guest);
+        };
         drop(guest.destroy());
         Err(error)
     }
@@ -154,8 +160,12 @@ impl LinuxGuest {
         let ended = pidfd::wait_ended(self.child.pidfd.as_fd(), Some(DEATH_PATIENCE))
             .explain(|| format!("cannot wait for process {}", self.child.pid))?;
         if !ended {
-            return Err(Error::new(Class::Unavailable, "cannot end the container")
-                .caused_by(format!("process {} was killed but waits for a device", self.child.pid)));
+            return Err(
+                Error::new(Class::Unavailable, "cannot end the container").caused_by(format!(
+                    "process {} was killed but waits for a device",
+                    self.child.pid
+                )),
+            );
         }
         self.reap().map(|_| ())
     }
@@ -200,13 +210,21 @@ impl Guest for LinuxGuest {
             }
         }
         self.stage = Stage::Started;
-        if self.first { self.shared.hooks.after_start(self.child.pid) } else { Ok(()) }
+        if self.first {
+            self.shared.hooks.after_start(self.child.pid)
+        } else {
+            Ok(())
+        }
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
         pidfd::signal(&self.child.pidfd, signal).map_err(|error| {
             let ended = error::is(&error, Errno::SRCH);
-            let class = if ended { Class::Conflict } else { error::class(&error) };
+            let class = if ended {
+                Class::Conflict
+            } else {
+                error::class(&error)
+            };
             Error::new(class, format!("cannot send {signal} to the container")).caused_by(error)
         })
     }
@@ -216,7 +234,9 @@ impl Guest for LinuxGuest {
             let exit = pidfd::try_wait(self.child.pidfd.as_fd())
                 .explain(|| format!("cannot wait for process {}", self.child.pid))?;
             self.exit = match (&self.stage, exit) {
-                (Stage::Failed(report), Some(_)) => Some(Exit::NeverStarted { report: report.clone() }),
+                (Stage::Failed(report), Some(_)) => Some(Exit::NeverStarted {
+                    report: report.clone(),
+                }),
                 (_, exit) => exit,
             };
         }
@@ -225,8 +245,10 @@ impl Guest for LinuxGuest {
 
     fn exec(&mut self, process: &oci::Process, stdio: Stdio) -> Result<Box<dyn Guest>> {
         if self.exit.is_some() || !matches!(self.stage, Stage::Started) {
-            return Err(Error::new(Class::Conflict, "cannot run a command in the container")
-                .caused_by("it is not running"));
+            return Err(
+                Error::new(Class::Conflict, "cannot run a command in the container")
+                    .caused_by("it is not running"),
+            );
         }
         let guest = exec::start(&self.child, Rc::clone(&self.shared), process, stdio)?;
         Ok(Box::new(guest))
@@ -260,8 +282,12 @@ impl Guest for LinuxGuest {
 /// One error out of several: the first one, with the others as hints.
 fn collected(failures: Vec<Error>) -> Result<()> {
     let mut failures = failures.into_iter();
-    let Some(first) = failures.next() else { return Ok(()) };
-    Err(failures.fold(first, |first, other| first.hint(format!("also: {}", Report::from(&other).line()))))
+    let Some(first) = failures.next() else {
+        return Ok(());
+    };
+    Err(failures.fold(first, |first, other| {
+        first.hint(format!("also: {}", Report::from(&other).line()))
+    }))
 }
 
 impl fmt::Debug for LinuxGuest {
@@ -287,5 +313,7 @@ impl Drop for LinuxGuest {
 /// The root of a process, as a directory.
 pub(crate) fn root_of(pid: i32) -> Result<OwnedFd> {
     let path = PathBuf::from(format!("/proc/{pid}/root"));
-    File::open(&path).map(OwnedFd::from).explain(|| format!("cannot open {}", path.display()))
+    File::open(&path)
+        .map(OwnedFd::from)
+        .explain(|| format!("cannot open {}", path.display()))
 }

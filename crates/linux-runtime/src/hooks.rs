@@ -25,13 +25,19 @@ pub(crate) struct Stages {
 
 impl Stages {
     pub(crate) fn new(spec: &oci::Spec, id: &ContainerId) -> Self {
-        let Some(hooks) = spec.hooks() else { return Self::default() };
+        let Some(hooks) = spec.hooks() else {
+            return Self::default();
+        };
         let list = |hooks: &Option<Vec<Hook>>| hooks.clone().unwrap_or_default();
         let mut before = list(hooks.prestart());
         before.extend(list(hooks.create_runtime()));
         Self {
             id: id.to_string(),
-            bundle: spec.root().as_ref().map(|root| root.path().clone()).unwrap_or_default(),
+            bundle: spec
+                .root()
+                .as_ref()
+                .map(|root| root.path().clone())
+                .unwrap_or_default(),
             annotations: json!(spec.annotations().clone().unwrap_or_default()),
             before,
             after: list(hooks.poststart()),
@@ -79,7 +85,11 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
     if let Some(name) = arguments.next() {
         std::os::unix::process::CommandExt::arg0(&mut command, name);
     }
-    let environment = hook.env().iter().flatten().filter_map(|variable| variable.split_once('='));
+    let environment = hook
+        .env()
+        .iter()
+        .flatten()
+        .filter_map(|variable| variable.split_once('='));
     command
         .args(arguments)
         .env_clear()
@@ -92,7 +102,10 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
         // A hook need not read its input.
         drop(input.write_all(state));
     }
-    let timeout = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    let timeout = hook
+        .timeout()
+        .and_then(|seconds| u64::try_from(seconds).ok())
+        .map(Duration::from_secs);
     wait(&mut child, timeout).map_err(|error| error.context(sentence()))
 }
 
@@ -107,7 +120,13 @@ fn wait(child: &mut Child, timeout: Option<Duration>) -> Result<()> {
     let status = child.wait().explain(sentence)?;
     match (ended, status.success()) {
         (true, true) => Ok(()),
-        (true, false) => Err(Error::new(Class::Conflict, format!("it failed with {status}"))),
-        (false, _) => Err(Error::new(Class::Unavailable, "it took longer than its timeout")),
+        (true, false) => Err(Error::new(
+            Class::Conflict,
+            format!("it failed with {status}"),
+        )),
+        (false, _) => Err(Error::new(
+            Class::Unavailable,
+            "it took longer than its timeout",
+        )),
     }
 }

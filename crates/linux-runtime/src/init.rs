@@ -72,7 +72,8 @@ fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
     }
     if plan.namespaces.contains(Namespaces::CGROUP) {
         // Only now: the process's cgroup at this moment becomes the namespace's root.
-        namespace::unshare(Namespaces::CGROUP).explain(|| "cannot make a cgroup namespace".into())?;
+        namespace::unshare(Namespaces::CGROUP)
+            .explain(|| "cannot make a cgroup namespace".into())?;
     }
     let terminal = furnish(context, &root)?;
     if plan.root_read_only {
@@ -85,8 +86,11 @@ fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
     }
     rootfs::enter(&root)?;
     if let Some((propagation, recursive)) = plan.root_propagation {
-        let change =
-            mount::Change { propagation: Some(propagation), recursive, ..mount::Change::default() };
+        let change = mount::Change {
+            propagation: Some(propagation),
+            recursive,
+            ..mount::Change::default()
+        };
         mount::set_attributes(&root, &change)
             .explain(|| "cannot set the propagation of the container's root".into())?;
     }
@@ -134,7 +138,11 @@ fn furnish(context: &Context<'_>, root: &Directory) -> Result<Option<OwnedFd>> {
 ///
 /// Returns this process's mount namespace when it lives in a chroot.
 fn isolate(plan: &Plan) -> Result<Option<OwnedFd>> {
-    for (kind, path) in plan.join.iter().filter(|(kind, _)| *kind != Namespaces::PID) {
+    for (kind, path) in plan
+        .join
+        .iter()
+        .filter(|(kind, _)| *kind != Namespaces::PID)
+    {
         let sentence = || format!("cannot join the namespace {}", path.display());
         let file = File::open(path).explain(sentence)?;
         namespace::join(file, *kind).explain(sentence)?;
@@ -215,7 +223,11 @@ fn write_sysctls(plan: &Plan, own: Option<BorrowedFd<'_>>) -> Result<()> {
 /// Closes every file of the supervisor that is not for the guest.
 fn keep_only(context: &Context<'_>) -> Result<()> {
     let mut keep = vec![fd::number(context.channel)];
-    keep.extend(execute::kept(context.stdio, context.program, context.inherited));
+    keep.extend(execute::kept(
+        context.stdio,
+        context.program,
+        context.inherited,
+    ));
     keep.extend(context.root.map(fd::number));
     for opened in context.opened {
         keep.extend(opened.source.as_ref().map(fd::number));
@@ -230,5 +242,9 @@ pub(crate) fn died(exit: Option<berth_contract::Exit>) -> Error {
         Some(exit) => format!("its first process ended with status {}", exit.status()),
         None => "its first process closed the channel".to_owned(),
     };
-    Error::new(berth_contract::Class::Internal, "cannot prepare the container").caused_by(how)
+    Error::new(
+        berth_contract::Class::Internal,
+        "cannot prepare the container",
+    )
+    .caused_by(how)
 }

@@ -17,7 +17,9 @@ pub(crate) fn hide(root: &Directory, paths: &[PathBuf]) -> Result<()> {
     let mut empty: Option<OwnedFd> = None;
     for masked in paths {
         let sentence = || format!("cannot hide {}", masked.display());
-        let Some(target) = existing(root, masked)? else { continue };
+        let Some(target) = existing(root, masked)? else {
+            continue;
+        };
         let kind = path::status(&target).explain(sentence)?;
         if path::is_directory(&kind) {
             // The first one is made, the others are views of it.
@@ -43,11 +45,20 @@ pub(crate) fn hide(root: &Directory, paths: &[PathBuf]) -> Result<()> {
 pub(crate) fn protect(root: &Directory, paths: &[PathBuf]) -> Result<()> {
     for protected in paths {
         let sentence = || format!("cannot make {} read-only", protected.display());
-        let Some(target) = existing(root, protected)? else { continue };
+        let Some(target) = existing(root, protected)? else {
+            continue;
+        };
         let mount = mount::clone_tree(&target, true).explain(sentence)?;
         let set = u64::from(Attributes::MOUNT_ATTR_RDONLY.bits());
-        mount::set_attributes(&mount, &Change { set, recursive: true, ..Change::default() })
-            .explain(sentence)?;
+        mount::set_attributes(
+            &mount,
+            &Change {
+                set,
+                recursive: true,
+                ..Change::default()
+            },
+        )
+        .explain(sentence)?;
         mount::attach(mount, target).explain(sentence)?;
     }
     Ok(())
@@ -56,7 +67,9 @@ pub(crate) fn protect(root: &Directory, paths: &[PathBuf]) -> Result<()> {
 fn existing(root: &Directory, wanted: &Path) -> Result<Option<OwnedFd>> {
     match root.resolve(wanted) {
         Ok(target) => Ok(Some(target)),
-        Err(error) if error::is(&error, Errno::NOENT) || error::is(&error, Errno::NOTDIR) => Ok(None),
+        Err(error) if error::is(&error, Errno::NOENT) || error::is(&error, Errno::NOTDIR) => {
+            Ok(None)
+        }
         Err(error) => Err(error).explain(|| format!("cannot protect {}", wanted.display())),
     }
 }
@@ -72,11 +85,15 @@ fn empty_directory() -> std::io::Result<OwnedFd> {
 
 fn null_device() -> Result<OwnedFd> {
     let host = Directory::open(Path::new("/")).explain(|| "cannot open /".into())?;
-    let null = host.resolve(Path::new("/dev/null")).explain(|| "cannot open /dev/null".into())?;
+    let null = host
+        .resolve(Path::new("/dev/null"))
+        .explain(|| "cannot open /dev/null".into())?;
     let status = path::status(null.as_fd()).explain(|| "cannot open /dev/null".into())?;
     if path::is_character(&status, 1, 3) {
         return Ok(null);
     }
-    Err(Error::new(Class::Internal, "cannot hide paths of the container")
-        .caused_by("the host's /dev/null is not the null device"))
+    Err(
+        Error::new(Class::Internal, "cannot hide paths of the container")
+            .caused_by("the host's /dev/null is not the null device"),
+    )
 }

@@ -43,22 +43,28 @@ pub(crate) enum FromGuest {
 
 /// Waits for what the guest says next.
 pub(crate) fn receive(channel: &Channel) -> Result<FromGuest> {
-    let message = channel.receive(LONGEST).explain(|| "cannot hear from the new container".into())?;
-    let Some(message) = message else { return Ok(FromGuest::Closed) };
+    let message = channel
+        .receive(LONGEST)
+        .explain(|| "cannot hear from the new container".into())?;
+    let Some(message) = message else {
+        return Ok(FromGuest::Closed);
+    };
     let (kind, rest) = message.bytes.split_first().ok_or_else(confused)?;
     match (*kind, message.file) {
         (TERMINAL, Some(file)) => Ok(FromGuest::Terminal(file)),
         (PREPARED, _) => Ok(FromGuest::Prepared),
-        (FAILED, _) => Ok(FromGuest::Failed(serde_json::from_slice(rest).map_err(|error| {
-            confused().caused_by(error)
-        })?)),
+        (FAILED, _) => Ok(FromGuest::Failed(
+            serde_json::from_slice(rest).map_err(|error| confused().caused_by(error))?,
+        )),
         _ => Err(confused()),
     }
 }
 
 /// Tells the guest that it is in its cgroup.
 pub(crate) fn placed(channel: &Channel) -> Result<()> {
-    channel.send(&[PLACED], None).explain(|| "cannot prepare the container".into())
+    channel
+        .send(&[PLACED], None)
+        .explain(|| "cannot prepare the container".into())
 }
 
 /// Tells the guest to execute its program behind this filter.
@@ -66,28 +72,43 @@ pub(crate) fn go(channel: &Channel, filter: Option<&Filter>) -> Result<()> {
     let mut bytes = vec![GO];
     if let Some(filter) = filter {
         bytes.reserve(3 + filter.program.len() * 8);
-        bytes.extend([u8::from(filter.flags.log), u8::from(filter.flags.allow_speculation)]);
+        bytes.extend([
+            u8::from(filter.flags.log),
+            u8::from(filter.flags.allow_speculation),
+        ]);
         for one in &filter.program {
             bytes.extend(one.code.to_ne_bytes());
             bytes.extend([one.jump_true, one.jump_false]);
             bytes.extend(one.operand.to_ne_bytes());
         }
     }
-    channel.send(&bytes, None).explain(|| "cannot start the container".into())
+    channel
+        .send(&bytes, None)
+        .explain(|| "cannot start the container".into())
 }
 
 /// The guest's side: waits for `Placed`. `false` when the supervisor is gone.
 pub(crate) fn await_placed(channel: &Channel) -> Result<bool> {
-    let message = channel.receive(1).explain(|| "cannot hear from the supervisor".into())?;
+    let message = channel
+        .receive(1)
+        .explain(|| "cannot hear from the supervisor".into())?;
     Ok(message.is_some())
 }
 
 /// The guest's side: waits for `Go`; `None` when the supervisor is gone.
 pub(crate) fn await_go(channel: &Channel) -> Result<Option<Option<Filter>>> {
-    let message = channel.receive(LONGEST).explain(|| "cannot hear from the supervisor".into())?;
-    let Some(message) = message else { return Ok(None) };
-    let [_go, flags @ ..] = message.bytes.as_slice() else { return Ok(None) };
-    let [log, allow_speculation, program @ ..] = flags else { return Ok(Some(None)) };
+    let message = channel
+        .receive(LONGEST)
+        .explain(|| "cannot hear from the supervisor".into())?;
+    let Some(message) = message else {
+        return Ok(None);
+    };
+    let [_go, flags @ ..] = message.bytes.as_slice() else {
+        return Ok(None);
+    };
+    let [log, allow_speculation, program @ ..] = flags else {
+        return Ok(Some(None));
+    };
     let program = program
         .chunks_exact(8)
         .map(|bytes| Instruction {
@@ -97,18 +118,25 @@ pub(crate) fn await_go(channel: &Channel) -> Result<Option<Option<Filter>>> {
             operand: u32::from_ne_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]),
         })
         .collect();
-    let flags = Flags { log: *log != 0, allow_speculation: *allow_speculation != 0 };
+    let flags = Flags {
+        log: *log != 0,
+        allow_speculation: *allow_speculation != 0,
+    };
     Ok(Some(Some(Filter { program, flags })))
 }
 
 /// The guest's side: hands over the pty master.
 pub(crate) fn terminal(channel: &Channel, master: BorrowedFd<'_>) -> Result<()> {
-    channel.send(&[TERMINAL], Some(master)).explain(|| "cannot hand over the terminal".into())
+    channel
+        .send(&[TERMINAL], Some(master))
+        .explain(|| "cannot hand over the terminal".into())
 }
 
 /// The guest's side: everything but executing is done.
 pub(crate) fn prepared(channel: &Channel) -> Result<()> {
-    channel.send(&[PREPARED], None).explain(|| "cannot report to the supervisor".into())
+    channel
+        .send(&[PREPARED], None)
+        .explain(|| "cannot report to the supervisor".into())
 }
 
 /// The guest's side: why it failed. Nobody is left to tell when this fails as well.
@@ -122,5 +150,8 @@ pub(crate) fn failed(channel: &Channel, error: &Error) {
 }
 
 fn confused() -> Error {
-    Error::new(Class::Internal, "cannot understand what the new container's process says")
+    Error::new(
+        Class::Internal,
+        "cannot understand what the new container's process says",
+    )
 }

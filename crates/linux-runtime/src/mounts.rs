@@ -26,7 +26,11 @@ pub(crate) struct Opened {
 }
 
 /// Makes one mount; returns it when it is the guest's own procfs.
-pub(crate) fn perform(root: &Directory, plan: &MountPlan, opened: &Opened) -> Result<Option<OwnedFd>> {
+pub(crate) fn perform(
+    root: &Directory,
+    plan: &MountPlan,
+    opened: &Opened,
+) -> Result<Option<OwnedFd>> {
     let sentence = || format!("cannot mount {}", plan.destination.display());
     match &plan.source {
         MountSource::Bind { path, recursive } => {
@@ -35,7 +39,12 @@ pub(crate) fn perform(root: &Directory, plan: &MountPlan, opened: &Opened) -> Re
                 None => clone_source(path, *recursive)?,
             };
             let kind = path::status(&source).explain(sentence)?;
-            bind(&source, &plan.options, opened.mapping.as_ref().map(OwnedFd::as_fd)).explain(sentence)?;
+            bind(
+                &source,
+                &plan.options,
+                opened.mapping.as_ref().map(OwnedFd::as_fd),
+            )
+            .explain(sentence)?;
             put(root, plan, &source, path::is_directory(&kind))?;
             Ok(None)
         }
@@ -66,10 +75,21 @@ pub(crate) fn perform(root: &Directory, plan: &MountPlan, opened: &Opened) -> Re
 pub(crate) fn clone_source(path: &Path, recursive: bool) -> Result<OwnedFd> {
     mount::clone_path(path, recursive).map_err(|error| {
         let missing = error::is(&error, Errno::NOENT);
-        let class = if missing { Class::Invalid } else { error::class(&error) };
-        let error = Error::new(class, format!("cannot mount {} into the container", path.display()))
-            .caused_by(error);
-        if missing { error.hint(format!("mkdir -p {}", path.display())) } else { error }
+        let class = if missing {
+            Class::Invalid
+        } else {
+            error::class(&error)
+        };
+        let error = Error::new(
+            class,
+            format!("cannot mount {} into the container", path.display()),
+        )
+        .caused_by(error);
+        if missing {
+            error.hint(format!("mkdir -p {}", path.display()))
+        } else {
+            error
+        }
     })
 }
 
@@ -77,12 +97,23 @@ pub(crate) fn clone_source(path: &Path, recursive: bool) -> Result<OwnedFd> {
 fn bind(mount: &OwnedFd, options: &Options, mapping: Option<BorrowedFd<'_>>) -> io::Result<()> {
     let attributes = options.attributes;
     if !attributes.is_empty() {
-        let change = Change { set: attributes.set, clear: attributes.clear, ..Change::default() };
+        let change = Change {
+            set: attributes.set,
+            clear: attributes.clear,
+            ..Change::default()
+        };
         mount::set_attributes(mount, &change)?;
     }
     if let Some(mapping) = mapping {
         let recursive = options.id_mapped == Some(IdMapped::Recursive);
-        mount::set_attributes(mount, &Change { mapping: Some(mapping), recursive, ..Change::default() })?;
+        mount::set_attributes(
+            mount,
+            &Change {
+                mapping: Some(mapping),
+                recursive,
+                ..Change::default()
+            },
+        )?;
     }
     bind_rest(mount, options)
 }
@@ -92,11 +123,22 @@ fn bind_rest(mount: &OwnedFd, options: &Options) -> io::Result<()> {
     let attributes = options.recursive;
     if !attributes.is_empty() {
         let (set, clear) = (attributes.set, attributes.clear);
-        mount::set_attributes(mount, &Change { set, clear, recursive: true, ..Change::default() })?;
+        mount::set_attributes(
+            mount,
+            &Change {
+                set,
+                clear,
+                recursive: true,
+                ..Change::default()
+            },
+        )?;
     }
     for (propagation, recursive) in &options.propagation {
-        let change =
-            Change { propagation: Some(*propagation), recursive: *recursive, ..Change::default() };
+        let change = Change {
+            propagation: Some(*propagation),
+            recursive: *recursive,
+            ..Change::default()
+        };
         mount::set_attributes(mount, &change)?;
     }
     Ok(())
@@ -117,7 +159,9 @@ fn new(kind: &str, source: &Path, options: &Options) -> io::Result<OwnedFd> {
     for flag in &options.flags {
         file_system.flag(flag)?;
     }
-    file_system.mount(Attributes::from_bits_retain(u32::try_from(options.attributes.set).unwrap_or(0)))
+    file_system.mount(Attributes::from_bits_retain(
+        u32::try_from(options.attributes.set).unwrap_or(0),
+    ))
 }
 
 /// In a user namespace a new sysfs needs a network namespace of one's own; the host's one shows the same
@@ -128,18 +172,34 @@ fn shared_instead(kind: &str, error: io::Error) -> io::Result<OwnedFd> {
     }
     let host = mount::clone_path(Path::new("/sys"), true)?;
     let set = u64::from(Attributes::MOUNT_ATTR_RDONLY.bits());
-    mount::set_attributes(&host, &Change { set, recursive: true, ..Change::default() })?;
+    mount::set_attributes(
+        &host,
+        &Change {
+            set,
+            recursive: true,
+            ..Change::default()
+        },
+    )?;
     Ok(host)
 }
 
 /// Attaches a detached mount at its destination, which is made when it is missing.
-pub(crate) fn put(root: &Directory, plan: &MountPlan, mount: &OwnedFd, directory: bool) -> Result<()> {
+pub(crate) fn put(
+    root: &Directory,
+    plan: &MountPlan,
+    mount: &OwnedFd,
+    directory: bool,
+) -> Result<()> {
     let destination = &plan.destination;
     let sentence = || format!("cannot mount {}", destination.display());
     let target = target(root, destination, directory).map_err(|error| {
         let hint = error::is(&error, Errno::LOOP);
         let error = Error::new(error::class(&error), sentence()).caused_by(error);
-        if hint { error.hint("the image has a symbolic link where a directory is needed") } else { error }
+        if hint {
+            error.hint("the image has a symbolic link where a directory is needed")
+        } else {
+            error
+        }
     })?;
     mount::attach(mount, target).explain(sentence)
 }
@@ -172,7 +232,12 @@ fn is_system(destination: &Path) -> bool {
 
 /// Fills a new tmpfs with what it is going to hide.
 fn copy_up(root: &Directory, plan: &MountPlan, tmpfs: &OwnedFd) -> Result<()> {
-    let sentence = || format!("cannot copy the image's files into {}", plan.destination.display());
+    let sentence = || {
+        format!(
+            "cannot copy the image's files into {}",
+            plan.destination.display()
+        )
+    };
     let hidden = match root.open_at(&plan.destination, path::READ_DIRECTORY, path::NO_MODE) {
         Ok(hidden) => hidden,
         Err(error) if error::is(&error, Errno::NOENT) => return Ok(()),

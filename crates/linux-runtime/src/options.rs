@@ -101,8 +101,9 @@ impl Options {
             "ridmap" => self.id_mapped = Some(IdMapped::Recursive),
             // What holds anyway, and flags that only undo a default no new mount has. Labels of volumes
             // (z, Z), copy modes and consistency hints are the engine's, not the kernel's.
-            "" | "defaults" | "loud" | "async" | "nomand" | "noiversion" | "nolazytime" | "nofail" | "auto"
-            | "noauto" | "z" | "Z" | "nocopy" | "copy" | "consistent" | "cached" | "delegated" => {
+            "" | "defaults" | "loud" | "async" | "nomand" | "noiversion" | "nolazytime"
+            | "nofail" | "auto" | "noauto" | "z" | "Z" | "nocopy" | "copy" | "consistent"
+            | "cached" | "delegated" => {
                 self.undo(word);
             }
             _ => self.data.push(match word.split_once('=') {
@@ -163,7 +164,9 @@ pub(crate) fn propagation(word: &str) -> Option<(Propagation, bool)> {
 }
 
 fn flag(word: &str) -> Option<&'static str> {
-    ["sync", "dirsync", "lazytime", "mand", "silent", "iversion"].into_iter().find(|known| *known == word)
+    ["sync", "dirsync", "lazytime", "mand", "silent", "iversion"]
+        .into_iter()
+        .find(|known| *known == word)
 }
 
 #[cfg(test)]
@@ -180,18 +183,27 @@ mod tests {
         assert_eq!(options.attributes.set, NOSUID | NOEXEC);
         assert_eq!(options.attributes.clear, RDONLY);
         assert_eq!(options.flags, ["sync"]);
-        assert_eq!(options.data, [
-            ("newinstance".to_owned(), None),
-            ("ptmxmode".to_owned(), Some("0666".to_owned())),
-            ("gid".to_owned(), Some("5".to_owned())),
-        ]);
+        assert_eq!(
+            options.data,
+            [
+                ("newinstance".to_owned(), None),
+                ("ptmxmode".to_owned(), Some("0666".to_owned())),
+                ("gid".to_owned(), Some("5".to_owned())),
+            ]
+        );
     }
 
     #[test]
     fn recursive_words_are_not_plain_ones() {
         let options = parse("rbind,rro,rprivate,relatime,rnosuid,ridmap");
         assert_eq!(options.bind, Some(true));
-        assert_eq!(options.attributes, Attributes { set: 0, clear: ATIME });
+        assert_eq!(
+            options.attributes,
+            Attributes {
+                set: 0,
+                clear: ATIME
+            }
+        );
         assert_eq!(options.recursive.set, RDONLY | NOSUID);
         assert_eq!(options.propagation, [(Propagation::Private, true)]);
         assert_eq!(options.id_mapped, Some(IdMapped::Recursive));

@@ -88,16 +88,36 @@ impl Plan {
         let groups = mappings(linux.gid_mappings().as_deref())?;
         let new_users = namespaces.contains(Namespaces::USER);
         if new_users && (users.is_empty() || groups.is_empty()) {
-            return Err(invalid("a user namespace needs uidMappings and gidMappings"));
+            return Err(invalid(
+                "a user namespace needs uidMappings and gidMappings",
+            ));
         }
         refuse_unknown(spec, linux)?;
-        let process = spec.process().as_ref().ok_or_else(|| invalid("the spec has no process"))?;
-        let annotation = |key| spec.annotations().as_ref().and_then(|all| all.get(key)).map(String::as_str);
+        let process = spec
+            .process()
+            .as_ref()
+            .ok_or_else(|| invalid("the spec has no process"))?;
+        let annotation = |key| {
+            spec.annotations()
+                .as_ref()
+                .and_then(|all| all.get(key))
+                .map(String::as_str)
+        };
         let clamp = annotation(ANNOTATION_CLAMP).unwrap_or_default();
-        let propagation = linux.rootfs_propagation().as_deref().map(root_propagation).transpose()?;
+        let propagation = linux
+            .rootfs_propagation()
+            .as_deref()
+            .map(root_propagation)
+            .transpose()?;
         Ok(Self {
-            host_name: spec.hostname().clone().filter(|_| namespaces.contains(Namespaces::UTS)),
-            domain_name: spec.domainname().clone().filter(|_| namespaces.contains(Namespaces::UTS)),
+            host_name: spec
+                .hostname()
+                .clone()
+                .filter(|_| namespaces.contains(Namespaces::UTS)),
+            domain_name: spec
+                .domainname()
+                .clone()
+                .filter(|_| namespaces.contains(Namespaces::UTS)),
             propagation: match propagation {
                 // Mounts the guest makes are to reach the host: nothing may be cut off.
                 Some((Propagation::Shared, _)) => Propagation::Shared,
@@ -105,9 +125,18 @@ impl Plan {
                 _ => Propagation::Slave,
             },
             root_propagation: propagation,
-            mounts: spec.mounts().iter().flatten().map(mount).collect::<Result<_>>()?,
+            mounts: spec
+                .mounts()
+                .iter()
+                .flatten()
+                .map(mount)
+                .collect::<Result<_>>()?,
             devices: linux.devices().clone().unwrap_or_default(),
-            root_read_only: spec.root().as_ref().and_then(oci::Root::readonly).unwrap_or(false),
+            root_read_only: spec
+                .root()
+                .as_ref()
+                .and_then(oci::Root::readonly)
+                .unwrap_or(false),
             sysctls: sysctls(linux, namespaces, &join)?,
             masked: paths(linux.masked_paths().as_deref()),
             read_only: paths(linux.readonly_paths().as_deref()),
@@ -123,7 +152,10 @@ impl Plan {
 
     /// The path of a pid namespace to be born into, if one is joined.
     pub(crate) fn joined_pid(&self) -> Option<&Path> {
-        self.join.iter().find(|(kind, _)| *kind == Namespaces::PID).map(|(_, path)| path.as_path())
+        self.join
+            .iter()
+            .find(|(kind, _)| *kind == Namespaces::PID)
+            .map(|(_, path)| path.as_path())
     }
 }
 
@@ -140,7 +172,9 @@ fn empty_linux() -> Linux {
 
 /// The seccomp profile of a spec.
 pub(crate) fn seccomp(spec: &Spec) -> Option<&LinuxSeccomp> {
-    spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref())
+    spec.linux()
+        .as_ref()
+        .and_then(|linux| linux.seccomp().as_ref())
 }
 
 fn namespaces(linux: &Linux) -> Result<(Namespaces, Vec<(Namespaces, PathBuf)>)> {
@@ -158,9 +192,16 @@ fn namespaces(linux: &Linux) -> Result<(Namespaces, Vec<(Namespaces, PathBuf)>)>
             LinuxNamespaceType::Time => Namespaces::TIME,
         };
         if new.contains(kind) || join.iter().any(|(own, _)| *own == kind) {
-            return Err(invalid(format!("the {} namespace is named twice", namespace.typ())));
+            return Err(invalid(format!(
+                "the {} namespace is named twice",
+                namespace.typ()
+            )));
         }
-        match namespace.path().as_ref().filter(|path| !path.as_os_str().is_empty()) {
+        match namespace
+            .path()
+            .as_ref()
+            .filter(|path| !path.as_os_str().is_empty())
+        {
             None => new = new.with(kind),
             Some(path) => join.push((kind, path.clone())),
         }
@@ -189,7 +230,13 @@ pub(crate) fn mappings(lines: Option<&[LinuxIdMapping]>) -> Result<Vec<Mapping>>
 fn refuse_unknown(spec: &Spec, linux: &Linux) -> Result<()> {
     let refused = [
         (linux.intel_rdt().is_some(), "linux.intelRdt"),
-        (linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()), "linux.netDevices"),
+        (
+            linux
+                .net_devices()
+                .as_ref()
+                .is_some_and(|devices| !devices.is_empty()),
+            "linux.netDevices",
+        ),
         (linux.memory_policy().is_some(), "linux.memoryPolicy"),
         (spec.windows().is_some(), "windows"),
         (spec.vm().is_some(), "vm"),
@@ -201,8 +248,11 @@ fn refuse_unknown(spec: &Spec, linux: &Linux) -> Result<()> {
 }
 
 fn root_propagation(word: &str) -> Result<(Propagation, bool)> {
-    options::propagation(word)
-        .ok_or_else(|| invalid(format!("{word:?} is no propagation of the root file system")))
+    options::propagation(word).ok_or_else(|| {
+        invalid(format!(
+            "{word:?} is no propagation of the root file system"
+        ))
+    })
 }
 
 fn mount(mount: &Mount) -> Result<MountPlan> {
@@ -215,33 +265,64 @@ fn mount(mount: &Mount) -> Result<MountPlan> {
     let source = mount.source().clone().unwrap_or_default();
     let source = match (options.remount, options.bind, kind) {
         (true, _, _) => MountSource::Remount,
-        (false, Some(recursive), _) => MountSource::Bind { path: source, recursive },
-        (false, None, "bind" | "rbind") => MountSource::Bind { path: source, recursive: kind == "rbind" },
+        (false, Some(recursive), _) => MountSource::Bind {
+            path: source,
+            recursive,
+        },
+        (false, None, "bind" | "rbind") => MountSource::Bind {
+            path: source,
+            recursive: kind == "rbind",
+        },
         (false, None, "cgroup" | "cgroup2") => MountSource::Cgroup,
         (false, None, "") => {
-            return Err(invalid(format!("the mount {} has no type", destination.display())));
+            return Err(invalid(format!(
+                "the mount {} has no type",
+                destination.display()
+            )));
         }
-        (false, None, kind) => MountSource::New { kind: kind.to_owned(), source },
+        (false, None, kind) => MountSource::New {
+            kind: kind.to_owned(),
+            source,
+        },
     };
     if let MountSource::Bind { path, .. } = &source
         && !path.is_absolute()
     {
-        return Err(invalid(format!("the source of the mount {} is no absolute path", destination.display())));
+        return Err(invalid(format!(
+            "the source of the mount {} is no absolute path",
+            destination.display()
+        )));
     }
     check_proc(destination, &source)?;
     let users = mappings(mount.uid_mappings().as_deref())?;
     let groups = mappings(mount.gid_mappings().as_deref())?;
     if users.is_empty() != groups.is_empty() {
-        return Err(invalid("a mount needs both uidMappings and gidMappings, or none"));
+        return Err(invalid(
+            "a mount needs both uidMappings and gidMappings, or none",
+        ));
     }
-    Ok(MountPlan { destination: destination.clone(), source, options, users, groups })
+    Ok(MountPlan {
+        destination: destination.clone(),
+        source,
+        options,
+        users,
+        groups,
+    })
 }
 
 /// Below `/proc` only what cannot redirect the writes of a runtime may be mounted (CVE-2019-16884).
 fn check_proc(destination: &Path, source: &MountSource) -> Result<()> {
     const ALLOWED: [&str; 10] = [
-        "cpuinfo", "diskstats", "meminfo", "stat", "swaps", "uptime", "loadavg", "slabinfo",
-        "sys/kernel/ns_last_pid", "sys/crypto/fips_enabled",
+        "cpuinfo",
+        "diskstats",
+        "meminfo",
+        "stat",
+        "swaps",
+        "uptime",
+        "loadavg",
+        "slabinfo",
+        "sys/kernel/ns_last_pid",
+        "sys/crypto/fips_enabled",
     ];
     let mut clean = PathBuf::from("/");
     for part in destination.components() {
@@ -253,20 +334,27 @@ fn check_proc(destination: &Path, source: &MountSource) -> Result<()> {
             _ => {}
         }
     }
-    let Ok(below) = clean.strip_prefix("/proc") else { return Ok(()) };
+    let Ok(below) = clean.strip_prefix("/proc") else {
+        return Ok(());
+    };
     let proc_itself = below.as_os_str().is_empty();
     let allowed = match source {
         MountSource::New { kind, .. } => proc_itself && kind == "proc",
         // A whole procfs from the host, for guests that share its pid namespace.
-        MountSource::Bind { path, .. } => (proc_itself && path == Path::new("/proc"))
-            || ALLOWED.iter().any(|name| below == Path::new(name)),
+        MountSource::Bind { path, .. } => {
+            (proc_itself && path == Path::new("/proc"))
+                || ALLOWED.iter().any(|name| below == Path::new(name))
+        }
         MountSource::Remount => true,
         MountSource::Cgroup => false,
     };
     if allowed {
         return Ok(());
     }
-    Err(invalid(format!("nothing may be mounted on {}: it is inside /proc", destination.display())))
+    Err(invalid(format!(
+        "nothing may be mounted on {}: it is inside /proc",
+        destination.display()
+    )))
 }
 
 fn sysctls(
@@ -286,11 +374,14 @@ fn sysctls(
         // As sysctl(8): the first separator decides, so that net/ipv4/conf/eth0.1/… can be written.
         let path = match key.find(['.', '/']) {
             Some(at) if key.as_bytes().get(at) == Some(&b'/') => key.clone(),
-            _ => key.chars().map(|letter| match letter {
-                '.' => '/',
-                '/' => '.',
-                other => other,
-            }).collect(),
+            _ => key
+                .chars()
+                .map(|letter| match letter {
+                    '.' => '/',
+                    '/' => '.',
+                    other => other,
+                })
+                .collect(),
         };
         sysctls.push((path, value.clone()));
     }
@@ -304,13 +395,21 @@ fn clocks(linux: &Linux) -> Vec<(String, i64, u32)> {
         .iter()
         .flatten()
         .map(|(clock, offset)| {
-            (clock.clone(), offset.secs().unwrap_or(0), offset.nanosecs().unwrap_or(0))
+            (
+                clock.clone(),
+                offset.secs().unwrap_or(0),
+                offset.nanosecs().unwrap_or(0),
+            )
         })
         .collect()
 }
 
 fn paths(words: Option<&[String]>) -> Vec<PathBuf> {
-    words.unwrap_or_default().iter().map(PathBuf::from).collect()
+    words
+        .unwrap_or_default()
+        .iter()
+        .map(PathBuf::from)
+        .collect()
 }
 
 pub(crate) fn invalid(why: impl Into<String>) -> Error {
@@ -318,5 +417,9 @@ pub(crate) fn invalid(why: impl Into<String>) -> Error {
 }
 
 pub(crate) fn unsupported(why: impl Into<String>) -> Error {
-    Error::new(Class::Unsupported, "cannot use the container's specification").caused_by(why.into())
+    Error::new(
+        Class::Unsupported,
+        "cannot use the container's specification",
+    )
+    .caused_by(why.into())
 }

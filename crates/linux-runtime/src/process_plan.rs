@@ -1,10 +1,10 @@
 //! What a process becomes, decided before anything is done: for the first process and for `exec` alike.
 
+use berth_contract::Result;
 use berth_contract::oci::{
     IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
     PosixRlimit, Process, Scheduler,
 };
-use berth_contract::Result;
 use berth_sys::capability::Sets;
 use berth_sys::process::Scheduling;
 
@@ -68,10 +68,18 @@ impl ProcessPlan {
             return Err(invalid("an argument or a variable has a NUL in it"));
         }
         let user = process.user();
-        let path = environment.iter().rev().find_map(|variable| variable.strip_prefix("PATH="));
+        let path = environment
+            .iter()
+            .rev()
+            .find_map(|variable| variable.strip_prefix("PATH="));
         Ok(Self {
             search: path.unwrap_or(DEFAULT_PATH).to_owned(),
-            directory: process.cwd().to_str().filter(|cwd| !cwd.is_empty()).unwrap_or("/").to_owned(),
+            directory: process
+                .cwd()
+                .to_str()
+                .filter(|cwd| !cwd.is_empty())
+                .unwrap_or("/")
+                .to_owned(),
             user: UserPlan {
                 name: user.username().clone().filter(|name| !name.is_empty()),
                 user: id(user.uid())?,
@@ -89,11 +97,19 @@ impl ProcessPlan {
             limits: limits(process.rlimits().as_deref().unwrap_or_default(), clamp)?,
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             out_of_memory_score: process.oom_score_adj(),
-            apparmor: process.apparmor_profile().clone().filter(|profile| !profile.is_empty()),
-            selinux: process.selinux_label().clone().filter(|label| !label.is_empty()),
-            personality: linux.personality().as_ref().map(|personality| match personality.domain() {
-                LinuxPersonalityDomain::PerLinux => 0,
-                LinuxPersonalityDomain::PerLinux32 => 8,
+            apparmor: process
+                .apparmor_profile()
+                .clone()
+                .filter(|profile| !profile.is_empty()),
+            selinux: process
+                .selinux_label()
+                .clone()
+                .filter(|label| !label.is_empty()),
+            personality: linux.personality().as_ref().map(|personality| {
+                match personality.domain() {
+                    LinuxPersonalityDomain::PerLinux => 0,
+                    LinuxPersonalityDomain::PerLinux32 => 8,
+                }
             }),
             io_priority: process.io_priority().as_ref().map(|priority| {
                 let class = match priority.class() {
@@ -113,7 +129,9 @@ impl ProcessPlan {
 /// The kernel takes ids up to 2^31 - 1 from us; more has wrapped to 0 elsewhere (CVE-2024-40635).
 fn id(number: u32) -> Result<u32> {
     if number > 0x7fff_ffff {
-        return Err(invalid(format!("the id {number} is greater than 2147483647")));
+        return Err(invalid(format!(
+            "the id {number} is greater than 2147483647"
+        )));
     }
     Ok(number)
 }
@@ -130,7 +148,9 @@ fn limits(rlimits: &[PosixRlimit], clamp: &str) -> Result<Vec<LimitPlan>> {
             return Err(invalid(format!("{name} is limited twice")));
         }
         if rlimit.soft() > rlimit.hard() {
-            return Err(invalid(format!("the soft limit of {name} is above the hard one")));
+            return Err(invalid(format!(
+                "the soft limit of {name} is above the hard one"
+            )));
         }
         limits.push(LimitPlan {
             name,
@@ -185,7 +205,10 @@ fn scheduling(scheduler: &Scheduler) -> Scheduling {
         };
     }
     scheduling.nice = scheduler.nice().unwrap_or(0);
-    scheduling.priority = scheduler.priority().and_then(|value| u32::try_from(value).ok()).unwrap_or(0);
+    scheduling.priority = scheduler
+        .priority()
+        .and_then(|value| u32::try_from(value).ok())
+        .unwrap_or(0);
     scheduling.runtime = scheduler.runtime().unwrap_or(0);
     scheduling.deadline = scheduler.deadline().unwrap_or(0);
     scheduling.period = scheduler.period().unwrap_or(0);

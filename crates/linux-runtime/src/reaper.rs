@@ -51,7 +51,9 @@ pub(crate) fn run(
 
 fn serve(child: i32) -> u8 {
     loop {
-        let Ok(signal) = process::next_signal() else { return 125 };
+        let Ok(signal) = process::next_signal() else {
+            return 125;
+        };
         if signal != CHILD {
             // It may have ended just now; its SIGCHLD comes next then.
             drop(process::kill(child, signal));

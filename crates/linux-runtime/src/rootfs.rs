@@ -27,10 +27,19 @@ pub(crate) struct Owner<'a> {
 /// Makes the root file system as a detached mount.
 pub(crate) fn detached(rootfs: &Rootfs, owner: Option<Owner<'_>>) -> Result<OwnedFd> {
     match rootfs {
-        Rootfs::Overlay { lowers, upper, work, volatile } => {
+        Rootfs::Overlay {
+            lowers,
+            upper,
+            work,
+            volatile,
+        } => {
             forget_volatile(work);
-            overlay(lowers, (upper, work), *volatile, owner)
-                .explain(|| format!("cannot mount the container's layers below {}", upper.display()))
+            overlay(lowers, (upper, work), *volatile, owner).explain(|| {
+                format!(
+                    "cannot mount the container's layers below {}",
+                    upper.display()
+                )
+            })
         }
         Rootfs::Directory(path) => mount::clone_path(path, true)
             .explain(|| format!("cannot use {} as the container's root", path.display())),
@@ -45,6 +54,8 @@ fn overlay(
 ) -> io::Result<OwnedFd> {
     let overlay = FileSystem::new("overlay")?;
     overlay.string("source", "berth")?;
+    // A detached mount dissolves with its descriptor: they stay open until the overlay has cloned them.
+    let mut views = Vec::new();
     for lower in lowers {
         match owner {
             None => layer(&overlay, "lowerdir+", lower)?,
@@ -52,8 +63,15 @@ fn overlay(
                 // The layer is shared by all; only this view of it has the guest's owners.
                 let view = mount::clone_path(lower, false)?;
                 let mapping = Some(owner.mapping);
-                mount::set_attributes(&view, &Change { mapping, ..Change::default() })?;
-                overlay.file("lowerdir+", view)?;
+                mount::set_attributes(
+                    &view,
+                    &Change {
+                        mapping,
+                        ..Change::default()
+                    },
+                )?;
+                overlay.file("lowerdir+", &view)?;
+                views.push(view);
             }
         }
     }
@@ -110,6 +128,12 @@ pub(crate) fn enter(root: &Directory) -> Result<()> {
 /// Makes the root read-only, without what is mounted beneath it.
 pub(crate) fn protect(root: &Directory) -> Result<()> {
     let set = u64::from(Attributes::MOUNT_ATTR_RDONLY.bits());
-    mount::set_attributes(root, &Change { set, ..Change::default() })
-        .explain(|| "cannot make the container's root read-only".into())
+    mount::set_attributes(
+        root,
+        &Change {
+            set,
+            ..Change::default()
+        },
+    )
+    .explain(|| "cannot make the container's root read-only".into())
 }

@@ -5,7 +5,8 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use berth_contract::{
-    Class, Error, Guest, HostFacts, ImageFacts, ProgramKind, Result, Runtime, Slot, Support, Verdict, oci,
+    Class, Error, Guest, HostFacts, ImageFacts, ProgramKind, Result, Runtime, Slot, Support,
+    Verdict, oci,
 };
 use berth_sys::cgroup::{Cgroup, Hierarchies};
 use berth_sys::channel::Channel;
@@ -62,7 +63,10 @@ impl Runtime for LinuxRuntime {
             let (major, minor) = host.kernel;
             return Support::Missing {
                 reason: format!("the kernel is {major}.{minor}"),
-                hint: format!("Linux {}.{} or newer is needed", OLDEST_KERNEL.0, OLDEST_KERNEL.1),
+                hint: format!(
+                    "Linux {}.{} or newer is needed",
+                    OLDEST_KERNEL.0, OLDEST_KERNEL.1
+                ),
             };
         }
         match self.hierarchies() {
@@ -89,7 +93,9 @@ impl Runtime for LinuxRuntime {
                 },
             },
             // execve decides.
-            _ if image.os.starts_with("wasi") || image.architecture.starts_with("wasm") => Verdict::NotMine,
+            _ if image.os.starts_with("wasi") || image.architecture.starts_with("wasm") => {
+                Verdict::NotMine
+            }
             _ if image.config_media_type.contains("wasm") => Verdict::NotMine,
             _ => Verdict::Mine,
         }
@@ -120,7 +126,10 @@ impl Runtime for LinuxRuntime {
             opened: &opened,
         };
         let directory = cgroup.directory();
-        let born_with = plan.namespaces.without(Namespaces::CGROUP).without(Namespaces::TIME);
+        let born_with = plan
+            .namespaces
+            .without(Namespaces::CGROUP)
+            .without(Namespaces::TIME);
         let mut unneeded = Some(ours);
         let mut spawn = || {
             clone::spawn(born_with, directory, || {
@@ -143,12 +152,17 @@ impl Runtime for LinuxRuntime {
             }
         };
         drop(theirs);
-        let ours = unneeded.take().ok_or_else(|| Error::new(Class::Internal, sentence()))?;
+        let ours = unneeded
+            .take()
+            .ok_or_else(|| Error::new(Class::Internal, sentence()))?;
         let shared = Shared {
             spec: spec.clone(),
             cgroup: Some(cgroup),
             filter: None,
-            namespaces: plan.join.iter().fold(plan.namespaces, |all, (kind, _)| all.with(*kind)),
+            namespaces: plan
+                .join
+                .iter()
+                .fold(plan.namespaces, |all, (kind, _)| all.with(*kind)),
             hooks: hooks::Stages::new(spec, &slot.id),
         };
         let map_ids = |pid| {
@@ -159,8 +173,8 @@ impl Runtime for LinuxRuntime {
                 .explain(|| "cannot map the container's users".into())
         };
         let compile = || plan::seccomp(spec).map(filter::compile).transpose();
-        LinuxGuest::place(child, ours, shared, cloned_into, map_ids, compile)
-        .map(|guest| Box::new(guest) as Box<dyn Guest>)
+        LinuxGuest::place((child, ours), shared, cloned_into, map_ids, compile)
+            .map(|guest| Box::new(guest) as Box<dyn Guest>)
     }
 }
 
@@ -175,7 +189,9 @@ fn open_privileged(plan: &Plan, slot: &Slot) -> Result<(Option<OwnedFd>, Vec<Ope
     if own_users {
         let mapping = mapped(&plan.users, &plan.groups)?;
         let outside = |map: &[namespace::Mapping]| {
-            map.iter().find(|line| line.inside == 0).map_or(0, |line| line.outside)
+            map.iter()
+                .find(|line| line.inside == 0)
+                .map_or(0, |line| line.outside)
         };
         let owner = Owner {
             mapping: mapping.as_fd(),
@@ -184,7 +200,11 @@ fn open_privileged(plan: &Plan, slot: &Slot) -> Result<(Option<OwnedFd>, Vec<Ope
         };
         root = Some(rootfs::detached(&slot.rootfs, Some(owner))?);
     }
-    let needs = own_users || plan.mounts.iter().any(|mount| mount.options.id_mapped.is_some());
+    let needs = own_users
+        || plan
+            .mounts
+            .iter()
+            .any(|mount| mount.options.id_mapped.is_some());
     if !needs {
         return Ok((root, Vec::new()));
     }
@@ -229,7 +249,11 @@ fn machine_name(machine: u16) -> Option<&'static str> {
 }
 
 fn native() -> &'static str {
-    if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" }
+    if cfg!(target_arch = "aarch64") {
+        "arm64"
+    } else {
+        "amd64"
+    }
 }
 
 /// The machine's own programs and those of its 32-bit mode.
@@ -261,10 +285,20 @@ mod tests {
         let elf = |machine| runtime.accepts(&facts(Some(ProgramKind::Elf { machine })));
         assert_eq!(elf(own), Verdict::Mine);
         assert!(matches!(elf(243), Verdict::Refused { .. }));
-        assert_eq!(runtime.accepts(&facts(Some(ProgramKind::WasmModule))), Verdict::NotMine);
-        assert_eq!(runtime.accepts(&facts(Some(ProgramKind::Unknown))), Verdict::Mine);
+        assert_eq!(
+            runtime.accepts(&facts(Some(ProgramKind::WasmModule))),
+            Verdict::NotMine
+        );
+        assert_eq!(
+            runtime.accepts(&facts(Some(ProgramKind::Unknown))),
+            Verdict::Mine
+        );
         assert_eq!(runtime.accepts(&facts(None)), Verdict::Mine);
-        let wasm = ImageFacts { os: "wasip1".into(), architecture: "wasm".into(), ..facts(None) };
+        let wasm = ImageFacts {
+            os: "wasip1".into(),
+            architecture: "wasm".into(),
+            ..facts(None)
+        };
         assert_eq!(runtime.accepts(&wasm), Verdict::NotMine);
     }
 }

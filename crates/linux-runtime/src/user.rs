@@ -30,7 +30,12 @@ pub(crate) fn identify(plan: &UserPlan, root: &Directory, with_home: bool) -> Re
         } else {
             String::new()
         };
-        return Ok(Identity { user: plan.user, group: plan.group, groups, home });
+        return Ok(Identity {
+            user: plan.user,
+            group: plan.group,
+            groups,
+            home,
+        });
     };
     let mut found = resolve(name, &read(root, "/etc/passwd"), &read(root, "/etc/group"))?;
     // The primary group stays among the supplementary ones (CVE-2022-36109).
@@ -60,12 +65,19 @@ fn entries(passwd: &str) -> impl Iterator<Item = Entry<'_>> {
         let user = fields.nth(1)?.parse().ok()?;
         let group = fields.next()?.parse().ok()?;
         let home = fields.nth(1).unwrap_or("/");
-        Some(Entry { name, user, group, home })
+        Some(Entry {
+            name,
+            user,
+            group,
+            home,
+        })
     })
 }
 
 fn home(passwd: &str, user: u32) -> Option<String> {
-    entries(passwd).find(|entry| entry.user == user).map(|entry| entry.home.to_owned())
+    entries(passwd)
+        .find(|entry| entry.user == user)
+        .map(|entry| entry.home.to_owned())
 }
 
 /// Name, number, and members of each group.
@@ -81,7 +93,10 @@ fn group_entries(group: &str) -> impl Iterator<Item = (&str, u32, &str)> {
 /// A decimal id in range; names made of digits only are ids, as in Docker.
 fn id(text: &str) -> Option<u32> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    digits.then(|| text.parse().ok()).flatten().filter(|id| *id <= GREATEST_ID)
+    digits
+        .then(|| text.parse().ok())
+        .flatten()
+        .filter(|id| *id <= GREATEST_ID)
 }
 
 fn resolve(name: &str, passwd: &str, group: &str) -> Result<Identity> {
@@ -91,11 +106,19 @@ fn resolve(name: &str, passwd: &str, group: &str) -> Result<Identity> {
     };
     let by_name = entries(passwd).find(|entry| entry.name == user_word);
     let (user, primary, user_name, home) = match (by_name, id(user_word)) {
-        (Some(entry), _) if !user_word.is_empty() => {
-            (entry.user, entry.group, entry.name.to_owned(), entry.home.to_owned())
-        }
+        (Some(entry), _) if !user_word.is_empty() => (
+            entry.user,
+            entry.group,
+            entry.name.to_owned(),
+            entry.home.to_owned(),
+        ),
         (_, Some(number)) => match entries(passwd).find(|entry| entry.user == number) {
-            Some(entry) => (number, entry.group, entry.name.to_owned(), entry.home.to_owned()),
+            Some(entry) => (
+                number,
+                entry.group,
+                entry.name.to_owned(),
+                entry.home.to_owned(),
+            ),
             None => (number, 0, String::new(), "/".to_owned()),
         },
         _ => return Err(unknown("user", user_word, "/etc/passwd")),
@@ -103,12 +126,18 @@ fn resolve(name: &str, passwd: &str, group: &str) -> Result<Identity> {
     let Some(group_word) = group_word else {
         let mut groups = vec![primary];
         for (_, number, members) in group_entries(group) {
-            let member = !user_name.is_empty() && members.split(',').any(|member| member == user_name);
+            let member =
+                !user_name.is_empty() && members.split(',').any(|member| member == user_name);
             if member && !groups.contains(&number) {
                 groups.push(number);
             }
         }
-        return Ok(Identity { user, group: primary, groups, home });
+        return Ok(Identity {
+            user,
+            group: primary,
+            groups,
+            home,
+        });
     };
     let known = group_entries(group).find(|(name, _, _)| *name == group_word);
     let number = match (known, id(group_word)) {
@@ -116,7 +145,12 @@ fn resolve(name: &str, passwd: &str, group: &str) -> Result<Identity> {
         (_, Some(number)) => number,
         _ => return Err(unknown("group", group_word, "/etc/group")),
     };
-    Ok(Identity { user, group: number, groups: vec![number], home })
+    Ok(Identity {
+        user,
+        group: number,
+        groups: vec![number],
+        home,
+    })
 }
 
 fn unknown(what: &str, word: &str, file: &str) -> Error {
@@ -162,8 +196,22 @@ mod tests {
     #[test]
     fn nonsense_is_nobody_and_never_root() {
         for word in [
-            "", ":", "nobody", "-1", "4294967296", "2147483648", "18446744073709551616", "0x10", "web:", "web:none",
-            "web:-1", "web:4294967296", "+0", " 0", "0 ", "root:web:0",
+            "",
+            ":",
+            "nobody",
+            "-1",
+            "4294967296",
+            "2147483648",
+            "18446744073709551616",
+            "0x10",
+            "web:",
+            "web:none",
+            "web:-1",
+            "web:4294967296",
+            "+0",
+            " 0",
+            "0 ",
+            "root:web:0",
         ] {
             assert!(who(word).is_err(), "{word:?} is {:?}", who(word));
         }

@@ -52,7 +52,9 @@ pub fn limit_bounding(keep: u64) -> io::Result<()> {
         if keep & (1 << number) != 0 {
             continue;
         }
-        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << number)) {
+        match rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(
+            1 << number,
+        )) {
             Ok(()) => {}
             // The first number the kernel does not know: there are no more.
             Err(Errno::INVAL) => break,

@@ -56,7 +56,12 @@ impl Channel {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         loop {
-            match rustix::net::sendmsg(&self.0, &[IoSlice::new(bytes)], &mut ancillary, SendFlags::NOSIGNAL) {
+            match rustix::net::sendmsg(
+                &self.0,
+                &[IoSlice::new(bytes)],
+                &mut ancillary,
+                SendFlags::NOSIGNAL,
+            ) {
                 Ok(_) => return Ok(()),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
@@ -74,7 +79,12 @@ impl Channel {
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = loop {
             let mut slices = [IoSliceMut::new(&mut bytes)];
-            match rustix::net::recvmsg(&self.0, &mut slices, &mut ancillary, RecvFlags::CMSG_CLOEXEC) {
+            match rustix::net::recvmsg(
+                &self.0,
+                &mut slices,
+                &mut ancillary,
+                RecvFlags::CMSG_CLOEXEC,
+            ) {
                 Ok(received) => break received,
                 Err(Errno::INTR) => {}
                 Err(Errno::CONNRESET) => return Ok(None),
@@ -114,9 +124,15 @@ mod tests {
         left.send(b"one", None).unwrap();
         left.send(b"two", Some(left.as_fd())).unwrap();
         let first = right.receive(16).unwrap().unwrap();
-        assert_eq!((first.bytes.as_slice(), first.file.is_none()), (&b"one"[..], true));
+        assert_eq!(
+            (first.bytes.as_slice(), first.file.is_none()),
+            (&b"one"[..], true)
+        );
         let second = right.receive(16).unwrap().unwrap();
-        assert_eq!((second.bytes.as_slice(), second.file.is_some()), (&b"two"[..], true));
+        assert_eq!(
+            (second.bytes.as_slice(), second.file.is_some()),
+            (&b"two"[..], true)
+        );
         drop((left, second));
         assert!(right.receive(16).unwrap().is_none());
     }

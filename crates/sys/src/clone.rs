@@ -62,9 +62,8 @@ pub fn spawn(
     }
     // SAFETY: no stack, no shared memory: this is fork with more flags. The kernel writes the pidfd into
     // `pidfd` of the parent, which lives across the call, and reads `arguments` up to the given size.
-    let result = unsafe {
-        libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<Arguments>())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_clone3, &raw mut arguments, size_of::<Arguments>()) };
     if result == 0 {
         let status = catch_unwind(AssertUnwindSafe(body)).unwrap_or(125);
         exit_now(status);
@@ -74,7 +73,10 @@ pub fn spawn(
     }
     // SAFETY: clone3 succeeded, so the kernel stored a new descriptor there that nobody else owns.
     let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Child { pid: i32::try_from(result).map_err(io::Error::other)?, pidfd })
+    Ok(Child {
+        pid: i32::try_from(result).map_err(io::Error::other)?,
+        pidfd,
+    })
 }
 
 /// Ends this process without running destructors or exit handlers of the process it is a copy of.
@@ -92,6 +94,9 @@ mod tests {
     #[test]
     fn a_child_runs_and_ends() {
         let child = spawn(Namespaces::empty(), None, || 7).unwrap();
-        assert_eq!(crate::pidfd::wait(child.pidfd.as_fd()).unwrap(), Exit::Code { code: 7 });
+        assert_eq!(
+            crate::pidfd::wait(child.pidfd.as_fd()).unwrap(),
+            Exit::Code { code: 7 }
+        );
     }
 }

@@ -19,7 +19,10 @@ pub fn tree(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> io::Result<()> {
 
 fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> io::Result<()> {
     if depth > DEEPEST {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "the directories are nested too deeply"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the directories are nested too deeply",
+        ));
     }
     for entry in Dir::read_from(from)? {
         let entry = entry?;
@@ -76,5 +79,8 @@ fn same(file: &OwnedFd, status: &Stat) -> io::Result<()> {
 }
 
 fn owner(status: &Stat) -> (Option<rustix::fs::Uid>, Option<rustix::fs::Gid>) {
-    (Some(rustix::fs::Uid::from_raw(status.st_uid)), Some(rustix::fs::Gid::from_raw(status.st_gid)))
+    (
+        Some(rustix::fs::Uid::from_raw(status.st_uid)),
+        Some(rustix::fs::Gid::from_raw(status.st_gid)),
+    )
 }

@@ -26,7 +26,9 @@ impl<T> Explain<T> for io::Result<T> {
 /// The class an I/O error belongs to when nothing more is known.
 #[must_use]
 pub fn class(error: &io::Error) -> Class {
-    let Some(errno) = Errno::from_io_error(error) else { return by_kind(error.kind()) };
+    let Some(errno) = Errno::from_io_error(error) else {
+        return by_kind(error.kind());
+    };
     match errno {
         Errno::NOENT => Class::NotFound,
         Errno::EXIST | Errno::BUSY | Errno::ADDRINUSE => Class::Conflict,

@@ -21,7 +21,11 @@ pub fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// The host has no usable `/dev/null`.
 pub fn null() -> io::Result<OwnedFd> {
-    Ok(File::options().read(true).write(true).open("/dev/null")?.into())
+    Ok(File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?
+        .into())
 }
 
 /// Another descriptor for the same open file, closing on execute.
@@ -81,9 +85,19 @@ pub fn close_on_execute(first: u32, last: u32) -> io::Result<()> {
         return Ok(());
     }
     // SAFETY: close_range with CLOEXEC only sets flags.
-    let result =
-        unsafe { libc::syscall(libc::SYS_close_range, first, last, libc::CLOSE_RANGE_CLOEXEC) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_close_range,
+            first,
+            last,
+            libc::CLOSE_RANGE_CLOEXEC,
+        )
+    };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Closes every descriptor but these and the three standard ones.
@@ -94,12 +108,23 @@ pub fn close_on_execute(first: u32, last: u32) -> io::Result<()> {
 /// # Errors
 /// The kernel is older than 5.9.
 pub fn close_all_but(keep: &[i32]) -> io::Result<()> {
-    let mut keep: Vec<u32> = keep.iter().filter_map(|number| u32::try_from(*number).ok()).collect();
+    let mut keep: Vec<u32> = keep
+        .iter()
+        .filter_map(|number| u32::try_from(*number).ok())
+        .collect();
     keep.sort_unstable();
     let mut first = 3_u32;
-    for number in keep.into_iter().filter(|number| *number > 2).chain([u32::MAX]) {
+    for number in keep
+        .into_iter()
+        .filter(|number| *number > 2)
+        .chain([u32::MAX])
+    {
         if number > first {
-            let last = if number == u32::MAX { number } else { number - 1 };
+            let last = if number == u32::MAX {
+                number
+            } else {
+                number - 1
+            };
             // SAFETY: the caller is a process of its own that uses none of these any more.
             let result = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
             if result != 0 {
@@ -156,7 +181,10 @@ pub fn write_once(fd: OwnedFd, content: &[u8]) -> io::Result<()> {
     if written == content.len() {
         Ok(())
     } else {
-        Err(io::Error::new(io::ErrorKind::WriteZero, "the kernel took only a part"))
+        Err(io::Error::new(
+            io::ErrorKind::WriteZero,
+            "the kernel took only a part",
+        ))
     }
 }
 

@@ -30,7 +30,9 @@ impl FileSystem {
     /// # Errors
     /// The kernel does not know the type, or may not mount it here.
     pub fn new(kind: &str) -> io::Result<Self> {
-        Ok(Self { context: rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)? })
+        Ok(Self {
+            context: rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?,
+        })
     }
 
     /// Sets a key to a text.
@@ -38,7 +40,8 @@ impl FileSystem {
     /// # Errors
     /// The file system does not know the key or refuses the value.
     pub fn string(&self, key: &str, value: impl AsRef<std::ffi::OsStr>) -> io::Result<()> {
-        rustix::mount::fsconfig_set_string(&self.context, key, value.as_ref()).map_err(|e| self.explain(e))
+        rustix::mount::fsconfig_set_string(&self.context, key, value.as_ref())
+            .map_err(|e| self.explain(e))
     }
 
     /// Sets a key that takes no value.
@@ -76,7 +79,10 @@ impl FileSystem {
             while let Ok(length @ 1..) = log.read(&mut buffer) {
                 let line = buffer.get(..length).unwrap_or_default();
                 let text = String::from_utf8_lossy(line);
-                let text = text.strip_prefix("e ").or_else(|| text.strip_prefix("w ")).unwrap_or(&text);
+                let text = text
+                    .strip_prefix("e ")
+                    .or_else(|| text.strip_prefix("w "))
+                    .unwrap_or(&text);
                 words.push(text.trim_end().to_owned());
             }
         }
@@ -94,7 +100,11 @@ impl FileSystem {
 /// # Errors
 /// The path does not exist.
 pub fn clone_path(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
-    Ok(rustix::mount::open_tree(rustix::fs::CWD, path, tree_flags(recursive))?)
+    Ok(rustix::mount::open_tree(
+        rustix::fs::CWD,
+        path,
+        tree_flags(recursive),
+    )?)
 }
 
 /// A detached bind mount of what a descriptor refers to.
@@ -102,12 +112,20 @@ pub fn clone_path(path: &Path, recursive: bool) -> io::Result<OwnedFd> {
 /// # Errors
 /// The descriptor's mount cannot be cloned from this namespace.
 pub fn clone_tree(place: impl AsFd, recursive: bool) -> io::Result<OwnedFd> {
-    Ok(rustix::mount::open_tree(place, "", tree_flags(recursive) | OpenTreeFlags::AT_EMPTY_PATH)?)
+    Ok(rustix::mount::open_tree(
+        place,
+        "",
+        tree_flags(recursive) | OpenTreeFlags::AT_EMPTY_PATH,
+    )?)
 }
 
 fn tree_flags(recursive: bool) -> OpenTreeFlags {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-    if recursive { flags | OpenTreeFlags::AT_RECURSIVE } else { flags }
+    if recursive {
+        flags | OpenTreeFlags::AT_RECURSIVE
+    } else {
+        flags
+    }
 }
 
 /// Mounts a detached mount on what `target` (`O_PATH`) refers to.
@@ -188,7 +206,12 @@ pub fn set_attributes(mount: impl AsFd, change: &Change<'_>) -> io::Result<()> {
         attr.attr_set |= MOUNT_ATTR_IDMAP;
         attr.userns_fd = u64::try_from(mapping.as_raw_fd()).map_err(io::Error::other)?;
     }
-    let flags = libc::AT_EMPTY_PATH | if change.recursive { libc::AT_RECURSIVE } else { 0 };
+    let flags = libc::AT_EMPTY_PATH
+        | if change.recursive {
+            libc::AT_RECURSIVE
+        } else {
+            0
+        };
     // SAFETY: `attr` lives across the call, its size is passed along, and the empty path is a
     // terminated string.
     let result = unsafe {
@@ -201,7 +224,11 @@ pub fn set_attributes(mount: impl AsFd, change: &Change<'_>) -> io::Result<()> {
             size_of::<MountAttr>(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Changes the propagation of everything this namespace sees, so that nothing we mount leaks out.
@@ -214,7 +241,11 @@ pub fn set_root_propagation(propagation: Propagation) -> io::Result<()> {
         rustix::fs::OFlags::PATH | rustix::fs::OFlags::CLOEXEC,
         rustix::fs::Mode::empty(),
     )?;
-    let change = Change { propagation: Some(propagation), recursive: true, ..Change::default() };
+    let change = Change {
+        propagation: Some(propagation),
+        recursive: true,
+        ..Change::default()
+    };
     set_attributes(root, &change)
 }
 
@@ -249,7 +280,10 @@ pub fn unmount(path: &Path) -> io::Result<()> {
 pub fn read_only_clone(path: &Path) -> io::Result<OwnedFd> {
     let mount = clone_path(path, false)?;
     let set = MountAttrFlags::MOUNT_ATTR_RDONLY | MountAttrFlags::MOUNT_ATTR_NOSUID;
-    let change = Change { set: u64::from(set.bits()), ..Change::default() };
+    let change = Change {
+        set: u64::from(set.bits()),
+        ..Change::default()
+    };
     set_attributes(&mount, &change)?;
     crate::path::reopen(&mount, rustix::fs::OFlags::RDONLY)
 }

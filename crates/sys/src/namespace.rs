@@ -71,7 +71,8 @@ impl Namespaces {
 pub fn unshare(namespaces: Namespaces) -> io::Result<()> {
     // SAFETY: only namespace bits are ever in `Namespaces`; none of them unshares descriptors, memory
     // or signal handlers of another thread.
-    let result = unsafe { rustix::thread::unshare_unsafe(UnshareFlags::from_bits_retain(namespaces.0)) };
+    let result =
+        unsafe { rustix::thread::unshare_unsafe(UnshareFlags::from_bits_retain(namespaces.0)) };
     Ok(result?)
 }
 
@@ -91,7 +92,10 @@ pub fn join(namespace: impl AsFd, kind: Namespaces) -> io::Result<()> {
         Namespaces::TIME => LinkNameSpaceType::Time,
         _ => return Err(io::ErrorKind::InvalidInput.into()),
     };
-    Ok(rustix::thread::move_into_link_name_space(namespace.as_fd(), Some(kind))?)
+    Ok(rustix::thread::move_into_link_name_space(
+        namespace.as_fd(),
+        Some(kind),
+    )?)
 }
 
 /// Joins several namespaces of a process at once, in the order the kernel wants.
@@ -100,7 +104,10 @@ pub fn join(namespace: impl AsFd, kind: Namespaces) -> io::Result<()> {
 /// The process has ended, or one of them may not be joined.
 pub fn join_process(pidfd: impl AsFd, kinds: Namespaces) -> io::Result<()> {
     let kinds = ThreadNameSpaceType::from_bits_retain(kinds.0);
-    Ok(rustix::thread::move_into_thread_name_spaces(pidfd.as_fd(), kinds)?)
+    Ok(rustix::thread::move_into_thread_name_spaces(
+        pidfd.as_fd(),
+        kinds,
+    )?)
 }
 
 /// Names the host, in this UTS namespace.
@@ -147,7 +154,10 @@ pub fn mapped_users(users: &[Mapping], groups: &[Mapping]) -> io::Result<OwnedFd
         }
     })?;
     let namespace = map_ids(child.pid, users, groups).and_then(|()| {
-        Ok(OwnedFd::from(std::fs::File::open(format!("/proc/{}/ns/user", child.pid))?))
+        Ok(OwnedFd::from(std::fs::File::open(format!(
+            "/proc/{}/ns/user",
+            child.pid
+        ))?))
     });
     drop(writer);
     crate::pidfd::wait(child.pidfd.as_fd())?;
@@ -172,8 +182,10 @@ pub fn map_ids(pid: i32, users: &[Mapping], groups: &[Mapping]) -> io::Result<()
 }
 
 fn write_map(path: &str, lines: &[Mapping]) -> io::Result<()> {
-    let text: String =
-        lines.iter().map(|line| format!("{} {} {}\n", line.inside, line.outside, line.count)).collect();
+    let text: String = lines
+        .iter()
+        .map(|line| format!("{} {} {}\n", line.inside, line.outside, line.count))
+        .collect();
     write_file(path, &text)
 }
 

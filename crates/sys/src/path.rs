@@ -54,7 +54,15 @@ impl Directory {
     /// # Errors
     /// The path does not exist there, or leaves it.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
-        retry(|| rustix::fs::openat2(&self.0, within(path), flags | OFlags::CLOEXEC, mode, IN_ROOT))
+        retry(|| {
+            rustix::fs::openat2(
+                &self.0,
+                within(path),
+                flags | OFlags::CLOEXEC,
+                mode,
+                IN_ROOT,
+            )
+        })
     }
 
     /// Refers to a path beneath the root without opening it (`O_PATH`).
@@ -89,13 +97,22 @@ impl Directory {
     /// # Errors
     /// It does not exist, is not a regular file (`InvalidData`) or is larger than `limit`.
     pub fn read(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-        let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
+        let file = self.open_at(
+            path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+            Mode::empty(),
+        )?;
         let status = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is not a regular file",
+            ));
         }
         let mut content = Vec::new();
-        let read = File::from(file).take(limit.saturating_add(1)).read_to_end(&mut content)?;
+        let read = File::from(file)
+            .take(limit.saturating_add(1))
+            .read_to_end(&mut content)?;
         if u64::try_from(read).unwrap_or(u64::MAX) > limit {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
@@ -110,10 +127,17 @@ impl Directory {
     /// # Errors
     /// It does not exist or is not a regular file (`InvalidData`).
     pub fn read_head(&self, path: &Path, count: u64) -> io::Result<Vec<u8>> {
-        let file = self.open_at(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Mode::empty())?;
+        let file = self.open_at(
+            path,
+            OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+            Mode::empty(),
+        )?;
         let status = rustix::fs::fstat(&file)?;
         if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it is not a regular file",
+            ));
         }
         let mut head = Vec::new();
         File::from(file).take(count).read_to_end(&mut head)?;
@@ -164,7 +188,8 @@ impl Directory {
         }
         let (parent, name) = split_last(path)?;
         let parent = self.make_directories(parent, 0o755)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
+        let flags =
+            OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::WRONLY;
         match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(mode)) {
             Ok(_) | Err(Errno::EXIST) => {}
             Err(error) => return Err(error.into()),
@@ -176,8 +201,11 @@ impl Directory {
     /// `/etc/resolv.conf` that points into `/run`, say. Each call follows one link, and the result is
     /// resolved within the root again.
     fn dangling(&self, path: &Path) -> io::Result<Option<PathBuf>> {
-        let Ok((parent, name)) = split_last(path) else { return Ok(None) };
-        let Ok(directory) = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()) else {
+        let Ok((parent, name)) = split_last(path) else {
+            return Ok(None);
+        };
+        let Ok(directory) = self.open_at(parent, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+        else {
             return Ok(None);
         };
         let target = match rustix::fs::readlinkat(&directory, name, Vec::new()) {
@@ -186,7 +214,11 @@ impl Directory {
             Err(error) => return Err(error.into()),
         };
         let target = Path::new(OsStr::from_bytes(target.as_bytes())).to_path_buf();
-        let target = if target.is_absolute() { target } else { parent.join(target) };
+        let target = if target.is_absolute() {
+            target
+        } else {
+            parent.join(target)
+        };
         // A link to itself would be followed for ever; the kernel allows 40.
         if target.components().count() > 256 || target == path {
             return Err(Errno::LOOP.into());
@@ -201,7 +233,11 @@ impl Directory {
         loop {
             match prefix.components().next_back() {
                 None | Some(Component::RootDir | Component::CurDir) => {
-                    let root = self.open_at(Path::new("."), OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
+                    let root = self.open_at(
+                        Path::new("."),
+                        OFlags::PATH | OFlags::DIRECTORY,
+                        Mode::empty(),
+                    )?;
                     missing.reverse();
                     return Ok((root, missing));
                 }
@@ -236,7 +272,11 @@ impl AsFd for Directory {
 ///
 /// # Errors
 /// It does not exist, or is a symbolic link.
-pub fn open_child(directory: BorrowedFd<'_>, name: impl AsRef<Path>, flags: OFlags) -> io::Result<OwnedFd> {
+pub fn open_child(
+    directory: BorrowedFd<'_>,
+    name: impl AsRef<Path>,
+    flags: OFlags,
+) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     retry(|| rustix::fs::openat2(directory, name.as_ref(), flags, Mode::empty(), resolve))
@@ -277,13 +317,26 @@ pub enum Node {
 ///
 /// # Errors
 /// Something is there already, or making devices is not permitted here.
-pub fn make_node(directory: impl AsFd, name: impl AsRef<Path>, node: Node, mode: u32) -> io::Result<()> {
+pub fn make_node(
+    directory: impl AsFd,
+    name: impl AsRef<Path>,
+    node: Node,
+    mode: u32,
+) -> io::Result<()> {
     let (kind, device) = match node {
-        Node::Character(major, minor) => (FileType::CharacterDevice, rustix::fs::makedev(major, minor)),
+        Node::Character(major, minor) => {
+            (FileType::CharacterDevice, rustix::fs::makedev(major, minor))
+        }
         Node::Block(major, minor) => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
         Node::Fifo => (FileType::Fifo, 0),
     };
-    Ok(rustix::fs::mknodat(directory, name.as_ref(), kind, Mode::from_raw_mode(mode), device)?)
+    Ok(rustix::fs::mknodat(
+        directory,
+        name.as_ref(),
+        kind,
+        Mode::from_raw_mode(mode),
+        device,
+    )?)
 }
 
 /// Makes a symbolic link in a directory.
@@ -298,10 +351,24 @@ pub fn make_link(directory: impl AsFd, name: &str, target: &str) -> io::Result<(
 ///
 /// # Errors
 /// An id is not mapped, or a capability is missing.
-pub fn set_owner_at(directory: impl AsFd, name: impl AsRef<Path>, user: u32, group: u32) -> io::Result<()> {
-    let (user, group) = (rustix::fs::Uid::from_raw(user), rustix::fs::Gid::from_raw(group));
+pub fn set_owner_at(
+    directory: impl AsFd,
+    name: impl AsRef<Path>,
+    user: u32,
+    group: u32,
+) -> io::Result<()> {
+    let (user, group) = (
+        rustix::fs::Uid::from_raw(user),
+        rustix::fs::Gid::from_raw(group),
+    );
     let flags = AtFlags::SYMLINK_NOFOLLOW;
-    Ok(rustix::fs::chownat(directory, name.as_ref(), Some(user), Some(group), flags)?)
+    Ok(rustix::fs::chownat(
+        directory,
+        name.as_ref(),
+        Some(user),
+        Some(group),
+        flags,
+    )?)
 }
 
 /// Changes the owning user of an open file.
@@ -309,14 +376,21 @@ pub fn set_owner_at(directory: impl AsFd, name: impl AsRef<Path>, user: u32, gro
 /// # Errors
 /// The id is not mapped, or a capability is missing.
 pub fn set_user(file: impl AsFd, user: u32) -> io::Result<()> {
-    Ok(rustix::fs::fchown(file, Some(rustix::fs::Uid::from_raw(user)), None)?)
+    Ok(rustix::fs::fchown(
+        file,
+        Some(rustix::fs::Uid::from_raw(user)),
+        None,
+    )?)
 }
 
 /// Whether a status is that of the character device with these numbers.
 #[must_use]
 pub fn is_character(status: &Stat, major: u32, minor: u32) -> bool {
     FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
-        && (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev)) == (major, minor)
+        && (
+            rustix::fs::major(status.st_rdev),
+            rustix::fs::minor(status.st_rdev),
+        ) == (major, minor)
 }
 
 /// Whether a status is a pipe's.
@@ -347,7 +421,10 @@ pub fn write_proc(proc: BorrowedFd<'_>, path: &str, content: &[u8]) -> io::Resul
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
     let file = retry(|| rustix::fs::openat2(proc, path, flags, Mode::empty(), resolve))?;
     if !is_on(&file, PROC)? {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not on procfs"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it is not on procfs",
+        ));
     }
     crate::fd::write_once(file, content)
 }
@@ -358,20 +435,31 @@ pub fn write_proc(proc: BorrowedFd<'_>, path: &str, content: &[u8]) -> io::Resul
 /// The file does not allow these flags.
 pub fn reopen(fd: impl AsFd, flags: OFlags) -> io::Result<OwnedFd> {
     let path = format!("/proc/self/fd/{}", crate::fd::number(fd));
-    Ok(rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())?)
+    Ok(rustix::fs::open(
+        path,
+        flags | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?)
 }
 
 /// `openat2` takes a path relative to the root; a leading slash would be the same, but an empty path
 /// would not.
 fn within(path: &Path) -> &Path {
     let relative = path.strip_prefix("/").unwrap_or(path);
-    if relative.as_os_str().is_empty() { Path::new(".") } else { relative }
+    if relative.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        relative
+    }
 }
 
 fn split_last(path: &Path) -> io::Result<(&Path, &OsStr)> {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => Ok((parent, name)),
-        _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "the path names no file")),
+        _ => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "the path names no file",
+        )),
     }
 }
 
@@ -391,7 +479,8 @@ mod tests {
     use super::*;
 
     fn scratch(name: &str) -> PathBuf {
-        let path = std::env::temp_dir().join(format!("berth-sys-path-{name}-{}", std::process::id()));
+        let path =
+            std::env::temp_dir().join(format!("berth-sys-path-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         path
     }
@@ -408,13 +497,26 @@ mod tests {
         std::os::unix::fs::symlink("/inside", root.join("good")).unwrap();
         std::fs::create_dir_all(root.join("inside")).unwrap();
         let directory = Directory::open(&root).unwrap();
-        for path in ["absolute/x/y", "relative/x/y", "../outside/x", "/../outside/x"] {
+        for path in [
+            "absolute/x/y",
+            "relative/x/y",
+            "../outside/x",
+            "/../outside/x",
+        ] {
             let made = directory.make_directories(Path::new(path), 0o755);
-            assert!(std::fs::read_dir(&outside).unwrap().next().is_none(), "{path}: {made:?}");
+            assert!(
+                std::fs::read_dir(&outside).unwrap().next().is_none(),
+                "{path}: {made:?}"
+            );
             let made = directory.make_file(Path::new(path), 0o644);
-            assert!(std::fs::read_dir(&outside).unwrap().next().is_none(), "{path}: {made:?}");
+            assert!(
+                std::fs::read_dir(&outside).unwrap().next().is_none(),
+                "{path}: {made:?}"
+            );
         }
-        directory.make_directories(Path::new("/good/a/b"), 0o755).unwrap();
+        directory
+            .make_directories(Path::new("/good/a/b"), 0o755)
+            .unwrap();
         assert!(root.join("inside/a/b").is_dir());
         directory.make_file(Path::new("/good/f/g"), 0o644).unwrap();
         assert!(root.join("inside/f/g").is_file());

@@ -39,7 +39,10 @@ pub fn try_wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
 /// # Errors
 /// It is not our child, or was collected already.
 pub fn peek(pidfd: BorrowedFd<'_>) -> io::Result<Option<Exit>> {
-    wait_with(pidfd, WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT)
+    wait_with(
+        pidfd,
+        WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT,
+    )
 }
 
 /// Waits for a child's end and collects it.
@@ -67,7 +70,11 @@ pub fn wait_ended(pidfd: BorrowedFd<'_>, timeout: Option<Duration>) -> io::Resul
 /// # Errors
 /// We may not inspect that process, or it has no such descriptor.
 pub fn duplicate_of(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
-    Ok(rustix::process::pidfd_getfd(pidfd, number, rustix::process::PidfdGetfdFlags::empty())?)
+    Ok(rustix::process::pidfd_getfd(
+        pidfd,
+        number,
+        rustix::process::PidfdGetfdFlags::empty(),
+    )?)
 }
 
 fn wait_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<Option<Exit>> {
@@ -83,10 +90,18 @@ fn wait_with(pidfd: BorrowedFd<'_>, options: WaitIdOptions) -> io::Result<Option
 fn exit(status: &WaitIdStatus) -> Exit {
     if let Some(code) = status.exit_status() {
         // The kernel keeps the low eight bits of what a program passes to exit.
-        return Exit::Code { code: u8::try_from(code & 0xff).unwrap_or(u8::MAX) };
+        return Exit::Code {
+            code: u8::try_from(code & 0xff).unwrap_or(u8::MAX),
+        };
     }
-    let signal = status.terminating_signal().and_then(|number| u8::try_from(number).ok());
-    Exit::Signalled { signal: signal.and_then(|number| number.try_into().ok()).unwrap_or(Signal::KILL) }
+    let signal = status
+        .terminating_signal()
+        .and_then(|number| u8::try_from(number).ok());
+    Exit::Signalled {
+        signal: signal
+            .and_then(|number| number.try_into().ok())
+            .unwrap_or(Signal::KILL),
+    }
 }
 
 fn no_such_process() -> io::Error {

@@ -20,7 +20,9 @@ pub fn id() -> i32 {
 /// # Errors
 /// Never in practice.
 pub fn die_with_parent() -> io::Result<()> {
-    Ok(rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?)
+    Ok(rustix::process::set_parent_process_death_signal(Some(
+        Signal::KILL,
+    ))?)
 }
 
 /// Hides this process from those that may not trace it: no ptrace, no `/proc/PID/{exe,fd,root}`.
@@ -28,7 +30,11 @@ pub fn die_with_parent() -> io::Result<()> {
 /// # Errors
 /// Never in practice.
 pub fn set_hidden(hidden: bool) -> io::Result<()> {
-    let behaviour = if hidden { DumpableBehavior::NotDumpable } else { DumpableBehavior::Dumpable };
+    let behaviour = if hidden {
+        DumpableBehavior::NotDumpable
+    } else {
+        DumpableBehavior::Dumpable
+    };
     Ok(rustix::process::set_dumpable_behavior(behaviour)?)
 }
 
@@ -80,15 +86,28 @@ pub struct Limit {
 /// # Errors
 /// There is no such resource.
 pub fn limit(resource: u32) -> io::Result<Limit> {
-    let mut value = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
+    let mut value = libc::rlimit64 {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
     // SAFETY: the kernel writes one rlimit64 into `value`, which lives across the call.
     let result = unsafe {
-        libc::syscall(libc::SYS_prlimit64, 0, resource, std::ptr::null::<libc::rlimit64>(), &raw mut value)
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            std::ptr::null::<libc::rlimit64>(),
+            &raw mut value,
+        )
     };
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(Limit { resource, soft: value.rlim_cur, hard: value.rlim_max })
+    Ok(Limit {
+        resource,
+        soft: value.rlim_cur,
+        hard: value.rlim_max,
+    })
 }
 
 /// Sets a limit of this process.
@@ -96,7 +115,10 @@ pub fn limit(resource: u32) -> io::Result<Limit> {
 /// # Errors
 /// The hard limit would be raised without `CAP_SYS_RESOURCE`.
 pub fn set_limit(limit: Limit) -> io::Result<()> {
-    let value = libc::rlimit64 { rlim_cur: limit.soft, rlim_max: limit.hard };
+    let value = libc::rlimit64 {
+        rlim_cur: limit.soft,
+        rlim_max: limit.hard,
+    };
     // SAFETY: the kernel reads one rlimit64 from `value`, which lives across the call.
     let result = unsafe {
         libc::syscall(
@@ -107,7 +129,11 @@ pub fn set_limit(limit: Limit) -> io::Result<()> {
             std::ptr::null_mut::<libc::rlimit64>(),
         )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Begins a new session, without a controlling terminal.
@@ -142,8 +168,13 @@ pub fn unlock_terminal(master: impl AsFd) -> io::Result<()> {
 pub fn new_keyring() -> io::Result<()> {
     const KEYCTL_JOIN_SESSION_KEYRING: libc::c_long = 1;
     // SAFETY: joining an anonymous keyring takes no pointer but null.
-    let result = unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
-    if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    let result =
+        unsafe { libc::syscall(libc::SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0) };
+    if result >= 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Changes the execution domain.
@@ -153,7 +184,11 @@ pub fn new_keyring() -> io::Result<()> {
 pub fn set_personality(domain: u32) -> io::Result<()> {
     // SAFETY: only sets flags of this process.
     let result = unsafe { libc::personality(libc::c_ulong::from(domain)) };
-    if result >= 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result >= 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Sets the I/O priority: class 1 real time, 2 best effort, 3 idle; level 0 (first) to 7.
@@ -164,9 +199,18 @@ pub fn set_io_priority(class: u32, level: u32) -> io::Result<()> {
     const IOPRIO_WHO_PROCESS: libc::c_int = 1;
     // SAFETY: only numbers are passed.
     let result = unsafe {
-        libc::syscall(libc::SYS_ioprio_set, IOPRIO_WHO_PROCESS, 0, (class << 13) | (level & 0x1fff))
+        libc::syscall(
+            libc::SYS_ioprio_set,
+            IOPRIO_WHO_PROCESS,
+            0,
+            (class << 13) | (level & 0x1fff),
+        )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// How the kernel schedules a process: `struct sched_attr`.
@@ -199,7 +243,11 @@ pub fn set_scheduling(scheduling: Scheduling) -> io::Result<()> {
     scheduling.size = u32::try_from(size_of::<Scheduling>()).unwrap_or(0);
     // SAFETY: the kernel reads `size` bytes from the structure, which lives across the call.
     let result = unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const scheduling, 0) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Gives every signal its default action and unblocks all.
@@ -259,7 +307,11 @@ pub fn next_signal() -> io::Result<i32> {
 pub fn kill(pid: i32, signal: i32) -> io::Result<()> {
     // SAFETY: only numbers are passed.
     let result = unsafe { libc::kill(pid, signal) };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }
 
 /// Collects one ended child, if any: its pid, and its status as a shell shows it (128 + signal).
@@ -318,15 +370,23 @@ impl Image {
     ) -> io::Result<Self> {
         let convert = |text: &str| CString::new(text).map_err(io::Error::from);
         Ok(Self {
-            arguments: arguments.into_iter().map(convert).collect::<io::Result<_>>()?,
-            environment: environment.into_iter().map(convert).collect::<io::Result<_>>()?,
+            arguments: arguments
+                .into_iter()
+                .map(convert)
+                .collect::<io::Result<_>>()?,
+            environment: environment
+                .into_iter()
+                .map(convert)
+                .collect::<io::Result<_>>()?,
         })
     }
 
     /// Becomes the program at a path. Returns only a failure.
     #[must_use]
     pub fn execute(&self, path: &str) -> io::Error {
-        let Ok(path) = CString::new(path) else { return io::ErrorKind::InvalidInput.into() };
+        let Ok(path) = CString::new(path) else {
+            return io::ErrorKind::InvalidInput.into();
+        };
         let arguments = pointers(&self.arguments);
         let environment = pointers(&self.environment);
         // SAFETY: all three are terminated: the path by NUL, the lists by a null pointer; what they
@@ -356,5 +416,9 @@ impl Image {
 }
 
 fn pointers(texts: &[CString]) -> Vec<*const libc::c_char> {
-    texts.iter().map(|text| text.as_ptr()).chain(std::iter::once(std::ptr::null())).collect()
+    texts
+        .iter()
+        .map(|text| text.as_ptr())
+        .chain(std::iter::once(std::ptr::null()))
+        .collect()
 }

@@ -50,7 +50,16 @@ pub fn load(program: &[Instruction], flags: Flags) -> io::Result<()> {
     // SAFETY: the program points to `length` instructions that live across the call; the kernel copies
     // and verifies them.
     let result = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, bits, &raw const program)
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            bits,
+            &raw const program,
+        )
     };
-    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
 }

@@ -65,7 +65,15 @@ pub fn masked_paths() -> Vec<String> {
 /// Paths a container can read but not write.
 #[must_use]
 pub fn read_only_paths() -> Vec<String> {
-    ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"].map(str::to_owned).to_vec()
+    [
+        "/proc/bus",
+        "/proc/fs",
+        "/proc/irq",
+        "/proc/sys",
+        "/proc/sysrq-trigger",
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// The mounts of every container; `shm_size` is the size of `/dev/shm` in bytes.
@@ -75,17 +83,44 @@ pub fn mounts(shm_size: u64) -> Vec<Mount> {
     let safe = ["nosuid", "noexec", "nodev"];
     vec![
         mount("/proc", "proc", "proc", &safe),
-        mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
+        mount(
+            "/dev",
+            "tmpfs",
+            "tmpfs",
+            &["nosuid", "strictatime", "mode=755", "size=65536k"],
+        ),
         mount(
             "/dev/pts",
             "devpts",
             "devpts",
-            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+            &[
+                "nosuid",
+                "noexec",
+                "newinstance",
+                "ptmxmode=0666",
+                "mode=0620",
+                "gid=5",
+            ],
         ),
-        mount("/sys", "sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
-        mount("/sys/fs/cgroup", "cgroup", "cgroup", &["ro", "nosuid", "noexec", "nodev"]),
+        mount(
+            "/sys",
+            "sysfs",
+            "sysfs",
+            &["nosuid", "noexec", "nodev", "ro"],
+        ),
+        mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &["ro", "nosuid", "noexec", "nodev"],
+        ),
         mount("/dev/mqueue", "mqueue", "mqueue", &safe),
-        mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", &shm_size]),
+        mount(
+            "/dev/shm",
+            "tmpfs",
+            "shm",
+            &["nosuid", "noexec", "nodev", "mode=1777", &shm_size],
+        ),
     ]
 }
 
@@ -95,7 +130,9 @@ fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount
         .set_destination(PathBuf::from(destination))
         .set_typ(Some(kind.to_owned()))
         .set_source(Some(PathBuf::from(source)))
-        .set_options(Some(options.iter().map(|option| (*option).to_owned()).collect()));
+        .set_options(Some(
+            options.iter().map(|option| (*option).to_owned()).collect(),
+        ));
     mount
 }
 
@@ -108,10 +145,19 @@ pub fn bind(source: &std::path::Path, destination: &str, options: &[&str]) -> Re
         .source(source)
         .destination(destination)
         .typ("bind")
-        .options(options.iter().map(|option| (*option).to_owned()).collect::<Vec<_>>())
+        .options(
+            options
+                .iter()
+                .map(|option| (*option).to_owned())
+                .collect::<Vec<_>>(),
+        )
         .build()
         .map_err(|error| {
-            Error::new(Class::Invalid, format!("cannot describe the mount {destination}")).caused_by(error)
+            Error::new(
+                Class::Invalid,
+                format!("cannot describe the mount {destination}"),
+            )
+            .caused_by(error)
         })
 }
 
@@ -163,7 +209,13 @@ pub fn devices() -> Vec<LinuxDeviceCgroup> {
         rule(true, LinuxDeviceType::B, None, None, "m"),
     ];
     for (_, major, minor) in DEVICES {
-        rules.push(rule(true, character, Some(major.into()), Some(minor.into()), "rwm"));
+        rules.push(rule(
+            true,
+            character,
+            Some(major.into()),
+            Some(minor.into()),
+            "rwm",
+        ));
     }
     // /dev/console, /dev/ptmx and every pty.
     rules.push(rule(true, character, Some(5), Some(1), "rwm"));
@@ -179,7 +231,10 @@ fn rule(
     minor: Option<i64>,
     access: &str,
 ) -> LinuxDeviceCgroup {
-    let mut builder = LinuxDeviceCgroupBuilder::default().allow(allow).typ(kind).access(access);
+    let mut builder = LinuxDeviceCgroupBuilder::default()
+        .allow(allow)
+        .typ(kind)
+        .access(access);
     if let Some(major) = major {
         builder = builder.major(major);
     }
@@ -191,6 +246,7 @@ fn rule(
 
 /// Which of its own namespaces a sysctl would be written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "three independent facts")]
 pub struct OwnNamespaces {
     /// The container has its own IPC namespace.
     pub ipc: bool,
@@ -221,12 +277,17 @@ const IPC_SYSCTLS: [&str; 8] = [
 /// The key is malformed, not namespaced, or its namespace is shared with the host.
 pub fn check_sysctl(key: &str, value: &str, own: OwnNamespaces) -> Result<()> {
     let invalid = |why: &str| {
-        Err(Error::new(Class::Invalid, format!("cannot set the sysctl {key:?}")).caused_by(why.to_owned()))
+        Err(
+            Error::new(Class::Invalid, format!("cannot set the sysctl {key:?}"))
+                .caused_by(why.to_owned()),
+        )
     };
     let well_formed = key.split(['.', '/']).all(|part| {
         !part.is_empty()
             && part != ".."
-            && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':'))
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b':'))
     });
     if !well_formed {
         return invalid("it is not the name of a sysctl");
@@ -242,37 +303,61 @@ pub fn check_sysctl(key: &str, value: &str, own: OwnNamespaces) -> Result<()> {
     } else if dotted == "kernel.domainname" {
         (own.uts, "UTS")
     } else if dotted == "kernel.hostname" {
-        return Err(Error::new(Class::Invalid, "cannot set the sysctl kernel.hostname")
-            .hint("use --hostname"));
+        return Err(
+            Error::new(Class::Invalid, "cannot set the sysctl kernel.hostname")
+                .hint("use --hostname"),
+        );
     } else {
-        return Err(Error::new(Class::Invalid, format!("cannot set the sysctl {key}"))
-            .caused_by("it belongs to the whole host, not to a container"));
+        return Err(
+            Error::new(Class::Invalid, format!("cannot set the sysctl {key}"))
+                .caused_by("it belongs to the whole host, not to a container"),
+        );
     };
     if owned {
         return Ok(());
     }
-    Err(Error::new(Class::Invalid, format!("cannot set the sysctl {key}"))
-        .caused_by(format!("the container shares the host's {word} namespace")))
+    Err(
+        Error::new(Class::Invalid, format!("cannot set the sysctl {key}"))
+            .caused_by(format!("the container shares the host's {word} namespace")),
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const ALL: OwnNamespaces = OwnNamespaces { ipc: true, network: true, uts: true };
+    const ALL: OwnNamespaces = OwnNamespaces {
+        ipc: true,
+        network: true,
+        uts: true,
+    };
 
     #[test]
     fn sysctls_are_allowed_by_namespace() {
-        for key in ["net.ipv4.ip_forward", "net/ipv4/conf/eth0/forwarding", "kernel.msgmax", "fs.mqueue.msg_max"]
-        {
+        for key in [
+            "net.ipv4.ip_forward",
+            "net/ipv4/conf/eth0/forwarding",
+            "kernel.msgmax",
+            "fs.mqueue.msg_max",
+        ] {
             assert!(check_sysctl(key, "1", ALL).is_ok(), "{key}");
         }
-        let none = OwnNamespaces { ipc: false, network: false, uts: false };
+        let none = OwnNamespaces {
+            ipc: false,
+            network: false,
+            uts: false,
+        };
         assert!(check_sysctl("net.ipv4.ip_forward", "1", none).is_err());
         assert!(check_sysctl("kernel.sem", "1", none).is_err());
-        for key in
-            ["kernel.core_pattern", "kernel.sysrq", "vm.swappiness", "", "net..x", "net.a+b=c", "net/../kernel/sysrq"]
-        {
+        for key in [
+            "kernel.core_pattern",
+            "kernel.sysrq",
+            "vm.swappiness",
+            "",
+            "net..x",
+            "net.a+b=c",
+            "net/../kernel/sysrq",
+        ] {
             assert!(check_sysctl(key, "1", ALL).is_err(), "{key}");
         }
         assert!(check_sysctl("net.ipv4.ip_forward", "1\n2", ALL).is_err());

@@ -63,13 +63,22 @@ const WITH_CAPABILITY: [(Capability, &str); 14] = [
     ),
     (Capability::SysBoot, "reboot"),
     (Capability::SysChroot, "chroot"),
-    (Capability::SysModule, "delete_module init_module finit_module"),
+    (
+        Capability::SysModule,
+        "delete_module init_module finit_module",
+    ),
     (Capability::SysPacct, "acct"),
     (Capability::SysPtrace, "kcmp pidfd_getfd process_madvise"),
     (Capability::SysRawio, "iopl ioperm"),
-    (Capability::SysTime, "settimeofday stime clock_settime clock_settime64"),
+    (
+        Capability::SysTime,
+        "settimeofday stime clock_settime clock_settime64",
+    ),
     (Capability::SysTtyConfig, "vhangup"),
-    (Capability::SysNice, "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
+    (
+        Capability::SysNice,
+        "get_mempolicy mbind set_mempolicy set_mempolicy_home_node",
+    ),
     (Capability::Syslog, "syslog"),
     (Capability::Bpf, "bpf"),
     (Capability::Perfmon, "perf_event_open"),
@@ -83,7 +92,8 @@ const SOCKETS_BELOW: u64 = 12;
 /// Further allowed families. Missing among others are `AF_ALG` (38: the kernel's cryptography, no use
 /// for it and much surface) and `AF_VSOCK` (40: not namespaced, reaches the hypervisor).
 const SOCKETS: [u64; 25] = [
-    13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45,
+    13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44,
+    45,
 ];
 
 /// Every flag of `clone` that makes a namespace: mount, cgroup, UTS, IPC, user, pid, network.
@@ -101,15 +111,31 @@ pub fn seccomp(capabilities: &Capabilities) -> LinuxSeccomp {
     }
     let mut rules = vec![rule(&names, allow, None)];
     let mut when = |name: &str, argument| rules.push(rule(&[name], allow, Some(argument)));
-    when("socket", argument(SOCKETS_BELOW, None, LinuxSeccompOperator::ScmpCmpLt));
+    when(
+        "socket",
+        argument(SOCKETS_BELOW, None, LinuxSeccompOperator::ScmpCmpLt),
+    );
     for family in SOCKETS {
-        when("socket", argument(family, None, LinuxSeccompOperator::ScmpCmpEq));
+        when(
+            "socket",
+            argument(family, None, LinuxSeccompOperator::ScmpCmpEq),
+        );
     }
     for domain in PERSONALITIES {
-        when("personality", argument(domain, None, LinuxSeccompOperator::ScmpCmpEq));
+        when(
+            "personality",
+            argument(domain, None, LinuxSeccompOperator::ScmpCmpEq),
+        );
     }
     if !capabilities.contains(&Capability::SysAdmin) {
-        when("clone", argument(CLONE_NAMESPACES, Some(0), LinuxSeccompOperator::ScmpCmpMaskedEq));
+        when(
+            "clone",
+            argument(
+                CLONE_NAMESPACES,
+                Some(0),
+                LinuxSeccompOperator::ScmpCmpMaskedEq,
+            ),
+        );
         // Its flags are behind a pointer, out of a filter's reach; ENOSYS makes libraries use clone.
         let mut clone3 = rule(&["clone3"], LinuxSeccompAction::ScmpActErrno, None);
         clone3.set_errno_ret(Some(ENOSYS));
@@ -133,7 +159,11 @@ fn architectures() -> Vec<Arch> {
     }
 }
 
-fn rule(names: &[&str], action: LinuxSeccompAction, argument: Option<LinuxSeccompArg>) -> LinuxSyscall {
+fn rule(
+    names: &[&str],
+    action: LinuxSeccompAction,
+    argument: Option<LinuxSeccompArg>,
+) -> LinuxSyscall {
     let mut rule = LinuxSyscall::default();
     rule.set_names(names.iter().map(|name| (*name).to_owned()).collect())
         .set_action(action)
@@ -143,7 +173,10 @@ fn rule(names: &[&str], action: LinuxSeccompAction, argument: Option<LinuxSeccom
 
 /// A condition on the first argument.
 fn argument(value: u64, second: Option<u64>, operator: LinuxSeccompOperator) -> LinuxSeccompArg {
-    let mut builder = LinuxSeccompArgBuilder::default().index(0_usize).value(value).op(operator);
+    let mut builder = LinuxSeccompArgBuilder::default()
+        .index(0_usize)
+        .value(value)
+        .op(operator);
     if let Some(second) = second {
         builder = builder.value_two(second);
     }
@@ -158,7 +191,12 @@ mod tests {
     fn capabilities_open_system_calls() {
         let names = |capabilities: &Capabilities| -> Vec<String> {
             let profile = seccomp(capabilities);
-            profile.syscalls().iter().flatten().flat_map(|rule| rule.names().clone()).collect()
+            profile
+                .syscalls()
+                .iter()
+                .flatten()
+                .flat_map(|rule| rule.names().clone())
+                .collect()
         };
         let plain = names(&crate::defaults::capabilities());
         assert!(plain.iter().any(|name| name == "chroot"));

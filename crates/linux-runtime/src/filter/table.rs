@@ -7,7 +7,7 @@ pub(super) const NO: u32 = u32::MAX;
 
 /// Name, and the numbers on x86-64, x86, x32 (without its bit 30), aarch64 and arm.
 #[rustfmt::skip]
-pub(super) const TABLE: [(&str, [u32; 5]); 480] = [
+pub(super) static TABLE: [(&str, [u32; 5]); 480] = [
     ("_llseek", [NO, 140, NO, NO, 140]),
     ("_newselect", [NO, 142, NO, NO, 142]),
     ("_sysctl", [156, 149, NO, NO, 149]),

@@ -48,7 +48,10 @@ pub(super) struct Segment {
 
 /// Divides all numbers into segments; `beyond` is the answer above the greatest number named.
 pub(super) fn segments(calls: BTreeMap<u32, Answer>, default: u32, beyond: u32) -> Vec<Segment> {
-    let plain = |answer| Answer { when: Vec::new(), otherwise: Some(answer) };
+    let plain = |answer| Answer {
+        when: Vec::new(),
+        otherwise: Some(answer),
+    };
     let mut all: Vec<Segment> = Vec::with_capacity(calls.len());
     let mut push = |first: u32, answer: Answer| match all.last() {
         Some(last) if last.answer == answer => {}
@@ -155,7 +158,10 @@ fn test(condition: &Condition, rest: usize) -> Vec<Instruction> {
 }
 
 /// The high and the low word; both machines berth runs on are little-endian.
-#[expect(clippy::cast_possible_truncation, reason = "the low word is what is wanted")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low word is what is wanted"
+)]
 fn halves(value: u64) -> (u32, u32) {
     ((value >> 32) as u32, value as u32)
 }
@@ -195,5 +201,10 @@ pub(super) fn answer(value: u32) -> Instruction {
 }
 
 fn instruction(code: u16, jump_true: u8, jump_false: u8, operand: u32) -> Instruction {
-    Instruction { code, jump_true, jump_false, operand }
+    Instruction {
+        code,
+        jump_true,
+        jump_false,
+        operand,
+    }
 }

@@ -13,13 +13,15 @@ use berth_contract::oci::{
     self, Capabilities, LinuxCapabilities, LinuxIdMappingBuilder, LinuxNamespaceBuilder,
     LinuxNamespaceType, Mount, Process, Spec,
 };
-use berth_contract::{ContainerId, Exit, Guest, Program, Report, Rootfs, Runtime as _, Slot, Stdio};
+use berth_contract::{
+    ContainerId, Exit, Guest, Program, Report, Rootfs, Runtime as _, Slot, Stdio,
+};
 use berth_linux_runtime::{LinuxRuntime, defaults};
 
 const BUSYBOX: &str = "/bin/busybox";
 
 /// A scratch directory with a busybox layer.
-pub struct Bench {
+pub(crate) struct Bench {
     base: PathBuf,
     name: String,
     runtime: LinuxRuntime,
@@ -28,24 +30,24 @@ pub struct Bench {
 
 /// How a guest ended and what it wrote.
 #[derive(Debug)]
-pub struct Outcome {
-    pub exit: Exit,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) exit: Exit,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 /// The other ends of a guest's output.
-pub struct Streams {
+pub(crate) struct Streams {
     stdout: OwnedFd,
     stderr: OwnedFd,
 }
 
 /// A slot with pipes, and their other ends.
-pub struct Piped {
-    pub slot: Slot,
-    pub streams: Streams,
-    pub program: Program,
-    pub inherited: Vec<berth_contract::Inherited>,
+pub(crate) struct Piped {
+    pub(crate) slot: Slot,
+    pub(crate) streams: Streams,
+    pub(crate) program: Program,
+    pub(crate) inherited: Vec<berth_contract::Inherited>,
 }
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -53,7 +55,7 @@ static COUNTER: AtomicU32 = AtomicU32::new(0);
 static ALONE: Mutex<()> = Mutex::new(());
 
 impl Bench {
-    pub fn new(name: &str) -> Option<Self> {
+    pub(crate) fn new(name: &str) -> Option<Self> {
         if !berth_sys::file::is_root() || !Path::new(BUSYBOX).exists() {
             eprintln!("SKIPPED: needs root and {BUSYBOX}");
             return None;
@@ -63,7 +65,7 @@ impl Bench {
     }
 
     /// Another root beside this one.
-    pub fn another(&self, name: &str) -> Self {
+    pub(crate) fn another(&self, name: &str) -> Self {
         Self::prepare(name, None)
     }
 
@@ -84,36 +86,48 @@ impl Bench {
         {
             std::os::unix::fs::symlink("busybox", layer.join("bin").join(applet)).unwrap();
         }
-        std::fs::write(layer.join("etc/passwd"),
-            "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/var/www:/bin/sh\n").unwrap();
-        std::fs::write(layer.join("etc/group"), "root:x:0:\nwww:x:34:\nmore:x:100:web\n").unwrap();
-        Self { base, name, runtime: LinuxRuntime::new(), _alone: alone }
+        std::fs::write(
+            layer.join("etc/passwd"),
+            "root:x:0:0:root:/root:/bin/sh\nweb:x:33:34:web:/var/www:/bin/sh\n",
+        )
+        .unwrap();
+        std::fs::write(
+            layer.join("etc/group"),
+            "root:x:0:\nwww:x:34:\nmore:x:100:web\n",
+        )
+        .unwrap();
+        Self {
+            base,
+            name,
+            runtime: LinuxRuntime::new(),
+            _alone: alone,
+        }
     }
 
-    pub fn runtime(&self) -> &LinuxRuntime {
+    pub(crate) fn runtime(&self) -> &LinuxRuntime {
         &self.runtime
     }
 
-    pub fn scratch(&self) -> &Path {
+    pub(crate) fn scratch(&self) -> &Path {
         &self.base
     }
 
-    pub fn layer(&self) -> PathBuf {
+    pub(crate) fn layer(&self) -> PathBuf {
         self.base.join("layer")
     }
 
-    pub fn upper(&self) -> PathBuf {
+    pub(crate) fn upper(&self) -> PathBuf {
         self.base.join("upper")
     }
 
-    pub fn add_layer(&self, name: &str) -> PathBuf {
+    pub(crate) fn add_layer(&self, name: &str) -> PathBuf {
         let path = self.base.join(format!("above-{name}"));
         std::fs::create_dir_all(&path).unwrap();
         path
     }
 
     /// A spec with Docker's defaults.
-    pub fn spec(&self, arguments: &[&str]) -> Spec {
+    pub(crate) fn spec(&self, arguments: &[&str]) -> Spec {
         let capabilities = defaults::capabilities();
         let mut spec = Spec::default();
         let mut process = Process::default();
@@ -134,7 +148,10 @@ impl Bench {
             .set_readonly_paths(Some(defaults::read_only_paths()))
             .set_resources(None)
             .set_seccomp(Some(defaults::seccomp(&capabilities)))
-            .set_cgroups_path(Some(PathBuf::from(format!("berth-test/{}-{number}", self.name))));
+            .set_cgroups_path(Some(PathBuf::from(format!(
+                "berth-test/{}-{number}",
+                self.name
+            ))));
         spec.set_linux(Some(linux));
         let mut root = oci::Root::default();
         root.set_readonly(Some(false));
@@ -143,13 +160,18 @@ impl Bench {
         spec
     }
 
-    pub fn slot(&self) -> Piped {
+    pub(crate) fn slot(&self) -> Piped {
         let (out_reader, out_writer) = berth_sys::fd::pipe().unwrap();
         let (err_reader, err_writer) = berth_sys::fd::pipe().unwrap();
         let mut lowers: Vec<PathBuf> = std::fs::read_dir(&self.base)
             .unwrap()
             .map(|entry| entry.unwrap().path())
-            .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("above-"))
+            .filter(|path| {
+                path.file_name()
+                    .unwrap()
+                    .to_string_lossy()
+                    .starts_with("above-")
+            })
             .collect();
         lowers.push(self.layer());
         let slot = Slot {
@@ -171,43 +193,59 @@ impl Bench {
         };
         Piped {
             slot,
-            streams: Streams { stdout: out_reader, stderr: err_reader },
+            streams: Streams {
+                stdout: out_reader,
+                stderr: err_reader,
+            },
             program: Program::Arguments,
             inherited: Vec::new(),
         }
     }
 
-    pub fn run(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.run_spec(self.spec(arguments))
     }
 
-    pub fn shell(&self, script: &str) -> Outcome {
+    pub(crate) fn shell(&self, script: &str) -> Outcome {
         self.run(&["sh", "-c", script])
     }
 
-    pub fn run_spec(&self, spec: Spec) -> Outcome {
-        self.try_run(spec).unwrap_or_else(|report| panic!("{report:?}"))
+    pub(crate) fn run_spec(&self, spec: Spec) -> Outcome {
+        self.try_run(spec)
+            .unwrap_or_else(|report| panic!("{report:?}"))
     }
 
-    pub fn try_run(&self, spec: Spec) -> Result<Outcome, Report> {
+    pub(crate) fn try_run(&self, spec: Spec) -> Result<Outcome, Report> {
         self.run_slot(&spec, self.slot())
     }
 
-    pub fn run_slot(&self, spec: &Spec, piped: Piped) -> Result<Outcome, Report> {
-        let Piped { mut slot, streams, program, inherited } = piped;
+    pub(crate) fn run_slot(&self, spec: &Spec, piped: Piped) -> Result<Outcome, Report> {
+        let Piped {
+            mut slot,
+            streams,
+            program,
+            inherited,
+        } = piped;
         slot.program = program;
         slot.inherited = inherited;
-        let mut guest = self.runtime.create(spec, slot).map_err(|error| Report::from(&error))?;
+        let mut guest = self
+            .runtime
+            .create(spec, slot)
+            .map_err(|error| Report::from(&error))?;
         if let Err(error) = guest.start() {
             guest.destroy().unwrap();
             guest.destroy().unwrap();
             return Err(Report::from(&error));
         }
         let (stdout, stderr) = streams.read();
-        Ok(Outcome { exit: finish(guest), stdout, stderr })
+        Ok(Outcome {
+            exit: finish(guest),
+            stdout,
+            stderr,
+        })
     }
 
-    pub fn fails(&self, spec: Spec) -> Report {
+    pub(crate) fn fails(&self, spec: Spec) -> Report {
         match self.try_run(spec) {
             Ok(outcome) => panic!("it runs: {outcome:?}"),
             Err(report) => report,
@@ -222,7 +260,7 @@ impl Drop for Bench {
 }
 
 impl Piped {
-    pub fn into_parts(self) -> (Slot, Streams) {
+    pub(crate) fn into_parts(self) -> (Slot, Streams) {
         (self.slot, self.streams)
     }
 }
@@ -234,7 +272,7 @@ impl Streams {
     }
 
     /// Reads standard output up to and including a line.
-    pub fn await_line(&self, line: &str) -> String {
+    pub(crate) fn await_line(&self, line: &str) -> String {
         let mut read = String::new();
         let mut reader = BufReader::with_capacity(1, File::from(self.stdout.try_clone().unwrap()));
         loop {
@@ -254,8 +292,11 @@ fn all(file: OwnedFd) -> String {
 }
 
 /// Waits for a guest's end and destroys it.
-pub fn finish(mut guest: Box<dyn Guest>) -> Exit {
-    assert!(berth_sys::pidfd::wait_ended(guest.pidfd(), Some(std::time::Duration::from_secs(20))).unwrap());
+pub(crate) fn finish(mut guest: Box<dyn Guest>) -> Exit {
+    assert!(
+        berth_sys::pidfd::wait_ended(guest.pidfd(), Some(std::time::Duration::from_secs(20)))
+            .unwrap()
+    );
     let exit = guest.reap().unwrap().unwrap();
     guest.destroy().unwrap();
     guest.destroy().unwrap();
@@ -263,21 +304,34 @@ pub fn finish(mut guest: Box<dyn Guest>) -> Exit {
 }
 
 /// Runs a second process in a guest to its end.
-pub fn exec(guest: &mut dyn Guest, process: &Process) -> Result<Outcome, Report> {
+pub(crate) fn exec(guest: &mut dyn Guest, process: &Process) -> Result<Outcome, Report> {
     let (out_reader, stdout) = berth_sys::fd::pipe().unwrap();
     let (err_reader, stderr) = berth_sys::fd::pipe().unwrap();
-    let stdio = Stdio::Files { stdin: berth_sys::fd::null().unwrap(), stdout, stderr };
-    let mut second = guest.exec(process, stdio).map_err(|error| Report::from(&error))?;
+    let stdio = Stdio::Files {
+        stdin: berth_sys::fd::null().unwrap(),
+        stdout,
+        stderr,
+    };
+    let mut second = guest
+        .exec(process, stdio)
+        .map_err(|error| Report::from(&error))?;
     if let Err(error) = second.start() {
         second.destroy().unwrap();
         return Err(Report::from(&error));
     }
-    let streams = Streams { stdout: out_reader, stderr: err_reader };
+    let streams = Streams {
+        stdout: out_reader,
+        stderr: err_reader,
+    };
     let (stdout, stderr) = streams.read();
-    Ok(Outcome { exit: finish(second), stdout, stderr })
+    Ok(Outcome {
+        exit: finish(second),
+        stdout,
+        stderr,
+    })
 }
 
-pub fn exec_process(spec: &Spec, arguments: &[&str], user: &str) -> Process {
+pub(crate) fn exec_process(spec: &Spec, arguments: &[&str], user: &str) -> Process {
     let mut process = spec.process().clone().unwrap();
     process.set_args(Some(args(arguments)));
     let mut who = process.user().clone();
@@ -286,15 +340,15 @@ pub fn exec_process(spec: &Spec, arguments: &[&str], user: &str) -> Process {
     process
 }
 
-pub fn args(words: &[&str]) -> Vec<String> {
+pub(crate) fn args(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-pub fn process(spec: &mut Spec, change: impl FnOnce(&mut Process)) {
+pub(crate) fn process(spec: &mut Spec, change: impl FnOnce(&mut Process)) {
     change(spec.process_mut().as_mut().unwrap());
 }
 
-pub fn linux(spec: &mut Spec, change: impl FnOnce(&mut oci::Linux)) {
+pub(crate) fn linux(spec: &mut Spec, change: impl FnOnce(&mut oci::Linux)) {
     change(spec.linux_mut().as_mut().unwrap());
 }
 
@@ -310,14 +364,20 @@ fn set_capabilities(spec: &mut Spec, capabilities: &Capabilities) {
     });
 }
 
-pub fn capabilities(spec: &mut Spec, capabilities: Capabilities) {
+pub(crate) fn capabilities(spec: &mut Spec, capabilities: Capabilities) {
     set_capabilities(spec, &capabilities);
     linux(spec, |linux| {
         linux.set_seccomp(Some(defaults::seccomp(&capabilities)));
     });
 }
 
-pub fn add_mount(spec: &mut Spec, destination: &str, kind: &str, source: &str, options: &[&str]) {
+pub(crate) fn add_mount(
+    spec: &mut Spec,
+    destination: &str,
+    kind: &str,
+    source: &str,
+    options: &[&str],
+) {
     let mut mount = Mount::default();
     mount
         .set_destination(destination.into())
@@ -327,25 +387,27 @@ pub fn add_mount(spec: &mut Spec, destination: &str, kind: &str, source: &str, o
     spec.mounts_mut().as_mut().unwrap().push(mount);
 }
 
-pub fn read_only_root(spec: &mut Spec) {
+pub(crate) fn read_only_root(spec: &mut Spec) {
     spec.root_mut().as_mut().unwrap().set_readonly(Some(true));
 }
 
-pub fn annotate(spec: &mut Spec, key: &str, value: &str) {
+pub(crate) fn annotate(spec: &mut Spec, key: &str, value: &str) {
     let mut annotations = spec.annotations().clone().unwrap_or_default();
     annotations.insert(key.to_owned(), value.to_owned());
     spec.set_annotations(Some(annotations));
 }
 
-pub fn sysctl(spec: &mut Spec, values: &[(&str, &str)]) {
-    let all: HashMap<String, String> =
-        values.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+pub(crate) fn sysctl(spec: &mut Spec, values: &[(&str, &str)]) {
+    let all: HashMap<String, String> = values
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
     linux(spec, |linux| {
         linux.set_sysctl(Some(all));
     });
 }
 
-pub fn map_users(spec: &mut Spec, outside: u32, count: u32) {
+pub(crate) fn map_users(spec: &mut Spec, outside: u32, count: u32) {
     let mapping = LinuxIdMappingBuilder::default()
         .host_id(outside)
         .container_id(0_u32)
@@ -354,7 +416,12 @@ pub fn map_users(spec: &mut Spec, outside: u32, count: u32) {
         .unwrap();
     linux(spec, |linux| {
         let mut namespaces = linux.namespaces().clone().unwrap();
-        namespaces.push(LinuxNamespaceBuilder::default().typ(LinuxNamespaceType::User).build().unwrap());
+        namespaces.push(
+            LinuxNamespaceBuilder::default()
+                .typ(LinuxNamespaceType::User)
+                .build()
+                .unwrap(),
+        );
         linux
             .set_namespaces(Some(namespaces))
             .set_uid_mappings(Some(vec![mapping]))
@@ -362,39 +429,52 @@ pub fn map_users(spec: &mut Spec, outside: u32, count: u32) {
     });
 }
 
-pub fn join(spec: &mut Spec, pid: i32, kinds: &[&str]) {
+pub(crate) fn join(spec: &mut Spec, pid: i32, kinds: &[&str]) {
     linux(spec, |linux| {
-        let namespaces = linux.namespaces().clone().unwrap().into_iter().map(|mut namespace| {
-            let kind = namespace.typ();
-            if kinds.iter().any(|word| LinuxNamespaceType::try_from(*word).unwrap() == kind) {
-                namespace.set_path(Some(format!("/proc/{pid}/ns/{kind}").into()));
-            }
-            namespace
-        });
+        let namespaces = linux
+            .namespaces()
+            .clone()
+            .unwrap()
+            .into_iter()
+            .map(|mut namespace| {
+                let kind = namespace.typ();
+                if kinds
+                    .iter()
+                    .any(|word| LinuxNamespaceType::try_from(*word).unwrap() == kind)
+                {
+                    namespace.set_path(Some(format!("/proc/{pid}/ns/{kind}").into()));
+                }
+                namespace
+            });
         let namespaces = namespaces.collect();
         linux.set_namespaces(Some(namespaces));
     });
 }
 
-pub fn make_executable(path: &Path) {
+pub(crate) fn make_executable(path: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 /// How many files this process has open.
-pub fn open_files() -> usize {
+pub(crate) fn open_files() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// How many mounts this namespace has.
-pub fn mounts() -> usize {
-    std::fs::read_to_string("/proc/self/mountinfo").unwrap().lines().count()
+pub(crate) fn mounts() -> usize {
+    std::fs::read_to_string("/proc/self/mountinfo")
+        .unwrap()
+        .lines()
+        .count()
 }
 
 /// How many cgroups of a bench are left.
-pub fn cgroups(bench: &Bench) -> usize {
+pub(crate) fn cgroups(bench: &Bench) -> usize {
     let mut count = 0;
     for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        let Ok(entries) = std::fs::read_dir(hierarchy.path().join("berth-test")) else { continue };
+        let Ok(entries) = std::fs::read_dir(hierarchy.path().join("berth-test")) else {
+            continue;
+        };
         count += entries
             .flatten()
             .filter(|entry| entry.file_name().to_string_lossy().starts_with(&bench.name))

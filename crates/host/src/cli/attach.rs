@@ -55,7 +55,9 @@ impl Arguments for Attach {
         }
         let config = &container.config;
         let stdin = !self.no_stdin && config.open_stdin;
-        terminal::require_terminal(config.tty, stdin)?;
+        if let Some(refusal) = terminal::refusal(config.tty, stdin) {
+            return context.refuse(&refusal);
+        }
         let signals = terminal::forwarded()
             .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
         let streams = Streams {

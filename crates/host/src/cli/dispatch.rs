@@ -177,6 +177,7 @@ pub(super) fn bare_command(path: &str, verb: &Verb, arguments: fn(Command) -> Co
     let help = Arg::new("help")
         .long("help")
         .action(ArgAction::Help)
+        .help_heading(None::<&'static str>)
         .help("Print this help");
     let takes_h = command
         .get_arguments()
@@ -247,7 +248,8 @@ fn usage_failure(path: &str, verb: &Verb, command: &Command, error: &clap::Error
             (failure.hint(format!("usage: {path} {}", verb.usage)), 1)
         }
         ErrorKind::MissingRequiredArgument => {
-            let failure = invalid(format!("{path} needs {argument}"));
+            let missing = argument.split(' ').next().unwrap_or_default();
+            let failure = invalid(format!("{path} needs {missing}"));
             (failure.hint(format!("usage: {path} {}", verb.usage)), 1)
         }
         ErrorKind::InvalidValue | ErrorKind::NoEquals if value.is_empty() => {
@@ -256,10 +258,9 @@ fn usage_failure(path: &str, verb: &Verb, command: &Command, error: &clap::Error
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let failure = invalid(format!("invalid value {value:?} for {argument}"));
-            let cause = std::error::Error::source(error).map(ToString::to_string);
             let known = text(ContextKind::ValidValue);
-            let failure = match cause {
-                Some(cause) => failure.caused_by(cause),
+            let failure = match std::error::Error::source(error) {
+                Some(cause) => explained(failure, cause),
                 None if known.is_empty() => failure,
                 None => failure.hint(format!("use one of: {known}")),
             };
@@ -280,6 +281,23 @@ fn usage_failure(path: &str, verb: &Verb, command: &Command, error: &clap::Error
         error: failure,
         status,
     }
+}
+
+/// Adds why a value is invalid; an error of our own says its cause and its hints itself.
+fn explained(failure: Error, cause: &(dyn std::error::Error + 'static)) -> Error {
+    let Some(error) = cause.downcast_ref::<Error>() else {
+        return failure.caused_by(cause.to_string());
+    };
+    let reason = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
+    let failure = if reason.is_empty() {
+        failure
+    } else {
+        failure.caused_by(reason)
+    };
+    error
+        .hints()
+        .iter()
+        .fold(failure, |failure, hint| failure.hint(hint))
 }
 
 fn refusal(verb: &Verb, flag: &str) -> Option<&'static str> {

@@ -87,7 +87,9 @@ pub(crate) struct Exec {
 
 impl Arguments for Exec {
     fn run(self, context: &Context) -> Outcome {
-        terminal::require_terminal(self.tty, self.interactive && !self.detach)?;
+        if let Some(refusal) = terminal::refusal(self.tty, self.interactive && !self.detach) {
+            return context.refuse(&refusal);
+        }
         let engine = context.engine()?;
         let mut words = self.words.into_iter();
         let id = engine.find(&words.next().unwrap_or_default())?;

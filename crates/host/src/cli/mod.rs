@@ -13,18 +13,48 @@ use std::ffi::OsStr;
 use berth_contract::{Class, Error, Result};
 use berth_host::{Config, Engine, Overrides};
 
+mod attach;
+mod completion;
+mod container;
+mod create;
 pub(crate) mod dispatch;
 mod environment;
+mod exec;
 mod failure;
 mod globals;
 mod help;
+mod image;
+mod import;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
 mod nearest;
 mod parse;
+mod pause;
+mod port;
 mod progress;
+mod ps;
+mod pull;
+mod rename;
 mod request;
+mod restart;
+mod rm;
+mod rmi;
+mod run;
 mod screen;
+mod shared;
+mod start;
+mod stop;
+mod tag;
 mod terminal;
+mod top;
+mod unpause;
 mod verb;
+mod version;
+mod volume;
+mod wait;
 
 pub(crate) use environment::Environment;
 pub(crate) use globals::{Globals, LogLevel};
@@ -32,7 +62,41 @@ pub(crate) use screen::Screen;
 pub(crate) use verb::{Action, Arguments, FailureStatus, Group, Outcome, Verb};
 
 /// Every verb, in the order in which `berth --help` lists it within its group.
-pub(crate) static VERBS: &[Verb] = &[];
+pub(crate) static VERBS: &[Verb] = &[
+    run::VERB,
+    ps::VERB,
+    exec::VERB,
+    logs::VERB,
+    attach::VERB,
+    stop::VERB,
+    start::VERB,
+    restart::VERB,
+    create::VERB,
+    kill::VERB,
+    pause::VERB,
+    unpause::VERB,
+    wait::VERB,
+    rm::VERB,
+    rename::VERB,
+    inspect::VERB,
+    top::VERB,
+    port::VERB,
+    container::VERB,
+    image::IMAGES,
+    pull::VERB,
+    load::VERB,
+    import::VERB,
+    tag::VERB,
+    tag::UNTAG,
+    rmi::VERB,
+    image::HISTORY,
+    image::VERB,
+    volume::VERB,
+    info::VERB,
+    version::VERB,
+    completion::VERB,
+    completion::MAN,
+];
 
 /// What a verb is given beside its own arguments.
 #[derive(Debug)]
@@ -69,6 +133,16 @@ impl Context {
         if self.globals.log_level >= LogLevel::Warn {
             self.screen.warn(text);
         }
+    }
+
+    /// Says why nothing was done and ends with 1, where Docker does so whatever the verb.
+    ///
+    /// # Errors
+    /// Never.
+    #[expect(clippy::unnecessary_wraps, reason = "it ends a verb")]
+    pub(crate) fn refuse(&self, refusal: &Error) -> Outcome {
+        self.screen.fail(refusal);
+        Ok(1)
     }
 
     /// Says what is done, with `--debug`.

@@ -66,7 +66,9 @@ impl Arguments for Run {
             ) = (false, false, false);
             config.stdin_once = false;
         }
-        terminal::require_terminal(config.tty, config.attach_stdin && !self.detach)?;
+        if let Some(refusal) = terminal::refusal(config.tty, config.attach_stdin && !self.detach) {
+            return context.refuse(&refusal);
+        }
         let engine = context.engine()?;
         let created = make(context, &engine, &prepared)?;
         let container = Container {

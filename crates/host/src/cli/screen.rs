@@ -68,6 +68,11 @@ impl Screen {
         );
     }
 
+    /// Says something without ending the line: the answer is typed beside it.
+    pub(crate) fn ask(self, text: &str) {
+        drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
+
     /// Says something that went differently from what was asked.
     pub(crate) fn warn(self, text: &str) {
         let label = if self.is_coloured() {

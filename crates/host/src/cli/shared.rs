@@ -125,3 +125,22 @@ pub(crate) fn each_existing(
     let names: Vec<String> = names.into_iter().filter(exists).collect();
     each(context, engine, &names, act)
 }
+
+/// Warns, asks, and says whether the answer is yes; without a terminal there is nobody to ask.
+///
+/// # Errors
+/// Standard input is no terminal, or cannot be read.
+pub(crate) fn confirm(context: &Context, warning: &str) -> Result<bool> {
+    if !berth_sys::terminal::is_terminal(std::io::stdin()) {
+        return Err(Error::new(Class::Invalid, "nobody is there to confirm")
+            .caused_by("standard input is not a terminal")
+            .hint("add --force"));
+    }
+    context.warn(warning);
+    context.screen.ask("Continue? [y/N] ");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| {
+        Error::new(Class::Unavailable, "cannot read the answer").caused_by(error)
+    })?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}

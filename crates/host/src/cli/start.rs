@@ -73,7 +73,7 @@ impl Arguments for Start {
                 )
                 .hint("leave -a and -i away, or name one container"));
             };
-            return self.stay(&engine, &engine.find(name)?);
+            return self.stay(context, &engine, &engine.find(name)?);
         }
         let mut failed = 0;
         let status = each(context, &engine, &names, |id| {
@@ -106,11 +106,13 @@ fn start(engine: &Engine, id: &ContainerId, attach: Option<Streams>) -> Result<(
 }
 
 impl Start {
-    fn stay(self, engine: &Engine, id: &ContainerId) -> Outcome {
+    fn stay(self, context: &Context, engine: &Engine, id: &ContainerId) -> Outcome {
         let container = engine.inspect(id, false)?;
         let config = &container.config;
         let stdin = self.interactive && config.open_stdin;
-        terminal::require_terminal(config.tty, stdin)?;
+        if let Some(refusal) = terminal::refusal(config.tty, stdin) {
+            return context.refuse(&refusal);
+        }
         let signals = terminal::forwarded()
             .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
         let streams = Streams {

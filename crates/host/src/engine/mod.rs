@@ -1,35 +1,71 @@
 //! The engine: containers and images on one host, without a daemon.
+//!
+//! Every operation is here once. A container that runs is spoken to through its monitor's socket; of
+//! one that does not, the files tell everything.
 
+mod collect;
+mod control;
+mod create;
+mod dispatch;
+mod exec;
+mod images;
+mod inspect;
+mod list;
+mod logs;
+mod merge;
 mod mount;
+mod network;
 mod options;
+mod policy;
+mod remove;
+mod source;
 mod spec;
+mod start;
+mod storage;
+mod system;
+mod top;
 mod user;
+mod wait;
 
+pub use images::{ImageListing, PrunedImages};
+pub use logs::Logs;
 pub use options::{
-    Created, ExecRequest, ExecStreams, Listing, LogLine, LogOptions, PullPolicy, RemoveOptions,
-    StartOptions, StopOptions, Stream, Streams, WaitFor,
+    CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, Listing, LogLine, LogOptions,
+    PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams, WaitFor,
 };
 
-use berth_contract::Result;
+use berth_contract::{Class, ContainerId, Error, Result};
+use berth_image::Store;
+use berth_monitor::launch::{Directories, LAUNCH_FILE, Launch};
+use berth_monitor::status::{self, Observation};
+use berth_sys::lock::Lock;
+use berth_wasm_runtime::Cache;
 
+use crate::api::types::ContainerTop;
 use crate::config::Config;
 use crate::paths::Paths;
+use crate::records::{OPERATION_LOCK, Record, find, read_document};
+
+/// The module of a container that was made from a wasm file, in its directory.
+const MODULE_FILE: &str = "module.wasm";
 
 /// The engine over one data directory and one run directory.
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
     paths: Paths,
+    directories: Directories,
 }
 
 impl Engine {
     /// Opens the engine; makes nothing yet, so that `ps` on a fresh machine stays cheap.
     ///
     /// # Errors
-    /// None today; opening may come to check the directories.
+    /// An ordinary user's containers need user namespaces, which are not there yet.
     pub fn open(config: Config) -> Result<Self> {
         let paths = Paths::new(&config);
-        Ok(Self { config, paths })
+        let directories = paths.directories();
+        Ok(Self { config, paths, directories })
     }
 
     /// The configuration it was opened with.
@@ -43,4 +79,94 @@ impl Engine {
     pub fn paths(&self) -> &Paths {
         &self.paths
     }
+
+    /// The images.
+    #[must_use]
+    pub fn store(&self) -> Store {
+        Store::open(self.paths.data())
+    }
+
+    /// The container with this name, id, or unique beginning of an id.
+    ///
+    /// # Errors
+    /// None or several match.
+    pub fn find(&self, text: &str) -> Result<ContainerId> {
+        find(&self.paths, text)
+    }
+
+    /// The log's lines, oldest first.
+    ///
+    /// # Errors
+    /// The container keeps no log, or it cannot be read.
+    pub fn logs(&self, id: &ContainerId, options: &LogOptions) -> Result<Logs> {
+        let launch = self.launch(id)?;
+        let berth_monitor::launch::Log::JsonFile { path, max_files, .. } = launch.log else {
+            return Err(Error::new(Class::Unsupported, "the container keeps no log")
+                .caused_by("it was made with --log-driver none"));
+        };
+        let (directories, watched) = (self.directories.clone(), id.clone());
+        let is_live =
+            move || status::read(&directories, &watched).is_ok_and(|seen| seen.alive);
+        let run = self.paths.running(id);
+        Logs::open(logs::Source { path, max_files, run, is_live: Box::new(is_live) }, *options)
+    }
+
+    /// The processes of a running container, in the columns that the `ps` options ask for.
+    ///
+    /// # Errors
+    /// It does not run, or the options are unknown.
+    pub fn top(&self, id: &ContainerId, options: &[String]) -> Result<ContainerTop> {
+        if !self.observe(id)?.alive {
+            return Err(not_running(id));
+        }
+        let pids = self.cgroup(id)?.map_or_else(|| Ok(Vec::new()), |cgroup| cgroup.pids())?;
+        let zone = crate::zone::local(None);
+        top::processes(&pids, options, berth_sys::clock::realtime(), &zone)
+    }
+
+    fn observe(&self, id: &ContainerId) -> Result<Observation> {
+        status::read(&self.directories, id)
+    }
+
+    fn record(&self, id: &ContainerId) -> Result<Record> {
+        Record::read(&self.paths.container(id))?.ok_or_else(|| no_such(id))
+    }
+
+    fn launch(&self, id: &ContainerId) -> Result<Launch> {
+        read_document(&self.paths.container(id).join(LAUNCH_FILE))?.ok_or_else(|| no_such(id))
+    }
+
+    fn wasm_cache(&self) -> Result<Cache> {
+        Cache::open(&self.paths.wasm(), &self.paths.program("berth-wasmc"))
+    }
+
+    /// Keeps others from starting, renaming and removing a container meanwhile.
+    fn operate(&self, id: &ContainerId) -> Result<Lock> {
+        let directory = match std::fs::File::open(self.paths.container(id)) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_such(id)),
+            Err(error) => {
+                return Err(Error::new(Class::Internal, format!("cannot open container {}", id.short()))
+                    .caused_by(error));
+            }
+        };
+        let lock = Lock::take(&directory, OPERATION_LOCK).map_err(|error| {
+            Error::new(Class::Internal, format!("cannot lock container {}", id.short()))
+                .caused_by(error)
+        })?;
+        lock.ok_or_else(|| {
+            Error::new(Class::Conflict, format!("container {} is busy", id.short()))
+                .caused_by("another berth starts, renames or removes it")
+                .hint("try again")
+        })
+    }
+}
+
+fn no_such(id: &ContainerId) -> Error {
+    Error::new(Class::NotFound, format!("no such container: {}", id.short())).hint("berth ps -a")
+}
+
+fn not_running(id: &ContainerId) -> Error {
+    Error::new(Class::Conflict, format!("container {} is not running", id.short()))
+        .hint(format!("berth start {}", id.short()))
 }

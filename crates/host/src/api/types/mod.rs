@@ -10,6 +10,7 @@ mod image;
 mod inspect;
 mod network;
 mod system;
+mod volume;
 
 pub use container::{ContainerConfig, CreateRequest, Empty};
 pub use health::HealthConfig;
@@ -25,3 +26,4 @@ pub use inspect::{
 };
 pub use network::{EndpointSettings, IpamConfig, NetworkingConfig};
 pub use system::{ComponentVersion, SystemInfo, Version};
+pub use volume::VolumeInspect;

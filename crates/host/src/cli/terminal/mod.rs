@@ -57,14 +57,14 @@ pub(crate) fn size() -> Option<TerminalSize> {
     known(terminal::size(io::stdout())).or_else(|| known(terminal::size(io::stdin())))
 }
 
-/// Refuses to feed a container's terminal from something that is none, as Docker does: the program
-/// would wait for keys that nobody can press.
-pub(crate) fn require_terminal(tty: bool, stdin: bool) -> Result<()> {
-    if tty && stdin && !terminal::is_terminal(io::stdin()) {
-        return Err(Error::new(Class::Invalid, "the input device is not a TTY")
-            .hint("leave -t away to feed a program from a pipe or a file"));
-    }
-    Ok(())
+/// Why a container's terminal cannot be fed from here, if it cannot: as in Docker, a terminal is fed from
+/// a terminal, because the program waits for keys that nobody can press.
+pub(crate) fn refusal(tty: bool, stdin: bool) -> Option<Error> {
+    let refused = tty && stdin && !terminal::is_terminal(io::stdin());
+    refused.then(|| {
+        Error::new(Class::Invalid, "the input device is not a TTY")
+            .hint("leave -t away to feed a program from a pipe or a file")
+    })
 }
 
 fn broken(error: io::Error) -> Error {

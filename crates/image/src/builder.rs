@@ -10,10 +10,9 @@ use berth_sys::error::Explain as _;
 use crate::documents::{
     Configuration, ContainerConfig, Descriptor, Index, Manifest, RootFs, media, to_json,
 };
-use crate::layer::Expected;
+use crate::layer::{Expected, stage_layer, unpack_new};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::registry::{stage_layer, unpack_new};
 use crate::store::{Store, Transaction, sha256};
 
 /// A file of an image, owned by root.

@@ -11,10 +11,9 @@ use crate::documents::{
     Configuration, ContainerConfig, Descriptor, History, Manifest, RootFs, media, to_json,
 };
 use crate::image::Image;
-use crate::layer::{Expected, Hashing};
+use crate::layer::{Expected, Hashing, stage_layer, unpack_new};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::registry::{stage_layer, unpack_new};
 use crate::store::Store;
 
 /// How to import.

@@ -24,11 +24,10 @@ pub use import::{ImportOptions, import};
 
 use crate::artifact::{Content, check_manifest};
 use crate::documents::{Configuration, Descriptor, Manifest};
-use crate::layer::{Expected, Hashing, decompress};
+use crate::layer::{Expected, Hashing, decompress, stage_layer, unpack_new};
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
-use crate::registry::{stage_layer, unpack_new};
 use crate::store::{Store, Transaction, chain_ids};
 
 /// More files than an archive of images has.

@@ -9,6 +9,7 @@
 mod apply;
 mod entry;
 mod sparse;
+mod stage;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::{self, Directory, Links};
 
 pub(crate) use apply::OPAQUE_KEYS;
+pub(crate) use stage::{stage_layer, unpack_new};
 pub(crate) use stream::{Hashing, decompress};
 
 /// What must come out of a layer's stream.
@@ -43,7 +45,7 @@ pub(crate) struct Unpacked {
 }
 
 /// Unpacks a layer into an empty directory.
-pub(crate) fn unpack(source: impl Read, into: &Directory, expected: &Expected) -> Result<Unpacked> {
+fn unpack(source: impl Read, into: &Directory, expected: &Expected) -> Result<Unpacked> {
     let blob = Hashing::new(source);
     let blob_sum = blob.sum();
     let mut rest = blob.handle();
@@ -100,7 +102,7 @@ fn damaged(error: std::io::Error) -> Error {
 }
 
 /// Gives directories that an archive implied the attributes they have in the layers below, nearest first.
-pub(crate) fn inherit(layer: &Directory, implied: &[PathBuf], below: &[Directory]) -> Result<()> {
+fn inherit(layer: &Directory, implied: &[PathBuf], below: &[Directory]) -> Result<()> {
     for path in implied {
         let relative = if path.as_os_str().is_empty() {
             Path::new(".")

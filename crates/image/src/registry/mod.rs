@@ -5,6 +5,7 @@ mod blob;
 mod client;
 mod credentials;
 mod failure;
+mod layers;
 mod pull;
 mod tail;
 mod transport;
@@ -13,7 +14,6 @@ use std::path::PathBuf;
 
 pub use credentials::{Credentials, Login};
 pub use pull::pull;
-pub(crate) use pull::{stage_layer, unpack_new};
 
 use crate::image::Image;
 use crate::platform::Platform;

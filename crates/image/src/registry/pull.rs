@@ -8,31 +8,19 @@
 //! ```
 
 use std::collections::VecDeque;
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
-use berth_sys::file::{Directory, Links, unique_name};
 
-use super::blob::{Download, Undone};
 use super::client::{Client, Received};
-use super::tail::Tail;
+use super::layers::{Job, stage_layers};
 use super::{PullOptions, PullPolicy, Pulled};
 use crate::artifact::{Content, check_manifest};
 use crate::documents::{CONFIG_LIMIT, Configuration, Descriptor, Document, Manifest, media};
-use crate::layer::{self, Expected, Unpacked};
 use crate::platform::{Platform, choose};
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
-use crate::store::{Store, Transaction, chain_ids};
-
-/// Downloads at once; Docker's number.
-const DOWNLOADS: usize = 3;
-/// A second unpacking thread gains up to 30 %, a third nothing.
-const UNPACKERS: usize = 2;
+use crate::store::{Store, chain_ids};
 
 /// Makes an image of a registry available here.
 ///
@@ -85,14 +73,14 @@ pub fn pull(
     Ok(Pulled { image, updated })
 }
 
-struct Pull<'a> {
-    store: &'a Store,
-    reference: &'a Reference,
-    options: &'a PullOptions,
-    progress: &'a dyn Progress,
-    client: &'a Client<'a>,
-    runtime: &'a tokio::runtime::Runtime,
-    familiar: String,
+pub(super) struct Pull<'a> {
+    pub(super) store: &'a Store,
+    pub(super) reference: &'a Reference,
+    pub(super) options: &'a PullOptions,
+    pub(super) progress: &'a dyn Progress,
+    pub(super) client: &'a Client<'a>,
+    pub(super) runtime: &'a tokio::runtime::Runtime,
+    pub(super) familiar: String,
 }
 
 /// A document with everything needed to store it.
@@ -102,28 +90,8 @@ struct Fetched {
     descriptor: Descriptor,
 }
 
-/// One blob on its way.
-struct Blob<'a> {
-    descriptor: &'a Descriptor,
-    tail: Tail,
-    path: PathBuf,
-    existed: bool,
-}
-
-/// One thing for an unpacking thread to do.
-struct Job<'a> {
-    blob: &'a Blob<'a>,
-    /// Chain id and diff id of the layer to make; without, the blob is only verified.
-    layer: Option<(Digest, Digest)>,
-}
-
-/// What came out of a job.
-struct Done {
-    layer: Option<(Digest, OsString, Unpacked)>,
-}
-
 impl Pull<'_> {
-    fn failed(&self, failure: super::failure::Failure) -> Error {
+    pub(super) fn failed(&self, failure: super::failure::Failure) -> Error {
         failure.about(&self.familiar, self.reference.registry())
     }
 
@@ -321,280 +289,4 @@ impl Pull<'_> {
         let entry = Descriptor::new("", manifest.config.digest.clone(), 0);
         Err(self.no_platform(std::iter::once((&offered, &entry))))
     }
-
-    /// Opens each blob once: the finished one, or its partial download.
-    fn open_blobs<'b>(
-        &self,
-        transaction: &Transaction,
-        layers: &'b [Descriptor],
-    ) -> Result<Vec<Blob<'b>>> {
-        let mut blobs: Vec<Blob<'b>> = Vec::new();
-        for descriptor in layers {
-            if blobs
-                .iter()
-                .any(|blob| blob.descriptor.digest == descriptor.digest)
-            {
-                continue;
-            }
-            let place = self.store.blob_path(&descriptor.digest);
-            let blob = if let Ok(file) = std::fs::File::open(&place) {
-                let length = file.metadata().map_or(0, |metadata| metadata.len());
-                Blob {
-                    descriptor,
-                    tail: Tail::new(file, length, true),
-                    path: place,
-                    existed: true,
-                }
-            } else {
-                let (file, path) = transaction.partial(&descriptor.digest)?;
-                let mut written = file.metadata().map_or(0, |metadata| metadata.len());
-                if written > descriptor.size {
-                    file.set_len(0)
-                        .explain(|| format!("cannot empty {}", path.display()))?;
-                    written = 0;
-                }
-                Blob {
-                    descriptor,
-                    tail: Tail::new(file, written, false),
-                    path,
-                    existed: false,
-                }
-            };
-            blobs.push(blob);
-        }
-        Ok(blobs)
-    }
-
-    /// Downloads on this thread while two others unpack.
-    fn run(
-        &self,
-        transaction: &Transaction,
-        blobs: &[Blob<'_>],
-        jobs: VecDeque<Job<'_>>,
-    ) -> Result<Vec<Done>> {
-        let cancelled = AtomicBool::new(false);
-        let jobs = Mutex::new(jobs);
-        let results = Mutex::new(Vec::new());
-        let downloaded = std::thread::scope(|scope| {
-            for _ in 0..UNPACKERS {
-                scope.spawn(|| {
-                    while let Some(job) = lock(&jobs).pop_front() {
-                        let result = self.work(&job, transaction.directory());
-                        if result.is_err() {
-                            cancelled.store(true, Ordering::Relaxed);
-                        }
-                        lock(&results).push(result);
-                    }
-                });
-            }
-            self.runtime.block_on(self.download_all(blobs, &cancelled))
-        });
-        // A failed download makes every reader of it fail too; the download's own reason is the one to tell.
-        downloaded?;
-        results
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
-            .into_iter()
-            .collect()
-    }
-
-    async fn download_all(&self, blobs: &[Blob<'_>], cancelled: &AtomicBool) -> Result<()> {
-        let permits = tokio::sync::Semaphore::new(DOWNLOADS);
-        let missing: Vec<&Blob<'_>> = blobs.iter().filter(|blob| !blob.existed).collect();
-        let downloads = missing.into_iter().map(|blob| {
-            let permits = &permits;
-            async move {
-                // The semaphore is never closed, so this cannot fail.
-                let _permit = permits.acquire().await.ok();
-                let result = if cancelled.load(Ordering::Relaxed) {
-                    Err(Undone::Cancelled)
-                } else if blob.tail.written() == blob.descriptor.size {
-                    Ok(())
-                } else {
-                    let download = Download {
-                        blob: blob.descriptor,
-                        tail: &blob.tail,
-                        progress: self.progress,
-                        cancelled,
-                    };
-                    self.client.download(&download).await
-                };
-                blob.tail.end(result.is_ok());
-                match result {
-                    Ok(()) => {
-                        self.progress.event(&Event::Downloaded {
-                            layer: &blob.descriptor.digest,
-                        });
-                        Ok(())
-                    }
-                    Err(undone) => {
-                        cancelled.store(true, Ordering::Relaxed);
-                        Err(undone)
-                    }
-                }
-            }
-        });
-        let mut cause = None;
-        for result in join(downloads.collect()).await {
-            match result {
-                Err(Undone::Registry(failure)) => cause = Some(self.failed(failure)),
-                Err(Undone::Disk(error)) => {
-                    let class = berth_sys::error::class(&error);
-                    let message = format!("cannot store {}", self.familiar);
-                    cause = Some(Error::new(class, message).caused_by(error));
-                }
-                Ok(()) | Err(Undone::Cancelled) => {}
-            }
-        }
-        cause.map_or(Ok(()), Err)
-    }
-
-    /// Unpacks or verifies one blob; a damaged one is thrown away so that the next pull starts afresh.
-    fn work(&self, job: &Job<'_>, into: &Directory) -> Result<Done> {
-        let result = unpack_or_verify(job, into);
-        let digest = &job.blob.descriptor.digest;
-        match &result {
-            Ok(_) => self.progress.event(&Event::LayerDone {
-                layer: digest,
-                existed: false,
-            }),
-            Err(error) if error.class() == Class::Invalid && job.blob.existed => {
-                drop(self.store.quarantine(&job.blob.path, "a layer"));
-            }
-            Err(error) if error.class() == Class::Invalid => {
-                // It may be gone already: the same blob can be two layers.
-                drop(std::fs::remove_file(&job.blob.path));
-            }
-            Err(_) => {}
-        }
-        result.map_err(|error| error.context(format!("cannot unpack {}", self.familiar)))
-    }
-}
-
-fn unpack_or_verify(job: &Job<'_>, into: &Directory) -> Result<Done> {
-    let blob = &job.blob.descriptor.digest;
-    let Some((chain, diff_id)) = &job.layer else {
-        verify(blob, job.blob.tail.reader())?;
-        return Ok(Done { layer: None });
-    };
-    let expected = Expected {
-        blob: Some(blob.clone()),
-        diff_id: Some(diff_id.clone()),
-    };
-    let (name, unpacked) = unpack_new(job.blob.tail.reader(), into, &expected)?;
-    if blob.algorithm() != "sha256" {
-        verify(blob, job.blob.tail.reader())?;
-    }
-    Ok(Done {
-        layer: Some((chain.clone(), name, unpacked)),
-    })
-}
-
-/// Compares a blob with its digest, whatever its algorithm.
-fn verify(digest: &Digest, mut bytes: impl std::io::Read) -> Result<()> {
-    let computed = crate::store::digest_of_reader(digest, &mut bytes)
-        .explain(|| format!("cannot read blob {digest}"))?;
-    if computed == *digest {
-        return Ok(());
-    }
-    Err(
-        Error::new(Class::Invalid, format!("layer {digest} is damaged"))
-            .caused_by(format!("its content has the digest {computed}")),
-    )
-}
-
-/// Unpacks a stream into a new directory of the transaction.
-pub(crate) fn unpack_new(
-    source: impl std::io::Read,
-    into: &Directory,
-    expected: &Expected,
-) -> Result<(OsString, Unpacked)> {
-    let name = unique_name("layer-");
-    let make = || {
-        into.create_directory(&name, 0o755)?;
-        into.directory(std::path::Path::new(&name), Links::Refused)
-    };
-    let directory = make().explain(|| "cannot make a directory for a layer".into())?;
-    let unpacked = layer::unpack(source, &directory, expected)?;
-    Ok((name, unpacked))
-}
-
-/// Stages unpacked layers bottom first, each with the attributes it inherits from those below.
-fn stage_layers(
-    store: &Store,
-    transaction: &mut Transaction,
-    done: Vec<Done>,
-    chains: &[Digest],
-) -> Result<()> {
-    let mut layers: Vec<_> = done.into_iter().filter_map(|done| done.layer).collect();
-    let rank = |chain: &Digest| chains.iter().position(|other| other == chain).unwrap_or(0);
-    layers.sort_by_key(|(chain, ..)| rank(chain));
-    for (chain, name, unpacked) in layers {
-        stage_layer(
-            store,
-            transaction,
-            (chain.clone(), name, unpacked),
-            &chains[..rank(&chain)],
-        )?;
-    }
-    Ok(())
-}
-
-/// Stages one unpacked layer; `below` are the chain ids of the layers under it, bottom first.
-pub(crate) fn stage_layer(
-    store: &Store,
-    transaction: &mut Transaction,
-    (chain, name, unpacked): (Digest, OsString, Unpacked),
-    below: &[Digest],
-) -> Result<()> {
-    if !unpacked.implied.is_empty() {
-        let open = |chain: &Digest| match transaction.staged_layer(chain) {
-            Some(staged) => transaction
-                .directory()
-                .directory(staged.as_ref(), Links::Refused),
-            None => Directory::open(&store.layer_path(chain)),
-        };
-        let lowers: std::io::Result<Vec<Directory>> = below.iter().rev().map(open).collect();
-        let lowers = lowers.explain(|| "cannot open the layers below".into())?;
-        let own = transaction
-            .directory()
-            .directory(name.as_ref(), Links::Refused);
-        let own = own.explain(|| "cannot open the unpacked layer".into())?;
-        layer::inherit(&own, &unpacked.implied, &lowers)?;
-    }
-    transaction.add_layer(name, chain, unpacked.size)
-}
-
-/// Runs futures together on one thread; all results, in order.
-async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
-    let mut futures: Vec<_> = futures
-        .into_iter()
-        .map(|future| (Box::pin(future), None))
-        .collect();
-    std::future::poll_fn(|context| {
-        let mut pending = false;
-        for (future, output) in &mut futures {
-            if output.is_none() {
-                match future.as_mut().poll(context) {
-                    std::task::Poll::Ready(value) => *output = Some(value),
-                    std::task::Poll::Pending => pending = true,
-                }
-            }
-        }
-        if pending {
-            std::task::Poll::Pending
-        } else {
-            std::task::Poll::Ready(())
-        }
-    })
-    .await;
-    futures
-        .into_iter()
-        .filter_map(|(_, output)| output)
-        .collect()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    // A panicking worker leaves the list itself whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,5 +1,12 @@
 //! Pulling from a real registry (Debian's `docker-registry`) that skopeo filled, and from one that misbehaves.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    reason = "what a test needs in order to begin"
+)]
+
 mod faulty;
 mod server;
 
@@ -100,7 +107,7 @@ fn an_index_gives_the_native_image_and_on_request_the_wasm_one() {
         Class::NotFound
     );
     let options = PullOptions {
-        platform: Some(wasm_platform.clone()),
+        platform: Some(wasm_platform),
         ..PullOptions::default()
     };
     let module = pull(&store, &reference, &options, &Silent).unwrap().image;

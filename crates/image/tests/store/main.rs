@@ -1,5 +1,7 @@
 //! The promises of the store: names, ids, removal, collection, damage, volumes, archives.
 
+#![expect(clippy::unwrap_used, reason = "what a test needs in order to begin")]
+
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
@@ -320,7 +322,7 @@ fn merged_layers_look_as_overlayfs_shows_them() {
         .status();
     assert!(status.unwrap().success());
     std::fs::write(upper.join("bin/new"), "new").unwrap();
-    let mut layers = vec![upper.clone()];
+    let mut layers = vec![upper];
     layers.extend(image.layers());
     let merged = Merged::open(&layers).unwrap();
     assert!(merged.open_file(Path::new("/bin/tool")).unwrap().is_none());

@@ -52,7 +52,13 @@ pub(crate) struct Inspect {
     #[arg(value_name = "NAME|ID", required = true, hide = true)]
     names: Vec<String>,
     /// Print json, or what a Go template makes of it
-    #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "",
+        hide_default_value = true
+    )]
     format: String,
     /// Measure how much containers occupy
     #[arg(short, long)]
@@ -80,7 +86,13 @@ pub(crate) struct InspectContainer {
     #[arg(value_name = "CONTAINER", required = true, hide = true)]
     names: Vec<String>,
     /// Print json, or what a Go template makes of it
-    #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "",
+        hide_default_value = true
+    )]
     format: String,
     /// Measure how much they occupy
     #[arg(short, long)]
@@ -90,7 +102,9 @@ pub(crate) struct InspectContainer {
 impl Arguments for InspectContainer {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        inspect(context, &self.names, &self.format, |name| container(&engine, name, self.size))
+        inspect(context, &self.names, &self.format, |name| {
+            container(&engine, name, self.size)
+        })
     }
 }
 
@@ -101,7 +115,13 @@ pub(crate) struct InspectImage {
     #[arg(value_name = "IMAGE", required = true, hide = true)]
     names: Vec<String>,
     /// Print json, or what a Go template makes of it
-    #[arg(short, long, value_name = "FORMAT", default_value = "", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "FORMAT",
+        default_value = "",
+        hide_default_value = true
+    )]
     format: String,
     /// Look at the image for this platform
     #[arg(long, value_name = "OS/ARCH")]
@@ -112,7 +132,9 @@ impl Arguments for InspectImage {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let platform = self.platform.as_deref();
-        inspect(context, &self.names, &self.format, |name| image(&engine, name, platform))
+        inspect(context, &self.names, &self.format, |name| {
+            image(&engine, name, platform)
+        })
     }
 }
 
@@ -132,10 +154,11 @@ fn either(engine: &Engine, name: &str, size: bool) -> Result<Value> {
         found_or_failed => return found_or_failed,
     }
     match image(engine, name, None) {
-        Err(error) if missing(&error) => {
-            Err(Error::new(Class::NotFound, format!("no such object: {name}"))
-                .hint("berth ps -a lists the containers, berth images the images"))
-        }
+        Err(error) if missing(&error) => Err(Error::new(
+            Class::NotFound,
+            format!("no such object: {name}"),
+        )
+        .hint("berth ps -a lists the containers, berth images the images")),
         found_or_failed => found_or_failed,
     }
 }
@@ -200,8 +223,9 @@ fn document(value: &Value, indented: bool) -> Result<String> {
     } else {
         serde_json::to_writer(&mut bytes, value)
     };
-    written
-        .map_err(|error| Error::new(Class::Internal, "cannot write the document").caused_by(error))?;
+    written.map_err(|error| {
+        Error::new(Class::Internal, "cannot write the document").caused_by(error)
+    })?;
     bytes.push(b'\n');
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
@@ -221,6 +245,9 @@ mod tests {
              \"State\": {\n            \"Running\": true\n        }\n    }\n]\n"
         );
         assert_eq!(document(&json!([]), true).unwrap(), "[]\n");
-        assert_eq!(document(&json!([{"a": 1}]), false).unwrap(), "[{\"a\":1}]\n");
+        assert_eq!(
+            document(&json!([{"a": 1}]), false).unwrap(),
+            "[{\"a\":1}]\n"
+        );
     }
 }

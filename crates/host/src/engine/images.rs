@@ -162,7 +162,7 @@ impl Engine {
         let updated = match store.find(&name, platform) {
             Ok(_) => false,
             Err(error) if error.class() == Class::NotFound => {
-                hello::install_into(&store)?;
+                hello::install(&store)?;
                 true
             }
             Err(error) => return Err(error),

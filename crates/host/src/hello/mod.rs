@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use berth_contract::Result;
-use berth_image::{FileEntry, ImageBuilder, Platform, Reference, Store, install};
+use berth_image::{FileEntry, ImageBuilder, Platform, Reference, Store};
 
 /// The native program: a static ELF for the host's architecture.
 pub const NATIVE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/hello"));
@@ -30,10 +30,10 @@ pub fn is_meant(reference: &Reference) -> bool {
 ///
 /// # Errors
 /// The store cannot be written.
-pub fn install_into(store: &Store) -> Result<()> {
+pub fn install(store: &Store) -> Result<()> {
     let native = image(Platform::host(), "hello", NATIVE);
     let wasm = image(Platform::new("wasi", "wasm"), "hello.wasm", WASM);
-    install(store, &Reference::parse(NAME)?, &[native, wasm])
+    berth_image::install(store, &Reference::parse(NAME)?, &[native, wasm])
 }
 
 fn image(platform: Platform, name: &str, program: &[u8]) -> ImageBuilder {
@@ -89,7 +89,7 @@ mod tests {
     fn the_store_holds_both_entries_under_one_name() {
         let directory = tempfile::tempdir().unwrap();
         let store = Store::open(directory.path());
-        install_into(&store).unwrap();
+        install(&store).unwrap();
         let native = store.find(NAME, None).unwrap();
         let wasm = store
             .find(NAME, Some(&Platform::new("wasi", "wasm")))

@@ -1,0 +1,55 @@
+//! `berth image …`: the verbs on images as a family, and those that exist only here.
+
+mod history;
+mod list;
+mod prune;
+
+use berth_contract::Class;
+
+use super::{Arguments, Context, Group, Outcome, Verb, import, inspect, load, pull, rmi, tag};
+
+pub(crate) use list::VERB as IMAGES;
+
+pub(crate) const VERB: Verb = Verb::family("image", Group::Images, "Manage images", VERBS);
+
+const VERBS: &[Verb] = &[
+    list::VERB.named("ls").aliases(&["list"]),
+    pull::VERB,
+    load::VERB,
+    import::VERB,
+    inspect::IMAGE,
+    history::VERB,
+    tag::VERB,
+    tag::UNTAG,
+    rmi::VERB.named("rm").aliases(&["remove"]),
+    prune::VERB,
+    EXISTS,
+];
+
+/// `berth history`.
+pub(crate) use history::VERB as HISTORY;
+
+const EXISTS: Verb = Verb::new::<Exists>(
+    "exists",
+    Group::Images,
+    "Tell by the exit status whether an image is here",
+    "IMAGE",
+);
+
+/// The argument of `image exists`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exists {
+    /// The image, by name or id
+    #[arg(value_name = "IMAGE", required = true, hide = true)]
+    name: String,
+}
+
+impl Arguments for Exists {
+    fn run(self, context: &Context) -> Outcome {
+        match context.engine()?.find_image(&self.name, None) {
+            Ok(_) => Ok(0),
+            Err(error) if error.class() == Class::NotFound => Ok(1),
+            Err(error) => Err(error),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! `berth import`: an image out of a tar of a root file system.
+
+mod change;
+
+use std::path::Path;
+
+use berth_contract::{Class, Error};
+use berth_image::{ImportOptions, Reference};
+
+use super::load::source;
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Import>(
+    "import",
+    Group::Images,
+    "Make an image of a tar of a root file system",
+    "[OPTIONS] FILE|- [NAME[:TAG]]",
+)
+.examples(
+    "berth import root.tar.zst debian:bare\n\
+     tar -C root -c . | berth import -c 'CMD [\"/bin/sh\"]' - mine",
+);
+
+/// The flags of `import`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// The archive, or - for standard input; gzip and zstd are recognised
+    #[arg(value_name = "FILE|-", required = true, hide = true)]
+    file: String,
+    /// The image's name
+    #[arg(value_name = "NAME[:TAG]", hide = true)]
+    name: Option<String>,
+    /// Apply an instruction: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, STOPSIGNAL, USER, VOLUME, WORKDIR
+    /// (can be repeated)
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    change: Vec<String>,
+    /// What the image's history says
+    #[arg(short, long, value_name = "TEXT")]
+    message: Option<String>,
+    /// What it runs on, if not on this host
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
+}
+
+impl Arguments for Import {
+    fn run(self, context: &Context) -> Outcome {
+        if self.file.contains("://") {
+            return Err(Error::new(Class::Unsupported, "cannot import from a URL")
+                .hint(format!("curl -L {} | berth import -", self.file)));
+        }
+        let mut options = ImportOptions {
+            name: self.name.as_deref().map(Reference::parse).transpose()?,
+            message: self.message,
+            platform: self.platform.as_deref().map(str::parse).transpose()?,
+            ..ImportOptions::default()
+        };
+        for instruction in &self.change {
+            change::apply(&mut options.config, instruction)?;
+        }
+        let archive = source(Some(Path::new(&self.file)), "berth import FILE")?;
+        let image = context.engine()?.import(archive, options)?;
+        context.screen.data(&format!("{}\n", image.id()))?;
+        Ok(0)
+    }
+}

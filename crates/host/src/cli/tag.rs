@@ -1,0 +1,57 @@
+//! `berth tag` and `berth untag`: names of images.
+
+use berth_image::Reference;
+
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Tag>(
+    "tag",
+    Group::Images,
+    "Give an image a further name",
+    "IMAGE NAME[:TAG]",
+)
+.examples("berth tag busybox registry.example.com/tools/busybox:1");
+
+pub(crate) const UNTAG: Verb = Verb::new::<Untag>(
+    "untag",
+    Group::Images,
+    "Take a name away and keep the image",
+    "NAME[:TAG]...",
+);
+
+/// The arguments of `tag`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Tag {
+    /// The image, by name or id
+    #[arg(value_name = "IMAGE", required = true, hide = true)]
+    image: String,
+    /// Its further name
+    #[arg(value_name = "NAME[:TAG]", required = true, hide = true)]
+    name: String,
+}
+
+impl Arguments for Tag {
+    fn run(self, context: &Context) -> Outcome {
+        let name = Reference::parse(&self.name)?;
+        context.engine()?.tag(&self.image, &name)?;
+        Ok(0)
+    }
+}
+
+/// The arguments of `untag`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Untag {
+    /// The names
+    #[arg(value_name = "NAME[:TAG]", required = true, hide = true)]
+    names: Vec<String>,
+}
+
+impl Arguments for Untag {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        for name in &self.names {
+            engine.untag(&Reference::parse(name)?)?;
+        }
+        Ok(0)
+    }
+}

@@ -17,6 +17,7 @@ pub mod format;
 pub mod hello;
 pub mod paths;
 pub mod records;
+pub mod volume;
 pub mod zone;
 
 pub use config::{Config, Overrides};

@@ -106,6 +106,12 @@ impl Paths {
         self.volumes().join(name.as_str())
     }
 
+    /// Compiled wasm modules.
+    #[must_use]
+    pub fn wasm(&self) -> PathBuf {
+        self.data.join("wasm")
+    }
+
     /// Where things go on their way out.
     #[must_use]
     pub fn trash(&self) -> PathBuf {

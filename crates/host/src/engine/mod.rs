@@ -3,6 +3,7 @@
 //! Every operation is here once. A container that runs is spoken to through its monitor's socket; of
 //! one that does not, the files tell everything.
 
+mod capacity;
 mod collect;
 mod control;
 mod create;
@@ -35,7 +36,6 @@ pub use options::{
 };
 
 use berth_contract::{Class, ContainerId, Error, Result};
-use berth_image::Store;
 use berth_monitor::launch::{Directories, LAUNCH_FILE, Launch};
 use berth_monitor::status::{self, Observation};
 use berth_sys::lock::Lock;
@@ -65,7 +65,11 @@ impl Engine {
     pub fn open(config: Config) -> Result<Self> {
         let paths = Paths::new(&config);
         let directories = paths.directories();
-        Ok(Self { config, paths, directories })
+        Ok(Self {
+            config,
+            paths,
+            directories,
+        })
     }
 
     /// The configuration it was opened with.
@@ -78,12 +82,6 @@ impl Engine {
     #[must_use]
     pub fn paths(&self) -> &Paths {
         &self.paths
-    }
-
-    /// The images.
-    #[must_use]
-    pub fn store(&self) -> Store {
-        Store::open(self.paths.data())
     }
 
     /// The container with this name, id, or unique beginning of an id.
@@ -100,15 +98,25 @@ impl Engine {
     /// The container keeps no log, or it cannot be read.
     pub fn logs(&self, id: &ContainerId, options: &LogOptions) -> Result<Logs> {
         let launch = self.launch(id)?;
-        let berth_monitor::launch::Log::JsonFile { path, max_files, .. } = launch.log else {
+        let berth_monitor::launch::Log::JsonFile {
+            path, max_files, ..
+        } = launch.log
+        else {
             return Err(Error::new(Class::Unsupported, "the container keeps no log")
                 .caused_by("it was made with --log-driver none"));
         };
         let (directories, watched) = (self.directories.clone(), id.clone());
-        let is_live =
-            move || status::read(&directories, &watched).is_ok_and(|seen| seen.alive);
+        let is_live = move || status::read(&directories, &watched).is_ok_and(|seen| seen.alive);
         let run = self.paths.running(id);
-        Logs::open(logs::Source { path, max_files, run, is_live: Box::new(is_live) }, *options)
+        Logs::open(
+            logs::Source {
+                path,
+                max_files,
+                run,
+                is_live: Box::new(is_live),
+            },
+            *options,
+        )
     }
 
     /// The processes of a running container, in the columns that the `ps` options ask for.
@@ -119,7 +127,9 @@ impl Engine {
         if !self.observe(id)?.alive {
             return Err(not_running(id));
         }
-        let pids = self.cgroup(id)?.map_or_else(|| Ok(Vec::new()), |cgroup| cgroup.pids())?;
+        let pids = self
+            .cgroup(id)?
+            .map_or_else(|| Ok(Vec::new()), |cgroup| cgroup.pids())?;
         let zone = crate::zone::local(None);
         top::processes(&pids, options, berth_sys::clock::realtime(), &zone)
     }
@@ -146,13 +156,19 @@ impl Engine {
             Ok(directory) => directory,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_such(id)),
             Err(error) => {
-                return Err(Error::new(Class::Internal, format!("cannot open container {}", id.short()))
-                    .caused_by(error));
+                return Err(Error::new(
+                    Class::Internal,
+                    format!("cannot open container {}", id.short()),
+                )
+                .caused_by(error));
             }
         };
         let lock = Lock::take(&directory, OPERATION_LOCK).map_err(|error| {
-            Error::new(Class::Internal, format!("cannot lock container {}", id.short()))
-                .caused_by(error)
+            Error::new(
+                Class::Internal,
+                format!("cannot lock container {}", id.short()),
+            )
+            .caused_by(error)
         })?;
         lock.ok_or_else(|| {
             Error::new(Class::Conflict, format!("container {} is busy", id.short()))
@@ -163,10 +179,17 @@ impl Engine {
 }
 
 fn no_such(id: &ContainerId) -> Error {
-    Error::new(Class::NotFound, format!("no such container: {}", id.short())).hint("berth ps -a")
+    Error::new(
+        Class::NotFound,
+        format!("no such container: {}", id.short()),
+    )
+    .hint("berth ps -a")
 }
 
 fn not_running(id: &ContainerId) -> Error {
-    Error::new(Class::Conflict, format!("container {} is not running", id.short()))
-        .hint(format!("berth start {}", id.short()))
+    Error::new(
+        Class::Conflict,
+        format!("container {} is not running", id.short()),
+    )
+    .hint(format!("berth start {}", id.short()))
 }

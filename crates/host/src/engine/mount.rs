@@ -65,8 +65,6 @@ pub(crate) struct Planned {
     pub(crate) options: Vec<String>,
     /// What `inspect` shows of it.
     pub(crate) point: Option<MountPoint>,
-    /// The directory to fill with the image's files at the destination, if it is empty.
-    pub(crate) copy_up: Option<PathBuf>,
 }
 
 /// What a mount is made of.

@@ -152,3 +152,58 @@ pub struct LogLine {
     /// The line, its newline included; a line without one was the last before the end.
     pub text: Vec<u8>,
 }
+
+/// How a container is made, beside what it is.
+#[derive(Default)]
+pub struct CreateOptions<'a> {
+    /// Which entry of a multi-platform image: `linux/arm64`, `wasi/wasm`; `None` prefers the host's.
+    pub platform: Option<String>,
+    /// When the registry is asked.
+    pub pull: PullPolicy,
+    /// Who to be for registries, and how to reach them.
+    pub pull_options: Option<&'a berth_image::PullOptions>,
+    /// Hears how a pull goes on.
+    pub progress: Option<&'a dyn berth_image::Progress>,
+}
+
+impl std::fmt::Debug for CreateOptions<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("CreateOptions")
+            .field("platform", &self.platform)
+            .field("pull", &self.pull)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Its guest's pid on the host.
+    pub pid: i32,
+    /// The connection to its monitor; with [`StartOptions::attach`] the guest's output comes on it.
+    pub connection: berth_monitor::client::Connection,
+}
+
+/// A second process that runs in a container.
+#[derive(Debug)]
+pub struct ExecSession {
+    /// Its id: 64 hexadecimal digits.
+    pub id: String,
+    /// Its pid on the host.
+    pub pid: i32,
+    /// The connection on which its end is told.
+    pub connection: berth_monitor::client::Connection,
+    /// The master of its terminal.
+    pub terminal: Option<std::os::fd::OwnedFd>,
+}
+
+impl ExecSession {
+    /// Waits until it has ended.
+    ///
+    /// # Errors
+    /// The monitor is gone.
+    pub fn wait(&mut self) -> berth_contract::Result<berth_contract::Exit> {
+        self.connection.exited()
+    }
+}

@@ -24,5 +24,5 @@ pub use lookup::{find, identifiers};
 pub(crate) use name::OPERATION_LOCK;
 pub use name::{free, random_name, reserve};
 pub use record::{RECORD_FILE, Record, SUMMARY_FILE};
-pub(crate) use record::{command, runtime_name};
+pub(crate) use record::{StoredSummary, command, runtime_name};
 pub use staging::{Staging, discard, quarantine, sweep};

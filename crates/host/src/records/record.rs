@@ -47,6 +47,9 @@ pub struct Record {
     /// Volumes made for it alone, removed with it on request.
     #[serde(default)]
     pub anonymous_volumes: Vec<VolumeName>,
+    /// Layers of images mounted in it, which must not be collected.
+    #[serde(default)]
+    pub layers: Vec<PathBuf>,
 }
 
 impl Record {
@@ -64,7 +67,11 @@ impl Record {
     /// The directory cannot be written to.
     pub fn write(&self, container: &Path) -> Result<()> {
         write_document(&container.join(RECORD_FILE), self)?;
-        write_document(&container.join(SUMMARY_FILE), &self.summary())
+        let stored = StoredSummary {
+            nanoseconds: self.created,
+            summary: self.summary(),
+        };
+        write_document(&container.join(SUMMARY_FILE), &stored)
     }
 
     /// What is executed, and its arguments.
@@ -99,6 +106,16 @@ impl Record {
             ..ContainerSummary::default()
         }
     }
+}
+
+/// The summary file: the part of a listing that does not change while the container runs.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct StoredSummary {
+    /// When the container was made; seconds are not enough to sort by.
+    pub(crate) nanoseconds: u64,
+    /// The rest.
+    pub(crate) summary: ContainerSummary,
 }
 
 /// Entrypoint and arguments in one list.

@@ -12,7 +12,11 @@ const START: u64 = 1_767_225_600_000_000_000;
 const SECOND: u64 = 1_000_000_000;
 
 fn line(number: u64) -> String {
-    let stream = if number.is_multiple_of(2) { "stdout" } else { "stderr" };
+    let stream = if number.is_multiple_of(2) {
+        "stdout"
+    } else {
+        "stderr"
+    };
     let time = crate::format::time::rfc3339(START + number * SECOND);
     format!("{{\"log\":\"line {number}\\n\",\"stream\":\"{stream}\",\"time\":\"{time}\"}}\n")
 }

@@ -26,7 +26,7 @@ pub(super) fn set(add: &[String], drop: &[String], privileged: bool) -> Result<C
 
 /// The five kernel sets: an ordinary user gets them as a bound only, and regains them through setuid
 /// programs; nothing is ever inheritable or ambient (CVE-2022-29162).
-pub(super) fn for_user(set: &Capabilities, uid: u32) -> LinuxCapabilities {
+pub(crate) fn for_user(set: &Capabilities, uid: u32) -> LinuxCapabilities {
     let held = if uid == 0 {
         set.clone()
     } else {

@@ -26,6 +26,7 @@ use super::mount::Planned;
 use super::user::Identity;
 use crate::api::types::{ContainerConfig, HostConfig};
 
+pub(crate) use capabilities::for_user as capabilities_for;
 pub(crate) use limits::Capacity;
 pub(crate) use mounts::EtcFiles;
 pub(crate) use namespaces::{Namespaces, Origin};

@@ -55,7 +55,6 @@ fn planned(destination: &str, options: &[&str]) -> Planned {
         material: Material::Path("/src".into()),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
         point: None,
-        copy_up: None,
     }
 }
 

@@ -1,0 +1,85 @@
+//! Clearing up after a monitor that was lost: `kill -9`, the kernel's out-of-memory killer, a crash.
+//!
+//! The kernel has killed the guest's first process with its monitor. What may be left is its cgroup
+//! with stragglers, network state, and the run directory; how the guest ended was already recorded as
+//! lost before it began, so nothing here can turn into a success.
+
+use berth_contract::oci::Spec;
+use berth_contract::{Class, ContainerId, Error, Result};
+use berth_monitor::launch::SPEC_FILE;
+use berth_monitor::status::LOCK_FILE;
+use berth_network::Network;
+use berth_sys::cgroup::{Cgroup, Hierarchies};
+use berth_sys::error::Explain as _;
+use berth_sys::lock::Lock;
+
+use super::Engine;
+use crate::records::read_document;
+
+impl Engine {
+    /// Removes everything a lost monitor left; does nothing when it lives.
+    pub(super) fn collect(&self, id: &ContainerId) -> Result<()> {
+        let running = self.paths().running(id);
+        let explain = || format!("cannot clear up after container {}", id.short());
+        let directory = match std::fs::File::open(&running) {
+            Ok(directory) => directory,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error).explain(explain),
+        };
+        // Held meanwhile, so that no monitor can begin between looking and removing.
+        let Some(lock) = Lock::take(&directory, LOCK_FILE).explain(explain)? else {
+            return Ok(());
+        };
+        let mut failures = Vec::new();
+        if let Err(error) = self.remove_cgroup(id) {
+            failures.push(error);
+        }
+        let directories = berth_network::Directories {
+            data: self.paths().data().to_owned(),
+            run: self.paths().run().to_owned(),
+        };
+        if let Err(error) = Network::open(&directories).release(id) {
+            failures.push(error);
+        }
+        match failures.pop() {
+            // The run directory stays, so that the next command tries again.
+            Some(error) => return Err(error.context(explain())),
+            None => std::fs::remove_dir_all(&running).explain(explain)?,
+        }
+        drop(lock);
+        Ok(())
+    }
+
+    fn remove_cgroup(&self, id: &ContainerId) -> Result<()> {
+        let Some(cgroup) = self.cgroup(id)? else {
+            return Ok(());
+        };
+        cgroup.kill_all()?;
+        cgroup.remove()
+    }
+
+    /// The container's cgroup, as its spec names it.
+    pub(super) fn cgroup(&self, id: &ContainerId) -> Result<Option<Cgroup>> {
+        let path = self.paths().container(id).join(SPEC_FILE);
+        let spec: Option<Spec> = read_document(&path)?;
+        let linux = spec.as_ref().and_then(|spec| spec.linux().as_ref());
+        let Some(path) = linux.and_then(|linux| linux.cgroups_path().as_ref()) else {
+            return Ok(None);
+        };
+        let hierarchies = Hierarchies::discover()?;
+        Cgroup::open(&hierarchies, path).map(Some)
+    }
+}
+
+/// The error of a container whose directory is there and whose record is not readable.
+pub(super) fn damaged(id: &ContainerId, error: Error, kept: Result<std::path::PathBuf>) -> Error {
+    let error = Error::new(
+        Class::Internal,
+        format!("container {} is damaged", id.short()),
+    )
+    .caused_by(error);
+    match kept {
+        Ok(path) => error.hint(format!("it was put aside: look at {}", path.display())),
+        Err(_) => error.hint(format!("berth rm -f {}", id.short())),
+    }
+}

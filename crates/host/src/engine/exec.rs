@@ -1,0 +1,153 @@
+//! A second process in a running container: the first one's description with what the caller changes.
+
+use berth_contract::oci::{BoxBuilder, Process, Spec};
+use berth_contract::{Class, ContainerId, Error, Result, Rootfs, State};
+use berth_image::Merged;
+use berth_linux_runtime::defaults;
+use berth_monitor::client;
+use berth_monitor::launch::{RuntimeKind, SPEC_FILE};
+use berth_monitor::protocol::{Reply, Request};
+use berth_sys::error::Explain as _;
+
+use super::create::read_identity;
+use super::options::{ExecRequest, ExecSession, ExecStreams};
+use super::spec::{overlay, user, working_directory};
+use super::start::lowers;
+use super::{Engine, not_running};
+use crate::records::read_document;
+
+impl Engine {
+    /// Runs a second process in a container and returns as soon as it runs.
+    ///
+    /// # Errors
+    /// The container does not run or is paused; class `CommandNotFound` and `CannotInvoke` for the
+    /// program itself.
+    pub fn exec(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+        streams: ExecStreams,
+    ) -> Result<ExecSession> {
+        let seen = self.observe(id)?;
+        if !seen.alive {
+            return Err(not_running(id));
+        }
+        if seen.status.state == State::Paused {
+            return Err(Error::new(
+                Class::Conflict,
+                format!("container {} is paused", id.short()),
+            )
+            .hint(format!("berth unpause {}", id.short())));
+        }
+        let process = self.exec_process(id, request, &streams)?;
+        let bytes = berth_sys::random::bytes().explain(|| "cannot choose an id".to_owned())?;
+        let session = ContainerId::from_random(bytes).to_string();
+        let mut connection = client::connect(&self.directories, id)?;
+        let ask = Request::Exec {
+            id: session.clone(),
+            process: Box::new(process),
+            detach: matches!(streams, ExecStreams::Detached),
+        };
+        match &streams {
+            ExecStreams::Files(files) => {
+                let files: Vec<_> = files.iter().map(std::os::fd::AsFd::as_fd).collect();
+                connection.send(&ask, &files)?;
+            }
+            ExecStreams::Detached | ExecStreams::Terminal(_) => connection.send(&ask, &[])?,
+        }
+        // Ours are closed here: the reader of a pipe would never see its end otherwise.
+        drop(streams);
+        match connection.reply()? {
+            (Reply::ExecStarted { pid }, files) => {
+                let terminal = files.into_iter().next();
+                Ok(ExecSession {
+                    id: session,
+                    pid,
+                    connection,
+                    terminal,
+                })
+            }
+            (other, _) => Err(Error::new(
+                Class::Internal,
+                "the container's monitor does not speak this protocol",
+            )
+            .caused_by(format!("{other:?} in place of the outcome of exec"))),
+        }
+    }
+
+    fn exec_process(
+        &self,
+        id: &ContainerId,
+        request: &ExecRequest,
+        streams: &ExecStreams,
+    ) -> Result<Process> {
+        let container = self.paths().container(id);
+        let spec: Spec =
+            read_document(&container.join(SPEC_FILE))?.ok_or_else(|| super::no_such(id))?;
+        let mut process = spec.process().clone().unwrap_or_default();
+        let launch = self.launch(id)?;
+        if request.command.is_empty() && launch.runtime != RuntimeKind::Wasm {
+            return Err(Error::new(Class::Invalid, "no command to execute")
+                .hint("berth exec CONTAINER COMMAND"));
+        }
+        let base = process.env().clone().unwrap_or_default();
+        let terminal = matches!(streams, ExecStreams::Terminal(_));
+        let mut over = request.env.clone();
+        if terminal
+            && !base
+                .iter()
+                .chain(&over)
+                .any(|variable| variable.starts_with("TERM="))
+        {
+            over.insert(0, "TERM=xterm".to_owned());
+        }
+        let mut env = overlay(base, &over);
+        if let Some(text) = &request.user {
+            // As the container sees its accounts now: its own layer is on top.
+            let mut layers = lowers(&launch);
+            if let Rootfs::Overlay { upper, .. } = &launch.rootfs {
+                layers.insert(0, upper.clone());
+            }
+            let record = self.record(id)?;
+            let who = read_identity(&Merged::open(&layers)?, text, &record.host_config.group_add)?;
+            if !request
+                .env
+                .iter()
+                .any(|variable| variable.starts_with("HOME="))
+            {
+                env = overlay(env, &[format!("HOME={}", who.home)]);
+            }
+            process.set_user(user(&who, process.user().umask()));
+        }
+        let uid = process.user().uid();
+        let held = if request.privileged {
+            defaults::all_capabilities()
+        } else {
+            let known = process
+                .capabilities()
+                .as_ref()
+                .and_then(|sets| sets.bounding().clone());
+            known.unwrap_or_default()
+        };
+        if request.privileged {
+            process.set_no_new_privileges(Some(false));
+        }
+        process.set_capabilities(Some(super::spec::capabilities_for(&held, uid)));
+        if let Some(directory) = &request.working_dir {
+            process.set_cwd(working_directory(directory)?);
+        }
+        process
+            .set_args(Some(request.command.clone()))
+            .set_env(Some(env))
+            .set_terminal(Some(terminal))
+            .set_console_size(None);
+        if let ExecStreams::Terminal(size) = streams {
+            let size = BoxBuilder::default()
+                .height(u64::from(size.rows))
+                .width(u64::from(size.columns))
+                .build();
+            process.set_console_size(size.ok());
+        }
+        Ok(process)
+    }
+}

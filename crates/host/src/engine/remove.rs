@@ -1,0 +1,167 @@
+//! Removing containers, and everything that belongs to them alone.
+
+use std::fs;
+
+use berth_contract::{Class, ContainerId, Error, Result, Signal, State};
+use berth_monitor::client;
+use berth_monitor::protocol::Request;
+
+use super::Engine;
+use super::options::RemoveOptions;
+use crate::api::types::{ContainerSummary, PruneReport};
+use crate::records::{Record, discard, free, sweep};
+use crate::volume;
+
+impl Engine {
+    /// Removes a container; with `force` one that runs is killed first.
+    ///
+    /// # Errors
+    /// It runs and `force` is off, or something of it cannot be deleted: it is shown again then.
+    pub fn remove(&self, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
+        // A damaged record must not keep a container from being removed by force.
+        let record = match Record::read(&self.paths().container(id)) {
+            Ok(record) => record,
+            Err(_) if options.force => None,
+            Err(error) => return Err(error.hint(format!("berth rm -f {}", id.short()))),
+        };
+        if self.observe(id).is_ok_and(|seen| seen.alive) {
+            if !options.force {
+                return Err(self.still_running(id));
+            }
+            self.kill_for_removal(id)?;
+        }
+        let operation = match self.operate(id) {
+            Ok(operation) => operation,
+            // `--rm` was faster.
+            Err(error) if error.class() == Class::NotFound && options.force => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let seen = self.observe(id);
+        if seen.as_ref().is_ok_and(|seen| seen.alive) {
+            return Err(self.still_running(id));
+        }
+        if seen.map_or(true, |seen| seen.left_behind) {
+            self.collect(id)?;
+        }
+        discard(self.paths(), &self.paths().container(id))?;
+        drop(operation);
+        let Some(record) = record else { return Ok(()) };
+        free(self.paths(), &record.name, id)?;
+        if options.volumes {
+            for name in &record.anonymous_volumes {
+                match volume::remove(self.paths(), name) {
+                    // Another container took it over with --volumes-from, or it is gone already.
+                    Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {}
+                    result => result?,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn still_running(&self, id: &ContainerId) -> Error {
+        let state = self
+            .observe(id)
+            .map_or(State::Running, |seen| seen.status.state);
+        Error::new(
+            Class::Conflict,
+            format!("cannot remove container {}", id.short()),
+        )
+        .caused_by(format!("it is {state}"))
+        .hint(format!("berth stop {}", id.short()))
+        .hint(format!("berth rm -f {}", id.short()))
+    }
+
+    /// Kills a container so that its restart policy does not bring it back, and waits for its monitor.
+    fn kill_for_removal(&self, id: &ContainerId) -> Result<()> {
+        loop {
+            let mut connection = match client::connect(&self.directories, id) {
+                Ok(connection) => connection,
+                // So young that it does not listen yet, or gone meanwhile.
+                Err(error) if error.class() == Class::Conflict => {
+                    if !self.observe(id)?.alive {
+                        return Ok(());
+                    }
+                    std::thread::yield_now();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let stop = Request::Stop {
+                signal: Some(Signal::KILL),
+                timeout: Some(0),
+            };
+            match connection
+                .send(&stop, &[])
+                .and_then(|()| connection.exited())
+            {
+                // A monitor that goes away while it is told to stop has stopped.
+                Err(error) if error.class() != Class::Unavailable => return Err(error),
+                _ => {}
+            }
+            // The lock is held until the very end; the connection closes with it.
+            while let Ok(Some(_)) = connection.receive() {}
+            if !self.observe(id)?.alive {
+                return Ok(());
+            }
+            std::thread::yield_now();
+        }
+    }
+
+    /// Removes every container that does not run and that `chosen` chooses, and what killed processes
+    /// left.
+    ///
+    /// # Errors
+    /// One of them cannot be removed; the others are.
+    pub fn prune(&self, chosen: &dyn Fn(&ContainerSummary) -> bool) -> Result<PruneReport> {
+        let mut report = PruneReport::default();
+        let mut failure = None;
+        for summary in self.list()?.containers {
+            let stopped = matches!(summary.state.as_str(), "created" | "exited" | "dead");
+            if !stopped || !chosen(&summary) {
+                continue;
+            }
+            let id: ContainerId = summary.id.parse()?;
+            let size = self.writable_size(&id);
+            match self.remove(
+                &id,
+                &RemoveOptions {
+                    force: false,
+                    volumes: true,
+                },
+            ) {
+                Ok(()) => {
+                    report.deleted.push(summary.id);
+                    report.space_reclaimed = report.space_reclaimed.saturating_add(size);
+                }
+                // It was started or removed meanwhile.
+                Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {}
+                Err(error) => failure = failure.or(Some(error)),
+            }
+        }
+        sweep(self.paths())?;
+        failure.map_or(Ok(report), Err)
+    }
+
+    /// Bytes on disk of a container's own layer.
+    pub(super) fn writable_size(&self, id: &ContainerId) -> u64 {
+        directory_size(&self.paths().container(id).join("upper"))
+    }
+}
+
+/// Allocated bytes below a directory; what cannot be read counts nothing.
+pub(super) fn directory_size(directory: &std::path::Path) -> u64 {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut size = 0_u64;
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(metadata) = entry.metadata() else {
+            continue;
+        };
+        size = size.saturating_add(if metadata.is_dir() {
+            directory_size(&entry.path())
+        } else {
+            metadata.blocks().saturating_mul(512)
+        });
+    }
+    size
+}

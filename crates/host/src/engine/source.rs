@@ -1,0 +1,227 @@
+//! What a container is made from: an image of the store or a registry, a wasm file, or a directory.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Digest, Error, ImageFacts, ProgramKind, Result};
+use berth_image::{
+    ContainerConfig as ImageDefaults, Image, Merged, Platform, PullOptions, Reference, Silent,
+    Store,
+};
+use berth_sys::error::Explain as _;
+
+use super::options::{CreateOptions, PullPolicy};
+use crate::api::types::CreateRequest;
+use crate::hello;
+
+/// What a container is made from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// An image.
+    Image(Box<Image>),
+    /// A wasm file of the host (`berth run ./app.wasm`).
+    File { path: PathBuf, kind: ProgramKind },
+    /// A directory that is the root file system (`--rootfs`).
+    Directory(PathBuf),
+}
+
+impl Source {
+    /// Finds what the request names; pulls an image when the policy says so.
+    pub(super) fn find(
+        store: &Store,
+        request: &CreateRequest,
+        options: &CreateOptions<'_>,
+    ) -> Result<Self> {
+        if let Some(directory) = &request.rootfs {
+            return Self::directory(directory);
+        }
+        let text = request.config.image.as_str();
+        if text.is_empty() {
+            return Err(Error::new(Class::Invalid, "no image is named"));
+        }
+        if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") {
+            return Self::file(Path::new(text));
+        }
+        image(store, text, options).map(|image| Self::Image(Box::new(image)))
+    }
+
+    fn directory(path: &Path) -> Result<Self> {
+        if !path.is_absolute() {
+            return Err(Error::new(
+                Class::Invalid,
+                format!(
+                    "the root file system {} is not an absolute path",
+                    path.display()
+                ),
+            ));
+        }
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_dir() => Ok(Self::Directory(path.to_owned())),
+            Ok(_) => Err(Error::new(
+                Class::Invalid,
+                format!("the root file system {} is not a directory", path.display()),
+            )),
+            Err(error) => {
+                Err(error).explain(|| format!("cannot use {} as root file system", path.display()))
+            }
+        }
+    }
+
+    fn file(path: &Path) -> Result<Self> {
+        let explain = || format!("cannot run the file {}", path.display());
+        let metadata = fs::metadata(path).explain(explain)?;
+        if metadata.is_dir() {
+            return Err(Error::new(Class::Invalid, explain())
+                .caused_by("it is a directory")
+                .hint("to run a root file system, use --rootfs"));
+        }
+        let mut head = Vec::new();
+        let file = fs::File::open(path).explain(explain)?;
+        file.take(256).read_to_end(&mut head).explain(explain)?;
+        let kind = ProgramKind::from_head(&head);
+        if !kind.is_wasm() {
+            return Err(Error::new(Class::Unsupported, explain())
+                .caused_by("only wasm files can be run without an image")
+                .hint("put it into an image, or use --rootfs DIR"));
+        }
+        Ok(Self::File {
+            path: path.to_owned(),
+            kind,
+        })
+    }
+
+    /// The image's id; empty for what is no image.
+    pub(super) fn id(&self) -> String {
+        match self {
+            Self::Image(image) => image.id().to_string(),
+            Self::File { .. } | Self::Directory(_) => String::new(),
+        }
+    }
+
+    /// The image's defaults.
+    pub(super) fn defaults(&self) -> ImageDefaults {
+        match self {
+            Self::Image(image) => {
+                let mut defaults = image.config().config.clone();
+                if image.module().is_some()
+                    && defaults.entrypoint.is_none()
+                    && defaults.cmd.is_none()
+                {
+                    let name = image.names().first().map(Reference::familiar_name);
+                    let name = name.as_deref().and_then(|name| name.rsplit('/').next());
+                    defaults.entrypoint = Some(vec![name.unwrap_or("module.wasm").to_owned()]);
+                }
+                defaults
+            }
+            Self::File { path, .. } => {
+                let name = path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                ImageDefaults {
+                    entrypoint: Some(vec![name]),
+                    ..ImageDefaults::default()
+                }
+            }
+            Self::Directory(_) => ImageDefaults::default(),
+        }
+    }
+
+    /// The layers, topmost first.
+    pub(super) fn layers(&self, empty: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::Image(image) => image.layers(),
+            Self::File { .. } => vec![empty.to_owned()],
+            Self::Directory(path) => vec![path.clone()],
+        }
+    }
+
+    /// The files a guest will see, without mounting anything.
+    pub(super) fn files(&self, empty: &Path) -> Result<Merged> {
+        Merged::open(&self.layers(empty))
+    }
+
+    /// The wasm module that is the program whatever the command says.
+    pub(super) fn module(&self) -> Option<(PathBuf, Option<Digest>)> {
+        match self {
+            Self::Image(image) => image
+                .module()
+                .map(|path| (path, image.module_digest().cloned())),
+            Self::File { path, .. } => Some((path.clone(), None)),
+            Self::Directory(_) => None,
+        }
+    }
+
+    /// What dispatch looks at.
+    pub(super) fn facts(&self, program: Option<ProgramKind>) -> Result<ImageFacts> {
+        let host = Platform::host();
+        let plain = |platform: Platform, program| ImageFacts {
+            config_media_type: String::new(),
+            os: platform.os,
+            architecture: platform.architecture,
+            annotations: std::collections::BTreeMap::new(),
+            program,
+        };
+        match self {
+            Self::Image(image) => {
+                image.check_runnable()?;
+                Ok(image.facts(program))
+            }
+            Self::File { kind, .. } => Ok(plain(Platform::new("wasi", "wasm"), Some(kind.clone()))),
+            Self::Directory(_) => Ok(plain(host, program)),
+        }
+    }
+}
+
+/// An image by name, pulled when the policy says so; `hello` is built in.
+fn image(store: &Store, text: &str, options: &CreateOptions<'_>) -> Result<Image> {
+    let platform = options
+        .platform
+        .as_deref()
+        .map(str::parse::<Platform>)
+        .transpose()?;
+    let here = store.find(text, platform.as_ref());
+    if options.pull == PullPolicy::Always || options.pull == PullPolicy::Newer {
+        let known = here.ok();
+        let offline_is_fine = options.pull == PullPolicy::Newer;
+        return match (pull(store, text, platform, options), known) {
+            (Ok(image), _) => Ok(image),
+            (Err(error), Some(image)) if offline_is_fine && error.class() == Class::Unavailable => {
+                Ok(image)
+            }
+            (Err(error), _) => Err(error),
+        };
+    }
+    match here {
+        Err(error) if error.class() == Class::NotFound => {}
+        found => return found,
+    }
+    if text == hello::NAME {
+        hello::install(store)?;
+        return store.find(text, platform.as_ref());
+    }
+    if options.pull == PullPolicy::Never {
+        return store
+            .find(text, platform.as_ref())
+            .map_err(|error| error.hint(format!("berth pull {text}")));
+    }
+    pull(store, text, platform, options)
+}
+
+fn pull(
+    store: &Store,
+    text: &str,
+    platform: Option<Platform>,
+    options: &CreateOptions<'_>,
+) -> Result<Image> {
+    let reference = Reference::parse(text)?;
+    let pull_options = PullOptions {
+        policy: berth_image::PullPolicy::Always,
+        platform,
+        ..options.pull_options.cloned().unwrap_or_default()
+    };
+    let progress = options.progress.unwrap_or(&Silent);
+    berth_image::pull(store, &reference, &pull_options, progress).map(|pulled| pulled.image)
+}

@@ -1,0 +1,234 @@
+//! Starting a container: clear what a lost monitor left, refresh what only a start can know, spawn.
+
+use std::fs;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use berth_contract::oci::{LinuxNamespaceType, Spec};
+use berth_contract::{Class, ContainerId, Error, Result, Rootfs, State};
+use berth_image::Merged;
+use berth_monitor::client;
+use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind, SPEC_FILE};
+use berth_monitor::protocol::Request;
+use berth_sys::error::Explain as _;
+
+use super::dispatch::Files;
+use super::options::{StartOptions, Started, Streams};
+use super::spec::Namespaces;
+use super::{Engine, MODULE_FILE, no_such, not_running};
+use crate::records::{Record, command, read_document, write_document};
+
+impl Engine {
+    /// Starts a container and returns once its guest runs. One that runs already is left as it is.
+    ///
+    /// # Errors
+    /// Class `CommandNotFound` (127) and `CannotInvoke` (126) for the program itself, `Conflict` for a
+    /// paused container, others for the preparation.
+    pub fn start(&self, id: &ContainerId, options: &StartOptions) -> Result<Started> {
+        let operation = self.operate(id)?;
+        let seen = self.observe(id)?;
+        if seen.alive {
+            return self.already_running(id, options, seen.status.state, seen.status.pid);
+        }
+        if seen.left_behind {
+            self.collect(id)?;
+        }
+        self.refresh(id)?;
+        match fs::DirBuilder::new().mode(0o700).create(self.paths().run()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(self.paths().run())
+                    .explain(|| format!("cannot make {}", self.paths().run().display()))?;
+            }
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(error)
+                    .explain(|| format!("cannot make {}", self.paths().run().display()));
+            }
+            _ => {}
+        }
+        let (mut connection, _monitor) = client::spawn(&self.directories, id)?;
+        if let Some(streams) = options.attach {
+            connection.send(&attach_request(streams), &[])?;
+        }
+        let pid = connection.started()?;
+        drop(operation);
+        if let Some(size) = options.size {
+            connection.send(&Request::Resize { size, exec: None }, &[])?;
+        }
+        Ok(Started { pid, connection })
+    }
+
+    fn already_running(
+        &self,
+        id: &ContainerId,
+        options: &StartOptions,
+        state: State,
+        pid: i32,
+    ) -> Result<Started> {
+        if state == State::Paused {
+            return Err(Error::new(
+                Class::Conflict,
+                format!("container {} is paused", id.short()),
+            )
+            .hint(format!("berth unpause {}", id.short())));
+        }
+        let mut connection = client::connect(&self.directories, id)?;
+        if let Some(streams) = options.attach {
+            connection.send(&attach_request(streams), &[])?;
+        }
+        Ok(Started { pid, connection })
+    }
+
+    /// Attaches to a running container.
+    ///
+    /// # Errors
+    /// It does not run, or is paused.
+    pub fn attach(&self, id: &ContainerId, streams: Streams) -> Result<client::Connection> {
+        let seen = self.observe(id)?;
+        if !seen.alive {
+            return Err(not_running(id));
+        }
+        if seen.status.state == State::Paused {
+            return Err(Error::new(
+                Class::Conflict,
+                format!("cannot attach to container {}", id.short()),
+            )
+            .caused_by("it is paused")
+            .hint(format!("berth unpause {}", id.short())));
+        }
+        let mut connection = client::connect(&self.directories, id)?;
+        connection.send(&attach_request(streams), &[])?;
+        Ok(connection)
+    }
+
+    /// Writes again what may have changed since the last start.
+    fn refresh(&self, id: &ContainerId) -> Result<()> {
+        let container = self.paths().container(id);
+        let path = container.join(LAUNCH_FILE);
+        let mut launch: Launch = read_document(&path)?.ok_or_else(|| no_such(id))?;
+        let before = launch.clone();
+        // berth may have been installed elsewhere, or the data directory moved, since.
+        launch.directories = self.paths().directories();
+        if let Rootfs::Overlay {
+            work,
+            volatile: true,
+            ..
+        } = &launch.rootfs
+        {
+            allow_reuse(work)?;
+        }
+        if launch.runtime == RuntimeKind::Wasm
+            && launch.module.as_ref().is_none_or(|module| !module.exists())
+        {
+            launch.module = Some(self.compile_again(id, &launch)?);
+        }
+        if launch != before {
+            write_document(&path, &launch)?;
+        }
+        self.join_namespaces(&container)
+    }
+
+    /// The compiled module is gone (pruned, or berth was updated): it is made from its source again.
+    fn compile_again(&self, id: &ContainerId, launch: &Launch) -> Result<PathBuf> {
+        let cache = self.wasm_cache()?;
+        let kept = self.paths().container(id).join(MODULE_FILE);
+        let explain = || format!("cannot read the module of container {}", id.short());
+        if kept.exists() {
+            return cache.compiled(&fs::File::open(&kept).explain(explain)?);
+        }
+        let record = self.record(id)?;
+        if let Ok(image) = self.store().find(&record.image_id, None)
+            && let (Some(path), Some(digest)) = (image.module(), image.module_digest())
+        {
+            return cache.compiled_blob(digest, &fs::File::open(&path).explain(explain)?);
+        }
+        let image = Merged::open(&lowers(launch))?;
+        let files = Files {
+            image: &image,
+            mounts: &[],
+        };
+        let words = command(&record.config);
+        let word = words.first().map_or("", String::as_str);
+        let program = files.program(word, &record.config.env, &record.config.working_dir)?;
+        let file = match &program {
+            Some(program) => files.open(&program.path)?,
+            None => None,
+        };
+        let file = file.ok_or_else(|| {
+            Error::new(Class::CommandNotFound, explain()).caused_by(format!("{word} is not there"))
+        })?;
+        cache.compiled(&file)
+    }
+
+    /// Puts the present paths of other containers' namespaces into the spec.
+    fn join_namespaces(&self, container: &Path) -> Result<()> {
+        // Few containers join others: the record is read only for those that may.
+        let spec_path = container.join(SPEC_FILE);
+        let Some(record) = Record::read(container)? else {
+            return Ok(());
+        };
+        let namespaces = Namespaces::parse(&record.host_config)?;
+        let mut joined = namespaces.joined().peekable();
+        if joined.peek().is_none() {
+            return Ok(());
+        }
+        let mut spec: Spec = read_document(&spec_path)?
+            .ok_or_else(|| Error::new(Class::Internal, "the container's spec is missing"))?;
+        for (kind, other) in joined {
+            let seen = self.observe(other)?;
+            if !seen.alive || seen.status.pid == 0 {
+                return Err(Error::new(
+                    Class::Conflict,
+                    format!("cannot join container {}", other.short()),
+                )
+                .caused_by("it is not running")
+                .hint(format!("berth start {}", other.short())));
+            }
+            let name = match kind {
+                LinuxNamespaceType::Pid => "pid",
+                LinuxNamespaceType::Ipc => "ipc",
+                _ => "net",
+            };
+            let path = PathBuf::from(format!("/proc/{}/ns/{name}", seen.status.pid));
+            let linux = spec.linux_mut().as_mut();
+            let list = linux.and_then(|linux| linux.namespaces_mut().as_mut());
+            for namespace in list
+                .into_iter()
+                .flatten()
+                .filter(|known| known.typ() == kind)
+            {
+                namespace.set_path(Some(path.clone()));
+            }
+        }
+        write_document(&spec_path, &spec)
+    }
+}
+
+pub(super) fn attach_request(streams: Streams) -> Request {
+    Request::Attach {
+        stdin: streams.stdin,
+        stdout: streams.stdout,
+        stderr: streams.stderr,
+    }
+}
+
+/// The layers of a container, topmost first, without its own.
+pub(super) fn lowers(launch: &Launch) -> Vec<PathBuf> {
+    match &launch.rootfs {
+        Rootfs::Overlay { lowers, .. } => lowers.clone(),
+        Rootfs::Directory(path) => vec![path.clone()],
+    }
+}
+
+/// A volatile overlay leaves a mark that makes the next mount of the same directories fail.
+fn allow_reuse(work: &Path) -> Result<()> {
+    let mark = work.join("work/incompat/volatile");
+    match fs::remove_dir_all(&mark) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).explain(|| format!("cannot remove {}", mark.display()))
+        }
+        _ => Ok(()),
+    }
+}

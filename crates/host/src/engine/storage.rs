@@ -1,0 +1,258 @@
+//! Carrying mounts out: volumes are made, missing directories of the host too, images are looked up.
+
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Error, Result, VolumeName};
+use berth_image::{Merged, Store};
+use berth_sys::error::Explain as _;
+
+use super::mount::{
+    Material, Planned, Recursion, Source, Wish, bind_options, image_volume, wishes,
+};
+use crate::api::types::{ContainerConfig, HostConfig, MountKind, MountPoint};
+use crate::paths::Paths;
+use crate::records::{Record, find};
+use crate::volume::{self, Volume};
+
+/// All mounts of a container, and the volumes that were made for it alone.
+#[derive(Debug, Default)]
+pub(super) struct Storage {
+    pub(super) mounts: Vec<Planned>,
+    pub(super) anonymous: Vec<VolumeName>,
+    /// Layers of mounted images, which must not be collected.
+    pub(super) layers: Vec<PathBuf>,
+}
+
+/// What carrying mounts out needs.
+#[derive(Debug)]
+pub(super) struct Workshop<'a> {
+    pub(super) paths: &'a Paths,
+    pub(super) store: &'a Store,
+    pub(super) image: &'a Merged,
+    pub(super) now: u64,
+}
+
+impl Workshop<'_> {
+    /// Plans the mounts of a request: explicit ones, then `--volumes-from`, then the image's volumes.
+    pub(super) fn plan(&self, config: &ContainerConfig, host: &HostConfig) -> Result<Storage> {
+        if !matches!(host.volume_driver.as_str(), "" | "local") {
+            return Err(Error::new(
+                Class::Unsupported,
+                format!("cannot use the volume driver {:?}", host.volume_driver),
+            )
+            .hint("only the driver local is there"));
+        }
+        let mut all = wishes(host)?;
+        for text in &host.volumes_from {
+            for wish in self.taken_over(text)? {
+                add(&mut all, wish);
+            }
+        }
+        for text in config.volumes.keys() {
+            add(&mut all, image_volume(text)?);
+        }
+        let mut storage = Storage::default();
+        let made = all.iter().try_for_each(|wish| {
+            let planned = self.carry_out(wish, &mut storage)?;
+            storage.mounts.push(planned);
+            Ok(())
+        });
+        match made {
+            Ok(()) => Ok(storage),
+            Err(error) => {
+                self.undo(&storage);
+                Err(error)
+            }
+        }
+    }
+
+    /// Removes the volumes that were made for a container that will not be.
+    pub(super) fn undo(&self, storage: &Storage) {
+        for name in &storage.anonymous {
+            // The failure that brought us here is the one to tell; what stays is an unused volume.
+            drop(volume::remove(self.paths, name));
+        }
+    }
+
+    fn taken_over(&self, text: &str) -> Result<Vec<Wish>> {
+        let (name, mode) = text.split_once(':').unwrap_or((text, ""));
+        if !matches!(mode, "" | "rw" | "ro" | "z" | "Z") {
+            return Err(Error::new(
+                Class::Invalid,
+                format!("invalid --volumes-from {text:?}"),
+            ));
+        }
+        let id = find(self.paths, name)?;
+        let record = Record::read(&self.paths.container(&id))?
+            .ok_or_else(|| Error::new(Class::NotFound, format!("no such container: {name}")))?;
+        let mut wishes = Vec::new();
+        for point in record.mounts {
+            let source = match point.kind {
+                MountKind::Bind => Source::Host {
+                    path: PathBuf::from(&point.source),
+                    create: false,
+                },
+                MountKind::Volume => Source::Volume {
+                    name: point.name.parse()?,
+                    copy: false,
+                    labels: Vec::new(),
+                },
+                MountKind::Tmpfs | MountKind::Image => continue,
+            };
+            wishes.push(Wish {
+                destination: PathBuf::from(point.destination),
+                source,
+                read_only: !point.rw || mode == "ro",
+                propagation: Some(point.propagation).filter(|word| !word.is_empty()),
+                recursion: Recursion::Full,
+                mode: point.mode,
+            });
+        }
+        Ok(wishes)
+    }
+
+    fn carry_out(&self, wish: &Wish, storage: &mut Storage) -> Result<Planned> {
+        let (material, options, kind, name, source) = match &wish.source {
+            Source::Host { path, create } => {
+                host_path(path, *create)?;
+                let source = path.display().to_string();
+                (
+                    Material::Path(path.clone()),
+                    bind_options(wish),
+                    MountKind::Bind,
+                    None,
+                    source,
+                )
+            }
+            Source::Volume { name, copy, labels } => {
+                self.volume(name, labels, false)?;
+                self.volume_mount(wish, name, *copy)?
+            }
+            Source::Anonymous { copy, labels } => {
+                let name = anonymous_name()?;
+                self.volume(&name, labels, true)?;
+                storage.anonymous.push(name.clone());
+                self.volume_mount(wish, &name, *copy)?
+            }
+            Source::Tmpfs { options } => {
+                let mut options = options.clone();
+                if wish.read_only && !options.iter().any(|option| option == "ro") {
+                    options.push("ro".to_owned());
+                }
+                (
+                    Material::Tmpfs,
+                    options,
+                    MountKind::Tmpfs,
+                    None,
+                    String::new(),
+                )
+            }
+            Source::Image { reference } => {
+                let image = self.store.find(reference, None)?;
+                let layers = image.layers();
+                storage.layers.extend(layers.iter().cloned());
+                let options = vec!["ro".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
+                (
+                    Material::Layers(layers),
+                    options,
+                    MountKind::Image,
+                    None,
+                    reference.clone(),
+                )
+            }
+        };
+        let volume = matches!(kind, MountKind::Volume);
+        let bind = matches!(kind, MountKind::Bind);
+        let point = Some(MountPoint {
+            kind,
+            name: name.unwrap_or_default(),
+            source,
+            destination: wish.destination.display().to_string(),
+            driver: if volume {
+                "local".to_owned()
+            } else {
+                String::new()
+            },
+            mode: wish.mode.clone(),
+            rw: !wish.read_only,
+            propagation: match (&wish.propagation, bind) {
+                (Some(word), _) => word.clone(),
+                (None, true) => "rprivate".to_owned(),
+                (None, false) => String::new(),
+            },
+        });
+        Ok(Planned {
+            destination: wish.destination.clone(),
+            material,
+            options,
+            point,
+        })
+    }
+
+    fn volume(
+        &self,
+        name: &VolumeName,
+        labels: &[(String, String)],
+        anonymous: bool,
+    ) -> Result<()> {
+        let volume = Volume {
+            name: name.clone(),
+            created: self.now,
+            labels: labels.iter().cloned().collect(),
+            anonymous,
+        };
+        volume::ensure(self.paths, &volume).map(|_| ())
+    }
+
+    fn volume_mount(&self, wish: &Wish, name: &VolumeName, copy: bool) -> Result<Carried> {
+        if copy {
+            volume::fill(self.paths, name, self.image, &wish.destination)?;
+        }
+        let data = volume::content(self.paths, name);
+        let source = data.display().to_string();
+        Ok((
+            Material::Path(data),
+            bind_options(wish),
+            MountKind::Volume,
+            Some(name.to_string()),
+            source,
+        ))
+    }
+}
+
+type Carried = (Material, Vec<String>, MountKind, Option<String>, String);
+
+/// Explicit mounts win over inherited ones at the same place.
+fn add(all: &mut Vec<Wish>, wish: Wish) {
+    if !all
+        .iter()
+        .any(|known| known.destination == wish.destination)
+    {
+        all.push(wish);
+    }
+}
+
+fn host_path(path: &Path, create: bool) -> Result<()> {
+    match std::fs::symlink_metadata(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound && create => {
+            std::fs::create_dir_all(path)
+                .explain(|| format!("cannot make the directory {}", path.display()))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
+            Class::Invalid,
+            format!("the bind source {} does not exist", path.display()),
+        )
+        .hint(format!("mkdir -p {}", path.display()))
+        .hint("use -v, which makes it")),
+        Err(error) => Err(error).explain(|| format!("cannot use {}", path.display())),
+    }
+}
+
+/// 64 hexadecimal digits, as Docker names them.
+fn anonymous_name() -> Result<VolumeName> {
+    let bytes = berth_sys::random::bytes().explain(|| "cannot name a volume".to_owned())?;
+    berth_contract::ContainerId::from_random(bytes)
+        .as_str()
+        .parse()
+}

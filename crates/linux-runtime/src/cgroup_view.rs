@@ -93,7 +93,7 @@ pub(crate) fn mount(root: &Directory, plan: &MountPlan) -> Result<()> {
 
 fn attach(top: &Directory, hierarchy: &Hierarchy<'_>, made: &OwnedFd) -> io::Result<()> {
     let name = hierarchy.directory();
-    let target = top.make_directories(Path::new(name), 0o755)?;
+    let target = path::make_directory(top, name, 0o755)?;
     mount::attach(made, target)?;
     for controller in name.split(',').filter(|controller| *controller != name) {
         path::make_link(top, controller, name)?;

@@ -228,6 +228,8 @@ pub(crate) fn mappings(lines: Option<&[LinuxIdMapping]>) -> Result<Vec<Mapping>>
 
 /// Things the specification has that nobody would notice missing: better refused than ignored.
 fn refuse_unknown(spec: &Spec, linux: &Linux) -> Result<()> {
+    let hooks = spec.hooks().as_ref();
+    let hooked = |list: Option<&Vec<oci::Hook>>| list.is_some_and(|list| !list.is_empty());
     let refused = [
         (linux.intel_rdt().is_some(), "linux.intelRdt"),
         (
@@ -238,6 +240,21 @@ fn refuse_unknown(spec: &Spec, linux: &Linux) -> Result<()> {
             "linux.netDevices",
         ),
         (linux.memory_policy().is_some(), "linux.memoryPolicy"),
+        (
+            linux
+                .mount_label()
+                .as_ref()
+                .is_some_and(|label| !label.is_empty()),
+            "linux.mountLabel",
+        ),
+        (
+            hooked(hooks.and_then(|hooks| hooks.create_container().as_ref())),
+            "createContainer hooks",
+        ),
+        (
+            hooked(hooks.and_then(|hooks| hooks.start_container().as_ref())),
+            "startContainer hooks",
+        ),
         (spec.windows().is_some(), "windows"),
         (spec.vm().is_some(), "vm"),
     ];
@@ -422,4 +439,111 @@ pub(crate) fn unsupported(why: impl Into<String>) -> Error {
         "cannot use the container's specification",
     )
     .caused_by(why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A spec from JSON, with what every spec needs.
+    fn plan(linux: &str, more: &str) -> Result<Plan> {
+        let json = format!(
+            r#"{{"ociVersion":"1.2.0","process":{{"cwd":"/","args":["true"],"user":{{"uid":0,"gid":0}}}},
+                "linux":{linux}{more}}}"#
+        );
+        Plan::new(&serde_json::from_str(&json).unwrap())
+    }
+
+    const MOUNT: &str = r#"{"namespaces":[{"type":"mount"},{"type":"pid"}]}"#;
+
+    #[test]
+    fn namespaces_are_made_or_joined() {
+        let plan = plan(
+            r#"{"namespaces":[{"type":"network","path":"/proc/9/ns/net"},{"type":"mount"},
+                {"type":"uts","path":""},{"type":"user","path":"/proc/9/ns/user"}]}"#,
+            r#","hostname":"a""#,
+        )
+        .unwrap();
+        assert_eq!(plan.namespaces, Namespaces::MOUNT.with(Namespaces::UTS));
+        let joined: Vec<_> = plan.join.iter().map(|(kind, _)| *kind).collect();
+        assert_eq!(joined, [Namespaces::USER, Namespaces::NETWORK]);
+        assert_eq!(plan.host_name.as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn a_host_name_is_not_set_on_the_host() {
+        assert_eq!(plan(MOUNT, r#","hostname":"a""#).unwrap().host_name, None);
+    }
+
+    #[test]
+    fn what_cannot_be_done_is_refused() {
+        for (linux, more) in [
+            (r#"{"namespaces":[{"type":"pid"}]}"#, ""),
+            (r#"{"namespaces":[{"type":"mount"},{"type":"mount"}]}"#, ""),
+            (r#"{"namespaces":[{"type":"mount"},{"type":"user"}]}"#, ""),
+            (r#"{"namespaces":[{"type":"mount"}],"intelRdt":{}}"#, ""),
+            (r#"{"namespaces":[{"type":"mount"}],"mountLabel":"x"}"#, ""),
+            (
+                r#"{"namespaces":[{"type":"mount"}],"rootfsPropagation":"wide"}"#,
+                "",
+            ),
+            (
+                r#"{"namespaces":[{"type":"mount"}],"sysctl":{"net.ipv4.ip_forward":"1"}}"#,
+                "",
+            ),
+            (MOUNT, r#","hooks":{"startContainer":[{"path":"/x"}]}"#),
+            (MOUNT, r#","mounts":[{"destination":"/x"}]"#),
+            (
+                MOUNT,
+                r#","mounts":[{"destination":"/x","source":"a","options":["bind"]}]"#,
+            ),
+        ] {
+            assert!(plan(linux, more).is_err(), "{linux} {more}");
+        }
+    }
+
+    #[test]
+    fn proc_takes_no_foreign_mounts() {
+        let at = |destination: &str, source: &str| {
+            let mount = format!(
+                r#","mounts":[{{"destination":"{destination}","source":"{source}","options":["bind"]}}]"#
+            );
+            plan(MOUNT, &mount).is_ok()
+        };
+        assert!(at("/proc/cpuinfo", "/x") && at("/proc", "/proc") && at("/procfs", "/x"));
+        for bad in [
+            "/proc/self/attr/exec",
+            "/proc/sys",
+            "/a/../proc/sys",
+            "/proc//./sys",
+            "/proc",
+        ] {
+            assert!(!at(bad, "/x"), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sysctls_become_paths() {
+        let plan = plan(
+            r#"{"namespaces":[{"type":"mount"},{"type":"network"}],
+                "sysctl":{"net.ipv4.conf.eth0/1.forwarding":"1","net/ipv4/conf/eth0.2/forwarding":"0"}}"#,
+            "",
+        )
+        .unwrap();
+        let keys: Vec<_> = plan.sysctls.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(
+            keys,
+            [
+                "net/ipv4/conf/eth0.1/forwarding",
+                "net/ipv4/conf/eth0.2/forwarding"
+            ]
+        );
+    }
+
+    #[test]
+    fn ids_beyond_the_greatest_are_refused() {
+        let json = r#"{"ociVersion":"1.2.0","process":{"cwd":"/","args":["true"],
+            "user":{"uid":4294967295,"gid":0}},"linux":{"namespaces":[{"type":"mount"}]}}"#;
+        assert!(Plan::new(&serde_json::from_str(json).unwrap()).is_err());
+    }
 }

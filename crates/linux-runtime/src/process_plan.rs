@@ -9,7 +9,7 @@ use berth_sys::capability::Sets;
 use berth_sys::process::Scheduling;
 
 use crate::capability::mask;
-use crate::plan::invalid;
+use crate::plan::{invalid, unsupported};
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -61,6 +61,9 @@ impl ProcessPlan {
         let arguments = process.args().clone().unwrap_or_default();
         if arguments.first().is_none_or(String::is_empty) {
             return Err(invalid("it names no program to run"));
+        }
+        if process.exec_cpu_affinity().is_some() {
+            return Err(unsupported("it asks for execCPUAffinity"));
         }
         let environment = process.env().clone().unwrap_or_default();
         let texts = arguments.iter().chain(&environment);

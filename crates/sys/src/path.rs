@@ -339,6 +339,15 @@ pub fn make_node(
     )?)
 }
 
+/// Makes a new directory in one that nobody else writes to; returns it as `O_PATH`.
+///
+/// # Errors
+/// Something is there already.
+pub fn make_directory(parent: impl AsFd, name: &str, mode: u32) -> io::Result<OwnedFd> {
+    rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(mode))?;
+    open_child(parent.as_fd(), name, OFlags::PATH | OFlags::DIRECTORY)
+}
+
 /// Makes a symbolic link in a directory.
 ///
 /// # Errors

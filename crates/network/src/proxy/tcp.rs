@@ -183,7 +183,7 @@ impl Connections {
             drop(poller.remove(&side.stream));
         }
         if connection.step(of_server).unwrap_or(false) {
-            connection.watch(poller, number & !1);
+            connection.watch(poller, CONNECTIONS + (number & !1));
             return;
         }
         if let Some(connection) = self.slots[slot].take() {

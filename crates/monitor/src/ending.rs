@@ -151,14 +151,13 @@ impl Supervisor<'_> {
         }
     }
 
-    /// A start that failed: written down, then everything is given back as after an end.
-    pub(crate) fn never_started(mut self, mut first: Peer, report: Report) {
+    /// Writes down that a start failed; connection 0 is told by [`Supervisor::finish`].
+    pub(crate) fn never_started(&mut self, mut first: Peer, report: Report) {
         self.write_exit();
         first.attached = None;
         first.failure_owed = Some(report);
         let number = self.number();
         self.clients.insert(number, first);
-        self.finish();
     }
 
     /// Removes what has to go, gives the lock up, tells everybody, and lets slow clients read on.

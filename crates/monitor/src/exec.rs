@@ -30,16 +30,29 @@ pub(crate) struct Session {
     client: u32,
 }
 
+/// What a client wants to be run.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// The session's id.
+    pub(crate) id: String,
+    /// The process.
+    pub(crate) process: Box<oci::Process>,
+    /// Whether nobody cares for its streams.
+    pub(crate) detach: bool,
+    /// Its streams otherwise.
+    pub(crate) files: Vec<OwnedFd>,
+}
+
 impl Supervisor<'_> {
     /// Starts a session and answers with its pid.
-    pub(crate) fn exec(
-        &mut self,
-        client: u32,
-        id: String,
-        process: &oci::Process,
-        detach: bool,
-        files: Vec<OwnedFd>,
-    ) -> Result<()> {
+    pub(crate) fn exec(&mut self, client: u32, wanted: Wanted) -> Result<()> {
+        let Wanted {
+            id,
+            process,
+            detach,
+            files,
+        } = wanted;
+        let process = &*process;
         let container = self.launch.id.short().to_owned();
         self.expect_running("exec in")?;
         if self.status.state == State::Paused {

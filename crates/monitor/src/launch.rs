@@ -114,6 +114,9 @@ pub struct NameFiles {
     /// The names written beside each of the container's addresses.
     #[serde(default)]
     pub names: Vec<String>,
+    /// The names written beside the default gateway's address (`--add-host NAME:host-gateway`).
+    #[serde(default)]
+    pub gateway_names: Vec<String>,
 }
 
 /// The engine's directories as the monitor needs them.

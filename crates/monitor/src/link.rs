@@ -71,7 +71,7 @@ pub(crate) fn complete_hosts(
     let Some(path) = &files.hosts else {
         return Ok(None);
     };
-    if files.names.is_empty() || (attached.endpoints.is_empty() && length.is_none()) {
+    if attached.endpoints.is_empty() && length.is_none() {
         return Ok(length);
     }
     let explain = || format!("cannot complete {}", path.display());
@@ -89,14 +89,20 @@ pub(crate) fn complete_hosts(
     Ok(Some(length))
 }
 
-/// `address<TAB>name name…`, first all IPv4 addresses, as Docker orders them within one network.
+/// `address<TAB>name name…` for each of the container's addresses, then the gateway's names.
 fn host_lines(files: &NameFiles, attached: &Attached) -> String {
     let names = files.names.join(" ");
     let mut lines = String::new();
-    for endpoint in &attached.endpoints {
+    let own = attached.endpoints.iter().filter(|_| !names.is_empty());
+    for endpoint in own {
         lines.push_str(&format!("{}\t{names}\n", endpoint.address));
         if let Some(address) = endpoint.address6 {
             lines.push_str(&format!("{address}\t{names}\n"));
+        }
+    }
+    if let Some(first) = attached.endpoints.first() {
+        for name in &files.gateway_names {
+            lines.push_str(&format!("{}\t{name}\n", first.gateway));
         }
     }
     lines
@@ -133,9 +139,10 @@ mod tests {
         let files = NameFiles {
             hosts: Some(path.clone()),
             names: vec!["web".into(), "w".into()],
+            gateway_names: vec!["host".into()],
         };
         let length = complete_hosts(&files, &attached(2), None).unwrap();
-        let expected = "127.0.0.1\tlocalhost\n10.88.0.2\tweb w\nfd00::2\tweb w\n";
+        let expected = "127.0.0.1\tlocalhost\n10.88.0.2\tweb w\nfd00::2\tweb w\n10.88.0.1\thost\n";
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
         assert_eq!(
             complete_hosts(&files, &attached(3), length).unwrap(),

@@ -18,6 +18,7 @@ use berth_contract::{Class, ContainerId, Error, Result, Runtime};
 use berth_linux_runtime::LinuxRuntime;
 use berth_monitor::launch::{Launch, RuntimeKind};
 use berth_monitor::{Arguments, refuse_connection, run};
+use berth_wasm_runtime::WasmRuntime;
 
 /// Started through a detached mount, the process would be called by the number of its descriptor.
 const NAME_FILE: &str = "/proc/self/comm";
@@ -46,10 +47,13 @@ fn runtime(launch: &Launch) -> Result<Box<dyn Runtime>> {
     Ok(match launch.runtime {
         RuntimeKind::Linux => linux,
         RuntimeKind::Wasm => {
-            return Err(Error::new(
-                Class::Unsupported,
-                "this build runs no wasm images",
-            ));
+            let programs = &launch.directories.programs;
+            Box::new(WasmRuntime::new(
+                linux,
+                programs.join("berth-wasm"),
+                programs.join("berth-wasmc"),
+                launch.directories.data.join("wasm"),
+            ))
         }
     })
 }

@@ -6,6 +6,7 @@ use berth_contract::{Class, Error, Event, Result, State, TerminalSize};
 use berth_sys::error::Explain as _;
 use berth_sys::terminal;
 
+use crate::exec::Wanted;
 use crate::peer::Attached;
 use crate::protocol::{Reply, Request};
 use crate::supervisor::Supervisor;
@@ -42,9 +43,15 @@ impl Supervisor<'_> {
                 id,
                 process,
                 detach,
-            } => self
-                .exec(client, id, &process, detach, files)
-                .map(|()| None),
+            } => {
+                let wanted = Wanted {
+                    id,
+                    process,
+                    detach,
+                    files,
+                };
+                self.exec(client, wanted).map(|()| None)
+            }
             Request::SetRestart { policy } => {
                 self.launch.restart = policy;
                 Ok(Some(Reply::Ok))

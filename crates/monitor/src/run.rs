@@ -10,7 +10,7 @@ use crate::ending::linger;
 use crate::launch::Launch;
 use crate::peer::Peer;
 use crate::place::Place;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{Prepared, Supervisor};
 
 /// What a monitor is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,20 +48,17 @@ pub fn run(
             return refuse(first, &error);
         }
     };
-    let mut supervisor = match Supervisor::new(&*runtime, place, launch) {
-        Ok(supervisor) => supervisor,
-        Err((place, error)) => {
+    let prepared = match Prepared::new(&place, &launch) {
+        Ok(prepared) => prepared,
+        Err(error) => {
             place.leave();
             return refuse(first, &error);
         }
     };
-    match supervisor.start(first) {
-        Ok(()) => {
-            supervisor.supervise();
-            supervisor.finish();
-        }
-        Err((first, report)) => supervisor.never_started(first, report),
-    }
+    let mut supervisor = Supervisor::new(&*runtime, place, launch, prepared);
+    supervisor.start(first);
+    supervisor.supervise();
+    supervisor.finish();
 }
 
 /// Tells connection 0 why nothing was started.

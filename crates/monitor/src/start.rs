@@ -28,8 +28,8 @@ use crate::token::Token;
 impl Supervisor<'_> {
     /// Starts the guest for the first time and tells connection 0 that it runs.
     ///
-    /// After a failure nothing of the guest is left; the caller tells it.
-    pub(crate) fn start(&mut self, mut first: Peer) -> Result<(), (Peer, Report)> {
+    /// A failure is recorded, and told once nothing of the container is left ([`Supervisor::finish`]).
+    pub(crate) fn start(&mut self, mut first: Peer) {
         let early = self.early_requests(&mut first);
         let before = self.status.clone();
         match self.launch_guest() {
@@ -41,7 +41,6 @@ impl Supervisor<'_> {
                 }
                 self.listen_to(number);
                 berth_sys::heap::trim();
-                Ok(())
             }
             Err(error) => {
                 let report = Report::from(&error);
@@ -58,7 +57,7 @@ impl Supervisor<'_> {
                     leftovers: std::mem::take(&mut self.status.leftovers),
                     ..before
                 };
-                Err((first, report))
+                self.never_started(first, report);
             }
         }
     }

@@ -83,28 +83,48 @@ pub(crate) struct Supervisor<'a> {
     scratch: Vec<u8>,
 }
 
+/// What supervision needs and may fail to get.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    poller: Poller,
+    signals: Signals,
+    log: Writer,
+    before: Status,
+}
+
+impl Prepared {
+    /// Opens the log, blocks the signals that are read, and reads how the container stood.
+    pub(crate) fn new(place: &Place, launch: &Launch) -> Result<Self> {
+        let cannot = || "cannot prepare the monitor".to_owned();
+        let poller = Poller::new().explain(cannot)?;
+        let signals = Signals::take(&[Signal::TERM, Signal::INT, Signal::HUP]).explain(cannot)?;
+        poller
+            .add(&signals, Token::Signals.number(), Interest::READ)
+            .explain(cannot)?;
+        Ok(Self {
+            poller,
+            signals,
+            log: Writer::open(&launch.log)?,
+            before: place.before()?,
+        })
+    }
+}
+
 impl<'a> Supervisor<'a> {
     /// Takes over a container; nothing is started yet.
     pub(crate) fn new(
         runtime: &'a dyn Runtime,
         place: Place,
         launch: Launch,
-    ) -> Result<Self, (Place, Error)> {
-        let prepared = || -> Result<_> {
-            let cannot = || "cannot prepare the monitor".to_owned();
-            let poller = Poller::new().explain(cannot)?;
-            let signals =
-                Signals::take(&[Signal::TERM, Signal::INT, Signal::HUP]).explain(cannot)?;
-            poller
-                .add(&signals, Token::Signals.number(), Interest::READ)
-                .explain(cannot)?;
-            Ok((poller, signals, Writer::open(&launch.log)?, place.before()?))
-        };
-        let (poller, signals, log, status) = match prepared() {
-            Ok(prepared) => prepared,
-            Err(error) => return Err((place, error)),
-        };
-        Ok(Self {
+        prepared: Prepared,
+    ) -> Self {
+        let Prepared {
+            poller,
+            signals,
+            log,
+            before: status,
+        } = prepared;
+        Self {
             runtime,
             place,
             launch,
@@ -128,7 +148,7 @@ impl<'a> Supervisor<'a> {
             next_number: 0,
             throttled: false,
             scratch: vec![0; SCRATCH],
-        })
+        }
     }
 
     /// Looks after the container until it has ended for good.

@@ -186,6 +186,8 @@ impl Layer<'_> {
                         directory.remove_file(part)?;
                     }
                     directory.create_directory(part, 0o755)?;
+                    // The mode above is subject to the umask of whoever runs the command.
+                    directory.set_mode(part, 0o755)?;
                     if found.is_some() {
                         mark_opaque(&directory, part)?;
                     }

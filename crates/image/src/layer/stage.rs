@@ -18,6 +18,7 @@ pub(crate) fn unpack_new(
     let name = unique_name("layer-");
     let make = || {
         into.create_directory(&name, 0o755)?;
+        into.set_mode(&name, 0o755)?;
         into.directory(std::path::Path::new(&name), Links::Refused)
     };
     let directory = make().explain(|| "cannot make a directory for a layer".into())?;

@@ -1,5 +1,6 @@
 //! One registry, spoken to for one repository: requests with authentication and retries.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,8 @@ pub(super) struct Client<'a> {
     base: Url,
     login: Option<&'a Login>,
     progress: &'a dyn Progress,
+    /// Whether it ever answered: a host that cannot be reached at all is not asked again and again.
+    reached: AtomicBool,
     /// The `Authorization` that worked last.
     authorization: Mutex<Option<Token>>,
 }
@@ -68,6 +71,7 @@ impl<'a> Client<'a> {
             base,
             login,
             progress,
+            reached: AtomicBool::new(false),
             authorization: Mutex::new(None),
         })
     }
@@ -233,10 +237,19 @@ impl<'a> Client<'a> {
             value.set_sensitive(true);
             request = request.header(AUTHORIZATION, value);
         }
-        request
-            .send()
-            .await
-            .map_err(|error| Failure::connection(method, url, &error))
+        match request.send().await {
+            Ok(response) => {
+                self.reached.store(true, Ordering::Relaxed);
+                Ok(response)
+            }
+            Err(error) => {
+                let mut failure = Failure::connection(method, url, &error);
+                failure.again = failure
+                    .again
+                    .filter(|_| self.reached.load(Ordering::Relaxed));
+                Err(failure)
+            }
+        }
     }
 
     /// What to send for a challenge; `None` if there is nothing to answer it with.

@@ -27,6 +27,13 @@ pub struct Usage {
     pub partial: u64,
 }
 
+/// What happens to downloads that were not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Partial {
+    Kept,
+    Removed,
+}
+
 /// Everything that must stay.
 #[derive(Debug, Default)]
 struct Marked {
@@ -40,6 +47,10 @@ impl Store {
     /// # Errors
     /// The store cannot be read; what could not be deleted stays for the next time.
     pub fn collect(&self, containers: &dyn Containers) -> Result<u64> {
+        self.sweep(containers, Partial::Removed)
+    }
+
+    pub(super) fn sweep(&self, containers: &dyn Containers, partial: Partial) -> Result<u64> {
         self.prepare()?;
         let lock = self.lock_file("images.lock")?;
         if lock.try_lock().is_err() {
@@ -70,7 +81,9 @@ impl Store {
         }
         let ingest = self.directory("ingest")?;
         for name in names(&ingest)? {
-            if !name.to_string_lossy().ends_with(".damaged") {
+            let text = name.to_string_lossy();
+            let kept = partial == Partial::Kept && text.ends_with(".partial");
+            if !kept && !text.ends_with(".damaged") {
                 freed += discard(&ingest, &name, &trash);
             }
         }

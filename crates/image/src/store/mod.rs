@@ -87,6 +87,10 @@ impl Store {
             let path = self.data.join(directory);
             make_directories(&path).explain(|| cannot(&path))?;
         }
+        // It is the root directory that containers of such images see.
+        let empty = self.empty_layer();
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(&empty, open).explain(|| cannot(&empty))?;
         let layout = self.data.join("oci/oci-layout");
         std::fs::write(&layout, br#"{"imageLayoutVersion":"1.0.0"}"#).explain(|| cannot(&layout))
     }

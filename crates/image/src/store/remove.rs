@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use berth_contract::{Class, Digest, Error, Result};
 
 use super::Store;
+use super::collect::Partial;
 use super::index::{is_named, name_of, no_such_image, remove_name, set_name};
 use crate::documents::Descriptor;
 use crate::image::Image;
@@ -98,9 +99,7 @@ impl Store {
         containers: &dyn Containers,
     ) -> Result<Vec<Removed>> {
         let image = self.find(text, None)?;
-        let by_name = Reference::parse(text).ok().filter(|reference| {
-            image.names().contains(reference) || image.digests().contains(reference)
-        });
+        let reference = Reference::parse(text).ok();
         let removed = self.change_index(|index| {
             let target = image.target();
             let names: Vec<Reference> = index
@@ -109,7 +108,9 @@ impl Store {
                 .filter(|entry| entry.digest == *target)
                 .filter_map(name_of)
                 .collect();
-            if let Some(name) = by_name.as_ref().filter(|name| names.contains(name))
+            // `repository@digest` of an image with tags means the image, as an id does.
+            let by_name = reference.as_ref().filter(|name| names.contains(name));
+            if let Some(name) = by_name
                 && names.len() > 1
             {
                 remove_name(index, &name.to_string(), false);
@@ -152,7 +153,8 @@ impl Store {
             removed.extend(ids.into_keys().map(Removed::Deleted));
             Ok(removed)
         })?;
-        self.collect(containers)?;
+        // Downloads that were not finished can still be resumed; `collect` is who gives them up.
+        self.sweep(containers, Partial::Kept)?;
         Ok(removed)
     }
 

@@ -402,3 +402,16 @@ fn lies_about_content_are_found_out() {
         assert_ne!(error.class(), Class::NotFound, "{what}: {error:?}");
     }
 }
+
+#[test]
+fn a_registry_that_is_not_there_is_not_waited_for() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    let started = std::time::Instant::now();
+    let error = pull_from(&format!("127.0.0.1:{port}"), &PullOptions::default()).unwrap_err();
+    assert_eq!(error.class(), Class::Unavailable);
+    assert!(started.elapsed() < std::time::Duration::from_secs(2));
+}

@@ -264,6 +264,21 @@ fn damage_is_set_aside_and_does_not_stop_the_rest() {
 }
 
 #[test]
+fn unfinished_downloads_survive_a_removal_but_not_a_collection() {
+    let (data, store) = store();
+    install(&store, &name("a"), &[image("a")]).unwrap();
+    let partial = data
+        .path()
+        .join("ingest")
+        .join(format!("{}.partial", "0".repeat(64)));
+    std::fs::write(&partial, "half").unwrap();
+    store.remove("a", false, &NoContainers).unwrap();
+    assert!(partial.exists());
+    assert!(store.collect(&NoContainers).unwrap() > 0);
+    assert!(!partial.exists());
+}
+
+#[test]
 fn what_a_killed_process_left_is_swept() {
     let (data, store) = store();
     install(&store, &name("a"), &[image("a")]).unwrap();
@@ -509,6 +524,17 @@ fn digest(bytes: &[u8]) -> String {
         "sha256:{}",
         &String::from_utf8(output.stdout).unwrap()[..64]
     )
+}
+
+#[test]
+fn directories_nobody_described_are_open_to_all() {
+    let (data, store) = store();
+    let archive = tar(&[("deep/er/file", None, b"x")]);
+    let image = import(&store, archive.as_slice(), &ImportOptions::default()).unwrap();
+    let mode = |path: &Path| path.metadata().unwrap().mode() & 0o777;
+    assert_eq!(mode(&image.layers()[0]), 0o755);
+    assert_eq!(mode(&image.layers()[0].join("deep/er")), 0o755);
+    assert_eq!(mode(&data.path().join("layers/empty")), 0o755);
 }
 
 #[test]

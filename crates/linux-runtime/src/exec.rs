@@ -4,7 +4,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use berth_contract::{Program, Result, Stdio, oci};
+use berth_contract::{Inherited, Program, Result, Stdio, oci};
 use berth_sys::channel::Channel;
 use berth_sys::error::Explain as _;
 use berth_sys::namespace::{self, Namespaces};
@@ -17,25 +17,34 @@ use crate::plan::ANNOTATION_CLAMP;
 use crate::process_plan::ProcessPlan;
 use crate::{device, message};
 
+/// What is to run.
+#[derive(Debug)]
+pub(crate) struct Second<'a> {
+    pub(crate) process: &'a oci::Process,
+    pub(crate) stdio: Stdio,
+    pub(crate) program: Program,
+    pub(crate) inherited: Vec<Inherited>,
+}
+
 /// Makes the process and returns while it prepares itself.
 pub(crate) fn start(
     first: &clone::Child,
     shared: Rc<Shared>,
-    process: &oci::Process,
-    stdio: Stdio,
+    second: &Second<'_>,
 ) -> Result<LinuxGuest> {
     let sentence = || "cannot run a command in the container".to_owned();
-    let linux = shared.spec.linux().clone().unwrap_or_default();
+    let nothing = oci::Linux::default();
+    let linux = shared.spec.linux().as_ref().unwrap_or(&nothing);
     let annotations = shared.spec.annotations().as_ref();
     let clamp = annotations
         .and_then(|all| all.get(ANNOTATION_CLAMP))
         .map_or("", String::as_str);
-    let plan = ProcessPlan::new(process, &linux, clamp)?;
+    let plan = ProcessPlan::new(second.process, linux, clamp)?;
     let (ours, theirs) = Channel::pair().explain(sentence)?;
     let root = root_of(first.pid)?;
     let context = Context {
         plan: &plan,
-        stdio: &stdio,
+        second,
         channel: &theirs,
         root: &root,
         target: first.pidfd.as_fd(),
@@ -76,7 +85,7 @@ pub(crate) fn start(
 /// Everything the process needs.
 struct Context<'a> {
     plan: &'a ProcessPlan,
-    stdio: &'a Stdio,
+    second: &'a Second<'a>,
     channel: &'a Channel,
     /// The guest's root, as its first process has it.
     root: &'a OwnedFd,
@@ -133,13 +142,17 @@ fn join_and_execute(context: &Context<'_>) -> Result<u8> {
     // From here on the guest's processes can see this one: nothing of the host may be open, and they may
     // not trace it (CVE-2016-9962).
     process::set_hidden(true).explain(sentence)?;
-    let program = Program::Arguments;
+    let second = context.second;
     let mut keep = vec![
         fd::number(context.channel),
         fd::number(context.root),
         fd::number(context.target),
     ];
-    keep.extend(execute::kept(context.stdio, &program, &[]));
+    keep.extend(execute::kept(
+        &second.stdio,
+        &second.program,
+        &second.inherited,
+    ));
     fd::close_all_but(&keep).explain(sentence)?;
     if !message::await_placed(context.channel)? {
         return Ok(137);
@@ -151,7 +164,7 @@ fn join_and_execute(context: &Context<'_>) -> Result<u8> {
         process::set_hidden(true).explain(sentence)?;
     }
     process::set_mask(0);
-    let terminal = match context.stdio {
+    let terminal = match &second.stdio {
         Stdio::Files { .. } => None,
         Stdio::Terminal(size) => {
             let (master, slave) = device::pty(&root, *size)?;
@@ -163,10 +176,10 @@ fn join_and_execute(context: &Context<'_>) -> Result<u8> {
         plan: context.plan,
         root: &root,
         channel: context.channel,
-        stdio: context.stdio,
+        stdio: &second.stdio,
         terminal,
-        program: &program,
-        inherited: &[],
+        program: &second.program,
+        inherited: &second.inherited,
         reaper: false,
     })
 }

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use berth_contract::{Class, Error, Exit, Guest, Report, Result, Signal, Stdio, oci};
+use berth_contract::{
+    Class, Error, Exit, Guest, Inherited, Program, Report, Result, Signal, Stdio, oci,
+};
 use berth_sys::cgroup::Cgroup;
 use berth_sys::channel::Channel;
 use berth_sys::error::{self, Errno, Explain as _};
@@ -244,14 +246,22 @@ impl Guest for LinuxGuest {
     }
 
     fn exec(&mut self, process: &oci::Process, stdio: Stdio) -> Result<Box<dyn Guest>> {
+        self.exec_program(process, stdio, Program::Arguments, Vec::new())
+    }
+
+    fn exec_program(
+        &mut self,
+        process: &oci::Process,
+        stdio: Stdio,
+        program: Program,
+        inherited: Vec<Inherited>,
+    ) -> Result<Box<dyn Guest>> {
         if self.exit.is_some() || !matches!(self.stage, Stage::Started) {
-            return Err(
-                Error::new(Class::Conflict, "cannot run a command in the container")
-                    .caused_by("it is not running"),
-            );
+            return Err(Error::new(Class::Conflict, "cannot run a command in the container")
+                .caused_by("it is not running"));
         }
-        let guest = exec::start(&self.child, Rc::clone(&self.shared), process, stdio)?;
-        Ok(Box::new(guest))
+        let second = exec::Second { process, stdio, program, inherited };
+        Ok(Box::new(exec::start(&self.child, Rc::clone(&self.shared), &second)?))
     }
 
     fn destroy(&mut self) -> Result<()> {

@@ -350,6 +350,39 @@ fn privileged_exec_joins_and_has_its_own_end() {
 }
 
 #[test]
+fn privileged_exec_runs_programs_from_outside() {
+    let Some(bench) = Bench::new("exec-file") else {
+        return;
+    };
+    let spec = bench.spec(&["sleep", "100"]);
+    let mut guest = bench.runtime().create(&spec, bench.slot().slot).unwrap();
+    guest.start().unwrap();
+    let (reader, writer) = berth_sys::fd::pipe().unwrap();
+    File::from(writer).write_all(b"given").unwrap();
+    let (out_reader, stdout) = berth_sys::fd::pipe().unwrap();
+    let stdio = Stdio::Files {
+        stdin: berth_sys::fd::null().unwrap(),
+        stdout,
+        stderr: berth_sys::fd::null().unwrap(),
+    };
+    let process = support::exec_process(&spec, &["cat", "/proc/self/fd/7"], "");
+    let program = Program::File(File::open("/bin/busybox").unwrap().into());
+    let inherited = vec![berth_contract::Inherited {
+        file: reader,
+        number: 7,
+    }];
+    let mut second = guest
+        .exec_program(&process, stdio, program, inherited)
+        .unwrap();
+    second.start().unwrap();
+    let mut text = String::new();
+    File::from(out_reader).read_to_string(&mut text).unwrap();
+    assert_eq!(text, "given");
+    assert_eq!(support::finish(second), Exit::Code { code: 0 });
+    guest.destroy().unwrap();
+}
+
+#[test]
 fn privileged_exec_has_a_terminal_of_the_container() {
     let Some(bench) = Bench::new("exec-tty") else {
         return;

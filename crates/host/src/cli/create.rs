@@ -4,9 +4,10 @@ use std::path::Path;
 
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::Engine;
-use berth_host::engine::{CreateOptions, Created, RemoveOptions};
+use berth_host::engine::{CreateOptions, Created, PullPolicy, RemoveOptions};
 
 use super::progress::{PullProgress, Style};
+use super::pull::pull_options;
 use super::request::{CreateFlags, Prepared, REFUSED};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
@@ -63,19 +64,7 @@ pub(crate) fn make(context: &Context, engine: &Engine, prepared: &Prepared) -> R
     for warning in &prepared.warnings {
         context.warn(warning);
     }
-    let progress = PullProgress::new(context.screen, Style::Auto);
-    let options = CreateOptions {
-        platform: prepared.platform.clone(),
-        pull: prepared.pull,
-        pull_options: None,
-        progress: if prepared.quiet {
-            None
-        } else {
-            Some(&progress)
-        },
-    };
-    let created = engine.create(&prepared.request, prepared.name.as_ref(), &options);
-    progress.clear();
+    let created = create(context, engine, prepared);
     let created = created?;
     for warning in &created.warnings {
         context.warn(warning);
@@ -93,6 +82,41 @@ pub(crate) fn make(context: &Context, engine: &Engine, prepared: &Prepared) -> R
         return Err(error);
     }
     Ok(created)
+}
+
+/// Logins and certificates are read only when a registry is asked: a local start pays nothing for
+/// them, and does not fail because of them.
+fn create(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Created> {
+    let name = prepared.name.as_ref();
+    if prepared.pull == PullPolicy::Missing {
+        let local = CreateOptions {
+            platform: prepared.platform.clone(),
+            pull: PullPolicy::Never,
+            ..CreateOptions::default()
+        };
+        match engine.create(&prepared.request, name, &local) {
+            Err(error) if error.class() == Class::NotFound => {}
+            created => return created,
+        }
+    }
+    let progress = PullProgress::new(
+        context.screen,
+        if prepared.quiet {
+            Style::None
+        } else {
+            Style::Auto
+        },
+    );
+    let pull_options = pull_options(context)?;
+    let options = CreateOptions {
+        platform: prepared.platform.clone(),
+        pull: prepared.pull,
+        pull_options: Some(&pull_options),
+        progress: Some(&progress),
+    };
+    let created = engine.create(&prepared.request, name, &options);
+    progress.clear();
+    created
 }
 
 fn remove_namesake(engine: &Engine, name: &ContainerName) -> Result<()> {

@@ -54,11 +54,4 @@ impl Environment {
             .filter(|value| !value.is_empty())
             .map(PathBuf::from)
     }
-
-    /// Every variable, in the order of the process environment.
-    pub(crate) fn variables(&self) -> impl Iterator<Item = (&OsStr, &OsStr)> {
-        self.variables
-            .iter()
-            .map(|(name, value)| (name.as_os_str(), value.as_os_str()))
-    }
 }

@@ -59,7 +59,7 @@ mod wait;
 pub(crate) use environment::Environment;
 pub(crate) use globals::{Globals, LogLevel};
 pub(crate) use screen::Screen;
-pub(crate) use verb::{Action, Arguments, FailureStatus, Group, Outcome, Verb};
+pub(crate) use verb::{Arguments, Group, Outcome, Verb};
 
 /// Every verb, in the order in which `berth --help` lists it within its group.
 pub(crate) static VERBS: &[Verb] = &[

@@ -66,7 +66,7 @@ impl Arguments for Rm {
                 match engine.stop(id, &stop) {
                     // With `--rm` it is gone now.
                     Err(error) if error.class() == Class::NotFound => return Ok(()),
-                    stopped => stopped?,
+                    stopped => drop(stopped?),
                 }
             }
             engine.remove(id, &options)

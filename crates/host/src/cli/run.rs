@@ -71,6 +71,7 @@ impl Arguments for Run {
         }
         let engine = context.engine()?;
         let created = make(context, &engine, &prepared)?;
+        context.debug(|| format!("made container {} ({})", created.name, created.id));
         let container = Container {
             engine: &engine,
             id: &created.id,
@@ -120,6 +121,7 @@ impl Container<'_> {
             context.screen.data(&format!("{}\n", self.id))?;
         }
         let started = self.start(Some(streams))?;
+        context.debug(|| format!("process {} runs", started.pid));
         let wishes = Wishes {
             stdin: streams.stdin,
             ends_stdin: config.stdin_once,

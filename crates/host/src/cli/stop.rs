@@ -1,7 +1,6 @@
 //! `berth stop`: asks containers to end, and kills those that do not.
 
-use berth_contract::Signal;
-use berth_host::Engine;
+use berth_contract::{Exit, Signal};
 use berth_host::api::types::ContainerInspect;
 use berth_host::engine::StopOptions;
 
@@ -61,8 +60,13 @@ impl Arguments for Stop {
         let stop = |id: &_| {
             let before = engine.inspect(id, false)?;
             let deaf = before.state.running && is_deaf(&before, options.signal);
-            engine.stop(id, &options)?;
-            if deaf && was_killed(&engine, id) {
+            let exit = engine.stop(id, &options)?;
+            if deaf
+                && exit
+                    == Some(Exit::Signalled {
+                        signal: Signal::KILL,
+                    })
+            {
                 explain(context, &before, options.signal);
             }
             Ok(())
@@ -98,13 +102,6 @@ fn lacks_handler(status: &str, signal: Signal) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal.number() - 1) & 1 == 0)
-}
-
-/// A container that is gone (`--rm`) was stopped all the same: with a deaf process, by a kill.
-fn was_killed(engine: &Engine, id: &berth_contract::ContainerId) -> bool {
-    engine
-        .inspect(id, false)
-        .map_or(true, |after| after.state.exit_code == 137)
 }
 
 fn explain(context: &Context, container: &ContainerInspect, signal: Option<Signal>) {

@@ -126,12 +126,6 @@ impl Verb {
         self
     }
 
-    /// The same verb in another group of the help.
-    pub(crate) const fn grouped(mut self, group: Group) -> Self {
-        self.group = group;
-        self
-    }
-
     /// The same verb with these other spellings.
     pub(crate) const fn aliases(mut self, aliases: &'static [&'static str]) -> Self {
         self.aliases = aliases;

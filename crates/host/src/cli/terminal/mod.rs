@@ -16,7 +16,7 @@ mod signals;
 
 use std::io;
 
-use berth_contract::{Class, Error, Exit, Result, Signal, TerminalSize};
+use berth_contract::{Class, Error, Exit, Signal, TerminalSize};
 use berth_sys::terminal;
 
 pub(crate) use detach::DetachKeys;

@@ -327,7 +327,11 @@ impl Reservation {
             .zip(&mut self.bridges)
             .enumerate()
         {
-            lay_cable(&id, endpoint, bridge, &namespace)?;
+            let cable = lay_cable(&id, endpoint, bridge, &namespace)?;
+            if !self.held.filtered.is_empty() {
+                // The container may ask for its own published port.
+                bridge.route.reflect(&cable)?;
+            }
             let Some(link) = inside.link(&endpoint.interface)? else {
                 return Err(io::ErrorKind::NotFound.into());
             };
@@ -444,8 +448,8 @@ fn lay_cable(
     endpoint: &Endpoint,
     bridge: &mut Bridge,
     namespace: &File,
-) -> io::Result<()> {
-    let mut result = Ok(());
+) -> io::Result<String> {
+    let mut last = io::ErrorKind::AlreadyExists.into();
     for attempt in 0..CABLE_NAMES {
         let name = format!("bv{}{attempt:02x}", &id.as_str()[..11]);
         let cable = Cable {
@@ -455,13 +459,13 @@ fn lay_cable(
             mac: endpoint.mac,
             mtu: bridge.definition.mtu,
         };
-        result = bridge.route.lay_cable(&cable, namespace);
-        match &result {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-            _ => break,
+        match bridge.route.lay_cable(&cable, namespace) {
+            Ok(()) => return Ok(name),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+            Err(error) => return Err(error),
         }
     }
-    result
+    Err(last)
 }
 
 fn record(directories: &Directories, id: &ContainerId, ports: &[Published]) -> Result<()> {

@@ -4,7 +4,10 @@
 //! outside 203.0.113.9 ─── uplink0 203.0.113.1 [this process: "the host"] bridge ─── containers
 //! ```
 
-#![expect(clippy::unwrap_used, reason = "a test: every failure is a bug, and the line says which")]
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test: every failure is a bug, and the line says which"
+)]
 #![expect(clippy::print_stdout, reason = "no harness prints what was tested")]
 
 mod guest;
@@ -39,16 +42,24 @@ struct Engine {
 impl Engine {
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let directories =
-            Directories { data: directory.path().join("data"), run: directory.path().join("run") };
+        let directories = Directories {
+            data: directory.path().join("data"),
+            run: directory.path().join("run"),
+        };
         let network = Network::open(&directories);
-        Self { directory, directories, network }
+        Self {
+            directory,
+            directories,
+            network,
+        }
     }
 
     fn lock(&self, id: &ContainerId) -> Lock {
         let run = self.directories.run.join(id.as_str());
         fs::create_dir_all(&run).unwrap();
-        Lock::take(fs::File::open(&run).unwrap(), "lock").unwrap().unwrap()
+        Lock::take(fs::File::open(&run).unwrap(), "lock")
+            .unwrap()
+            .unwrap()
     }
 
     fn run(&self, request: &Request) -> (Guest, Attachment, Lock) {
@@ -63,7 +74,10 @@ impl Engine {
     fn leftovers(&self) -> Vec<String> {
         let mut all = Vec::new();
         for directory in ["ipam/bridge", "ports"] {
-            for entry in fs::read_dir(self.directories.run.join(directory)).into_iter().flatten() {
+            for entry in fs::read_dir(self.directories.run.join(directory))
+                .into_iter()
+                .flatten()
+            {
                 let name = entry.unwrap().file_name().into_string().unwrap();
                 if !name.starts_with('.') {
                     all.push(name);
@@ -73,7 +87,11 @@ impl Engine {
         // nft(8) is only an oracle here.
         if let Ok(listed) = Command::new("nft").args(["list", "ruleset"]).output() {
             let text = String::from_utf8(listed.stdout).unwrap();
-            all.extend(text.lines().filter(|line| line.contains("elements")).map(str::to_owned));
+            all.extend(
+                text.lines()
+                    .filter(|line| line.contains("elements"))
+                    .map(str::to_owned),
+            );
         }
         all
     }
@@ -91,21 +109,34 @@ fn request(number: u8, publish: Vec<Publish>) -> Request {
         mac: None,
         aliases: Vec::new(),
     };
-    Request { container: id(number), mode: Mode::Networks(vec![join]), publish }
+    Request {
+        container: id(number),
+        mode: Mode::Networks(vec![join]),
+        publish,
+    }
 }
 
 fn publish(protocol: Protocol, host_port: u16, container_port: u16) -> Publish {
-    Publish { protocol, host_address: None, host_port, container_port }
+    Publish {
+        protocol,
+        host_address: None,
+        host_port,
+        container_port,
+    }
 }
 
 fn main() {
-    if !Path::new("/proc/self/ns/net").exists() || namespace::unshare(Namespaces::NETWORK).is_err() {
+    if !Path::new("/proc/self/ns/net").exists() || namespace::unshare(Namespaces::NETWORK).is_err()
+    {
         println!("SKIPPED: the network tests need root");
         return;
     }
     let outside = uplink();
     for (name, test) in [
-        ("twenty at once get twenty addresses", twenty_at_once as fn(&Guest)),
+        (
+            "twenty at once get twenty addresses",
+            twenty_at_once as fn(&Guest),
+        ),
         ("containers reach each other, the gateway and beyond", reach),
         ("published ports answer everywhere", ports),
         ("the proxy keeps half-closed and many connections", proxy),
@@ -121,19 +152,34 @@ fn main() {
 /// Gives this namespace an uplink with one neighbour beyond it.
 fn uplink() -> Guest {
     let mut route = Route::open().unwrap();
-    route.create_bridge("uplink0", [2, 0, 0, 0, 0, 1], 1500).unwrap();
+    route
+        .create_bridge("uplink0", [2, 0, 0, 0, 0, 1], 1500)
+        .unwrap();
     let index = route.link("uplink0").unwrap().unwrap().index;
-    let address = Prefix { address: HOST.into(), length: 24 };
-    route.configure(&[Step::Up(1), Step::Address(index, address), Step::Up(index)]).unwrap();
+    let address = Prefix {
+        address: HOST.into(),
+        length: 24,
+    };
+    route
+        .configure(&[Step::Up(1), Step::Address(index, address), Step::Up(index)])
+        .unwrap();
     let outside = Guest::spawn();
     let namespace = fs::File::open(format!("/proc/{}/ns/net", outside.pid())).unwrap();
-    let cable =
-        Cable { name: "up0", bridge: index, peer: "eth0", mac: [2, 0, 0, 0, 0, 9], mtu: 1500 };
+    let cable = Cable {
+        name: "up0",
+        bridge: index,
+        peer: "eth0",
+        mac: [2, 0, 0, 0, 0, 9],
+        mtu: 1500,
+    };
     route.lay_cable(&cable, &namespace).unwrap();
     outside.run(|| {
         let mut route = Route::open().unwrap();
         let index = route.link("eth0").unwrap().unwrap().index;
-        let address = Prefix { address: OUTSIDE.into(), length: 24 };
+        let address = Prefix {
+            address: OUTSIDE.into(),
+            length: 24,
+        };
         let up = [Step::Up(1), Step::Address(index, address), Step::Up(index)];
         route.configure(&up).unwrap();
     });
@@ -288,7 +334,9 @@ fn proxy(_: &Guest) {
     let long = "x".repeat(8 << 20);
     assert!(ask(address, &long).starts_with(&format!("hello {long}")));
     // Open and silent connections do not stop others.
-    let silent: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(address).unwrap()).collect();
+    let silent: Vec<TcpStream> = (0..200)
+        .map(|_| TcpStream::connect(address).unwrap())
+        .collect();
     ask(address, "among the silent");
     drop(silent);
     ask(address, "after the silent");
@@ -305,14 +353,28 @@ fn conflicts(_: &Guest) {
     let engine = Engine::new();
     let (_guest, attachment, _lock) =
         engine.run(&request(6, vec![publish(Protocol::Tcp, 8080, 80)]));
-    let second = request(7, vec![publish(Protocol::Tcp, 9090, 80), publish(Protocol::Tcp, 8080, 80)]);
+    let second = request(
+        7,
+        vec![
+            publish(Protocol::Tcp, 9090, 80),
+            publish(Protocol::Tcp, 8080, 80),
+        ],
+    );
     let error = engine.network.reserve(&second).unwrap_err();
-    assert_eq!((error.class(), error.to_string()), (Class::Conflict, "port 8080 is already in use".into()));
+    assert_eq!(
+        (error.class(), error.to_string()),
+        (Class::Conflict, "port 8080 is already in use".into())
+    );
     drop(UdpSocket::bind("0.0.0.0:9090").unwrap());
     let mut fixed = request(8, Vec::new());
-    let Mode::Networks(joins) = &mut fixed.mode else { return };
+    let Mode::Networks(joins) = &mut fixed.mode else {
+        return;
+    };
     joins[0].address = Some(attachment.attached().endpoints[0].address);
-    assert_eq!(engine.network.reserve(&fixed).unwrap_err().class(), Class::Conflict);
+    assert_eq!(
+        engine.network.reserve(&fixed).unwrap_err().class(),
+        Class::Conflict
+    );
     attachment.detach().unwrap();
     assert_eq!(engine.leftovers(), [""; 0]);
 }
@@ -321,17 +383,26 @@ fn lost(_: &Guest) {
     let engine = Engine::new();
     let (reader, writer) = pipe::pair().unwrap();
     let monitor = clone::spawn(Namespaces::empty(), None, || {
-        let _all = engine.run(&request(9, vec![
-            publish(Protocol::Tcp, 8080, 80),
-            publish(Protocol::Udp, 8080, 80),
-        ]));
+        let _all = engine.run(&request(
+            9,
+            vec![
+                publish(Protocol::Tcp, 8080, 80),
+                publish(Protocol::Udp, 8080, 80),
+            ],
+        ));
         pipe::write(&writer, b"x").unwrap();
         drop(berth_sys::fd::wait_readable(monitor_never(), None));
         0
     })
     .unwrap();
     berth_sys::fd::wait_readable(reader.as_fd(), None).unwrap();
-    assert_eq!(engine.network.release(&id(1)).map_err(|error| error.to_string()), Ok(()));
+    assert_eq!(
+        engine
+            .network
+            .release(&id(1))
+            .map_err(|error| error.to_string()),
+        Ok(())
+    );
     assert_ne!(engine.leftovers(), [""; 0]);
     pidfd::signal(&monitor.pidfd, Signal::KILL).unwrap();
     pidfd::wait(monitor.pidfd.as_fd()).unwrap();
@@ -356,7 +427,11 @@ fn monitor_never() -> std::os::fd::BorrowedFd<'static> {
 
 fn none(_: &Guest) {
     let engine = Engine::new();
-    let request = Request { container: id(10), mode: Mode::None, publish: Vec::new() };
+    let request = Request {
+        container: id(10),
+        mode: Mode::None,
+        publish: Vec::new(),
+    };
     let reservation = engine.network.reserve(&request).unwrap();
     let guest = Guest::spawn();
     let attachment = reservation.attach(guest.pid()).unwrap();
@@ -367,6 +442,12 @@ fn none(_: &Guest) {
         assert!(Route::open().unwrap().link("eth0").unwrap().is_none());
     });
     attachment.detach().unwrap();
-    let published = Request { publish: vec![publish(Protocol::Tcp, 1, 1)], ..request };
-    assert_eq!(engine.network.validate(&published).unwrap_err().class(), Class::Invalid);
+    let published = Request {
+        publish: vec![publish(Protocol::Tcp, 1, 1)],
+        ..request
+    };
+    assert_eq!(
+        engine.network.validate(&published).unwrap_err().class(),
+        Class::Invalid
+    );
 }

@@ -101,9 +101,12 @@ impl Splice {
     /// # Errors
     /// No file is left.
     pub fn new() -> io::Result<Self> {
-        let (reader, writer) =
-            rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok(Self { reader, writer, held: 0 })
+        let (reader, writer) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Self {
+            reader,
+            writer,
+            held: 0,
+        })
     }
 
     /// How many bytes it holds.

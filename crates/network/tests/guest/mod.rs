@@ -9,7 +9,7 @@ use std::time::Duration;
 use berth_contract::{Exit, Signal};
 use berth_sys::clone::{self, Child};
 use berth_sys::namespace::{self, Namespaces};
-use berth_sys::{pidfd, pipe, process};
+use berth_sys::{fd, pidfd, pipe, process};
 
 /// The stand-in; killed when dropped, with the servers in it.
 pub(crate) struct Guest {
@@ -22,12 +22,17 @@ impl Guest {
     pub(crate) fn spawn() -> Self {
         let first = clone::spawn(Namespaces::NETWORK, None, || {
             process::die_with_parent().unwrap();
+            // A real guest executes a program, which closes what it inherited: the host's ports, say.
+            fd::close_all_but(&[]).unwrap();
             let (reader, _writer) = pipe::pair().unwrap();
-            berth_sys::fd::wait_readable(reader.as_fd(), None).unwrap();
+            fd::wait_readable(reader.as_fd(), None).unwrap();
             0
         })
         .unwrap();
-        Self { first, servers: std::cell::RefCell::new(Vec::new()) }
+        Self {
+            first,
+            servers: std::cell::RefCell::new(Vec::new()),
+        }
     }
 
     pub(crate) fn pid(&self) -> i32 {
@@ -36,16 +41,17 @@ impl Guest {
 
     /// Runs something in the guest's namespace and waits for it.
     pub(crate) fn run(&self, body: impl FnOnce()) {
-        let child = self.enter(body);
+        let child = self.enter(&[], body);
         let exit = pidfd::wait(child.pidfd.as_fd()).unwrap();
         assert_eq!(exit, Exit::Code { code: 0 });
     }
 
-    fn enter(&self, body: impl FnOnce()) -> Child {
+    fn enter(&self, keep: &[i32], body: impl FnOnce()) -> Child {
         let file = fs::File::open(format!("/proc/{}/ns/net", self.pid())).unwrap();
         clone::spawn(Namespaces::empty(), None, || {
             process::die_with_parent().unwrap();
             namespace::join(&file, Namespaces::NETWORK).unwrap();
+            fd::close_all_but(keep).unwrap();
             body();
             0
         })
@@ -55,8 +61,8 @@ impl Guest {
     /// Answers on TCP 80 and UDP 53, over both versions of IP; returns once it does.
     pub(crate) fn serve(&self) {
         let (reader, writer) = pipe::pair().unwrap();
-        let server = self.enter(|| serve(&writer));
-        berth_sys::fd::wait_readable(reader.as_fd(), None).unwrap();
+        let server = self.enter(&[fd::number(&writer)], || serve(&writer));
+        fd::wait_readable(reader.as_fd(), None).unwrap();
         self.servers.borrow_mut().push(server);
     }
 }
@@ -107,7 +113,9 @@ pub(crate) fn ask(address: impl ToSocketAddrs, text: &str) -> String {
     stream.write_all(text.as_bytes()).unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap_or_else(|error| panic!("{address}: {error}"));
+    stream
+        .read_to_string(&mut answer)
+        .unwrap_or_else(|error| panic!("{address}: {error}"));
     assert!(answer.starts_with("hello "), "{address}: {answer:.40}");
     answer
 }
@@ -115,12 +123,18 @@ pub(crate) fn ask(address: impl ToSocketAddrs, text: &str) -> String {
 /// Says something over UDP and reads one answer.
 pub(crate) fn ask_udp(address: impl ToSocketAddrs, text: &str) -> String {
     let address = address.to_socket_addrs().unwrap().next().unwrap();
-    let any: IpAddr = if address.is_ipv4() { "0.0.0.0" } else { "::" }.parse().unwrap();
+    let any: IpAddr = if address.is_ipv4() { "0.0.0.0" } else { "::" }
+        .parse()
+        .unwrap();
     let socket = UdpSocket::bind(SocketAddr::new(any, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(5)))
+        .unwrap();
     socket.connect(address).unwrap();
     socket.send(text.as_bytes()).unwrap();
     let mut buffer = [0; 2048];
-    let length = socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{address}: {error}"));
+    let length = socket
+        .recv(&mut buffer)
+        .unwrap_or_else(|error| panic!("{address}: {error}"));
     String::from_utf8(buffer[..length].to_vec()).unwrap()
 }

@@ -43,9 +43,13 @@ pub fn forget_udp(ports: &[u16]) -> io::Result<()> {
                     _ => {}
                 }
             }
-            let Some(original) = original.filter(|tuple| concerns(tuple, ports)) else { continue };
+            let Some(original) = original.filter(|tuple| concerns(tuple, ports)) else {
+                continue;
+            };
             let mut message = Message::new(DELETE, 0);
-            message.header(&[family, 0, 0, 0]).attribute(TUPLE_ORIGINAL | NESTED, original);
+            message
+                .header(&[family, 0, 0, 0])
+                .attribute(TUPLE_ORIGINAL | NESTED, original);
             if let Some(zone) = zone {
                 message.attribute(ZONE, zone);
             }

@@ -56,7 +56,10 @@ impl Message {
         bytes.extend_from_slice(&kind.to_ne_bytes());
         bytes.extend_from_slice(&(flags | REQUEST).to_ne_bytes());
         bytes.extend_from_slice(&[0; 8]);
-        Self { bytes, overflow: false }
+        Self {
+            bytes,
+            overflow: false,
+        }
     }
 
     /// Appends bytes of the family's fixed header.
@@ -162,7 +165,10 @@ impl Socket {
             protocol,
         )?;
         sockopt::set_socket_timeout(&socket, sockopt::Timeout::Recv, Some(PATIENCE))?;
-        Ok(Self { socket, sequence: 0 })
+        Ok(Self {
+            socket,
+            sequence: 0,
+        })
     }
 
     /// A socket of netfilter.
@@ -177,7 +183,9 @@ impl Socket {
         let mut bytes = Vec::new();
         for (index, message) in messages.iter().enumerate() {
             self.sequence += 1;
-            let mut one = message.finish(self.sequence).map_err(|error| (index, error))?;
+            let mut one = message
+                .finish(self.sequence)
+                .map_err(|error| (index, error))?;
             let flags = u16::from_ne_bytes([one[6], one[7]]) | ACKNOWLEDGE;
             one[6..8].copy_from_slice(&flags.to_ne_bytes());
             bytes.append(&mut one);
@@ -202,7 +210,8 @@ impl Socket {
 
     /// Sends one message that is answered by an acknowledgement.
     pub(crate) fn request(&mut self, message: &Message) -> io::Result<()> {
-        self.carry_out(std::slice::from_ref(message)).map_err(|(_, error)| error)
+        self.carry_out(std::slice::from_ref(message))
+            .map_err(|(_, error)| error)
     }
 
     /// Sends one message that is answered by one message.
@@ -241,7 +250,12 @@ impl Socket {
     }
 
     /// Sends a netfilter batch (begin, messages, end) that happens as a whole or not at all.
-    pub(crate) fn batch(&mut self, begin: &Message, end: &Message, messages: &[Message]) -> io::Result<()> {
+    pub(crate) fn batch(
+        &mut self,
+        begin: &Message,
+        end: &Message,
+        messages: &[Message],
+    ) -> io::Result<()> {
         let mut bytes = begin.finish(0)?;
         let first = self.sequence + 1;
         for message in messages {
@@ -274,7 +288,11 @@ impl Socket {
     fn send(&self, bytes: &[u8]) -> io::Result<()> {
         let kernel = SocketAddrNetlink::new(0, 0);
         let sent = rustix::net::sendto(&self.socket, bytes, SendFlags::empty(), &kernel)?;
-        if sent == bytes.len() { Ok(()) } else { Err(io::ErrorKind::WriteZero.into()) }
+        if sent == bytes.len() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::WriteZero.into())
+        }
     }
 
     /// Receives one datagram and takes it apart: (sequence number, message).
@@ -344,12 +362,17 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let mut message = Message::new(7, CREATE);
-        message.header(&[1, 2, 3, 4]).text(3, "eth0").nest(18, |inner| {
-            inner.number(1, 9).attribute(2, &[]);
-        });
+        message
+            .header(&[1, 2, 3, 4])
+            .text(3, "eth0")
+            .nest(18, |inner| {
+                inner.number(1, 9).attribute(2, &[]);
+            });
         let bytes = message.finish(5).unwrap();
         let messages = split(&bytes);
-        let [(5, reply)] = &messages[..] else { panic!("{messages:?}") };
+        let [(5, reply)] = &messages[..] else {
+            panic!("{messages:?}")
+        };
         assert_eq!(reply.kind, 7);
         let all: Vec<_> = attributes(&reply.payload, 4).collect();
         assert_eq!(all[0], (3, &b"eth0\0"[..]));
@@ -374,7 +397,12 @@ mod tests {
 
     #[test]
     fn hostile_answers_end_the_reading() {
-        for bytes in [&[0_u8; 16][..], &[255; 20], &[4, 0, 0], &[3, 0, 1, 0, 9, 9, 9, 9]] {
+        for bytes in [
+            &[0_u8; 16][..],
+            &[255; 20],
+            &[4, 0, 0],
+            &[3, 0, 1, 0, 9, 9, 9, 9],
+        ] {
             assert_eq!(split(bytes).len(), 0);
             assert!(attributes(bytes, 0).count() <= bytes.len());
         }

@@ -211,12 +211,18 @@ impl Batch {
     /// A batch on one table.
     #[must_use]
     pub fn new(family: Family, table: &str) -> Self {
-        Self { family, table: table.to_owned(), messages: Vec::new() }
+        Self {
+            family,
+            table: table.to_owned(),
+            messages: Vec::new(),
+        }
     }
 
     fn message(&mut self, kind: u16, flags: u16) -> &mut Message {
         let mut message = Message::new(kind, flags);
-        message.header(&[self.family.number(), 0, 0, 0]).text(1, &self.table);
+        message
+            .header(&[self.family.number(), 0, 0, 0])
+            .text(1, &self.table);
         self.messages.push(message);
         let last = self.messages.len() - 1;
         &mut self.messages[last]
@@ -267,36 +273,42 @@ impl Batch {
 
     /// Appends a rule to a chain.
     pub fn add_rule(&mut self, chain: &str, expressions: &[Expression<'_>]) {
-        self.message(NEW_RULE, CREATE | APPEND).text(2, chain).nest(4, |list| {
-            for expression in expressions {
-                write(list, expression);
-            }
-        });
+        self.message(NEW_RULE, CREATE | APPEND)
+            .text(2, chain)
+            .nest(4, |list| {
+                for expression in expressions {
+                    write(list, expression);
+                }
+            });
     }
 
     /// Adds an element to a map.
     pub fn add_element(&mut self, map: &str, key: &[u8], data: &[u8]) {
-        self.message(NEW_ELEMENT, CREATE).text(2, map).nest(3, |elements| {
-            elements.nest(LIST_ELEMENT, |element| {
-                element.nest(1, |value| {
-                    value.attribute(DATA_VALUE, key);
-                });
-                element.nest(2, |value| {
-                    value.attribute(DATA_VALUE, data);
+        self.message(NEW_ELEMENT, CREATE)
+            .text(2, map)
+            .nest(3, |elements| {
+                elements.nest(LIST_ELEMENT, |element| {
+                    element.nest(1, |value| {
+                        value.attribute(DATA_VALUE, key);
+                    });
+                    element.nest(2, |value| {
+                        value.attribute(DATA_VALUE, data);
+                    });
                 });
             });
-        });
     }
 
     /// Removes an element from a map.
     pub fn delete_element(&mut self, map: &str, key: &[u8]) {
-        self.message(DELETE_ELEMENT, 0).text(2, map).nest(3, |elements| {
-            elements.nest(LIST_ELEMENT, |element| {
-                element.nest(1, |value| {
-                    value.attribute(DATA_VALUE, key);
+        self.message(DELETE_ELEMENT, 0)
+            .text(2, map)
+            .nest(3, |elements| {
+                elements.nest(LIST_ELEMENT, |element| {
+                    element.nest(1, |value| {
+                        value.attribute(DATA_VALUE, key);
+                    });
                 });
             });
-        });
     }
 }
 
@@ -325,9 +337,11 @@ fn load_field(list: &mut Message, field: Field, register: u32) {
 
 fn compare(list: &mut Message, is: bool, value: &[u8]) {
     expression(list, "cmp", |data| {
-        data.network_number(1, REGISTER).network_number(2, u32::from(!is)).nest(3, |nested| {
-            nested.attribute(DATA_VALUE, value);
-        });
+        data.network_number(1, REGISTER)
+            .network_number(2, u32::from(!is))
+            .nest(3, |nested| {
+                nested.attribute(DATA_VALUE, value);
+            });
     });
 }
 
@@ -392,13 +406,22 @@ fn write(list: &mut Message, what: &Expression<'_>) {
             compare(list, true, &[if ipv4 { 2 } else { 10 }]);
         }
         Expression::Interface { which, name, is } => {
-            let key = if which == Interface::Incoming { INCOMING_NAME } else { OUTGOING_NAME };
+            let key = if which == Interface::Incoming {
+                INCOMING_NAME
+            } else {
+                OUTGOING_NAME
+            };
             load_meta(list, key, REGISTER);
             let mut padded = name.as_bytes().to_vec();
             padded.resize(16, 0);
             compare(list, is, &padded);
         }
-        Expression::Prefix { field, value, bits, is } => {
+        Expression::Prefix {
+            field,
+            value,
+            bits,
+            is,
+        } => {
             load_field(list, field, REGISTER);
             mask(list, &leading(bits, value.len()));
             compare(list, is, value);
@@ -407,7 +430,9 @@ fn write(list: &mut Message, what: &Expression<'_>) {
             const LOCAL: u32 = 2;
             expression(list, "fib", |data| {
                 // Result: the type of the destination's route.
-                data.network_number(1, REGISTER).network_number(2, 3).network_number(3, 2);
+                data.network_number(1, REGISTER)
+                    .network_number(2, 3)
+                    .network_number(3, 2);
             });
             compare(list, true, &LOCAL.to_ne_bytes());
         }
@@ -416,10 +441,16 @@ fn write(list: &mut Message, what: &Expression<'_>) {
         Expression::Load { field, word } => load_field(list, field, REGISTER + word),
         Expression::LoadProtocol { word } => load_meta(list, TRANSPORT_PROTOCOL, REGISTER + word),
         Expression::Map(name) => expression(list, "lookup", |data| {
-            data.text(1, name).network_number(2, REGISTER).network_number(3, REGISTER);
+            data.text(1, name)
+                .network_number(2, REGISTER)
+                .network_number(3, REGISTER);
         }),
         Expression::TranslateDestination { ipv4 } => {
-            let (family, words) = if ipv4 { (Family::Ipv4, 1) } else { (Family::Ipv6, 4) };
+            let (family, words) = if ipv4 {
+                (Family::Ipv4, 1)
+            } else {
+                (Family::Ipv6, 4)
+            };
             expression(list, "nat", |data| {
                 data.network_number(1, 1)
                     .network_number(2, u32::from(family.number()))
@@ -446,7 +477,9 @@ impl Nftables {
     /// # Errors
     /// The kernel has no netfilter.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { socket: Socket::netfilter()? })
+        Ok(Self {
+            socket: Socket::netfilter()?,
+        })
     }
 
     /// Whether there is such a table.

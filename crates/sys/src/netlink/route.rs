@@ -24,6 +24,9 @@ const IFLA_LINKINFO: u16 = 18;
 const IFLA_NET_NS_FD: u16 = 28;
 const INFO_KIND: u16 = 1;
 const INFO_DATA: u16 = 2;
+const INFO_SLAVE_KIND: u16 = 4;
+const INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 const IFF_UP: u32 = 1;
 const IFA_ADDRESS: u16 = 1;
@@ -95,7 +98,9 @@ impl Route {
     /// # Errors
     /// The process has no file left.
     pub fn open() -> io::Result<Self> {
-        Ok(Self { socket: Socket::open(None)? })
+        Ok(Self {
+            socket: Socket::open(None)?,
+        })
     }
 
     /// Looks a link up by its name.
@@ -105,7 +110,9 @@ impl Route {
     pub fn link(&mut self, name: &str) -> io::Result<Option<Link>> {
         check_name(name)?;
         let mut message = Message::new(GET_LINK, 0);
-        message.header(&link_header(0, 0, 0)).text(IFLA_IFNAME, name);
+        message
+            .header(&link_header(0, 0, 0))
+            .text(IFLA_IFNAME, name);
         match self.socket.ask(&message) {
             Ok(reply) => Ok(Some(read_link(&reply))),
             Err(error) if error.raw_os_error() == Some(Errno::NODEV.raw_os_error()) => Ok(None),
@@ -160,6 +167,28 @@ impl Route {
         self.socket.request(&message)
     }
 
+    /// Lets a bridge send a packet back through the port it came from.
+    ///
+    /// Where bridged packets pass the packet filter (`bridge-nf-call-iptables`), one that is translated
+    /// back to its sender never leaves the bridge's own level.
+    ///
+    /// # Errors
+    /// The link is on no bridge.
+    pub fn reflect(&mut self, name: &str) -> io::Result<()> {
+        check_name(name)?;
+        let mut message = Message::new(NEW_LINK, 0);
+        message
+            .header(&link_header(0, 0, 0))
+            .text(IFLA_IFNAME, name)
+            .nest(IFLA_LINKINFO, |info| {
+                info.text(INFO_SLAVE_KIND, "bridge")
+                    .nest(INFO_SLAVE_DATA, |port| {
+                        port.attribute(IFLA_BRPORT_MODE, &[1]);
+                    });
+            });
+        self.socket.request(&message)
+    }
+
     /// Carries out steps in order with one system call.
     ///
     /// # Errors
@@ -168,7 +197,13 @@ impl Route {
         let messages: Vec<Message> = steps.iter().map(step).collect();
         self.socket.carry_out(&messages).map_err(|(index, error)| {
             let refused = steps.get(index);
-            io::Error::new(error.kind(), Refused { step: refused.copied(), error })
+            io::Error::new(
+                error.kind(),
+                Refused {
+                    step: refused.copied(),
+                    error,
+                },
+            )
         })
     }
 
@@ -226,9 +261,12 @@ impl Route {
     /// The kernel does not answer.
     pub fn uplink_mtu(&mut self) -> io::Result<Option<u32>> {
         const IPV4: u8 = 2;
-        let index = self.route_dump()?.into_iter().find_map(|(index, length, reply)| {
-            (length == 0 && reply.payload.first() == Some(&IPV4) && index != 0).then_some(index)
-        });
+        let index = self
+            .route_dump()?
+            .into_iter()
+            .find_map(|(index, length, reply)| {
+                (length == 0 && reply.payload.first() == Some(&IPV4) && index != 0).then_some(index)
+            });
         let Some(index) = index else { return Ok(None) };
         let mut message = Message::new(GET_LINK, 0);
         message.header(&link_header(index, 0, 0));
@@ -263,7 +301,11 @@ impl std::fmt::Display for Refused {
         match self.step {
             Some(Step::Up(index)) => write!(formatter, "link {index} cannot be set up"),
             Some(Step::Address(index, prefix)) => {
-                write!(formatter, "link {index} cannot have address {}", prefix.address)
+                write!(
+                    formatter,
+                    "link {index} cannot have address {}",
+                    prefix.address
+                )
             }
             Some(Step::Gateway(gateway)) => write!(formatter, "{gateway} cannot be the gateway"),
             None => formatter.write_str("the links cannot be configured"),
@@ -292,7 +334,9 @@ fn step(step: &Step) -> Message {
             header.extend_from_slice(&index.to_ne_bytes());
             message.header(&header);
             let bytes = octets(prefix.address);
-            message.attribute(IFA_LOCAL, &bytes).attribute(IFA_ADDRESS, &bytes);
+            message
+                .attribute(IFA_LOCAL, &bytes)
+                .attribute(IFA_ADDRESS, &bytes);
             if let IpAddr::V4(address) = prefix.address
                 && prefix.length < 31
             {
@@ -309,9 +353,20 @@ fn step(step: &Step) -> Message {
             let mut message = Message::new(NEW_ROUTE, CREATE | EXCLUSIVE);
             // rtmsg: family, destination and source length, type of service, table, protocol, scope,
             // type, flags.
-            let mut header = vec![family(gateway), 0, 0, 0, MAIN_TABLE, BOOT, UNIVERSE, UNICAST];
+            let mut header = vec![
+                family(gateway),
+                0,
+                0,
+                0,
+                MAIN_TABLE,
+                BOOT,
+                UNIVERSE,
+                UNICAST,
+            ];
             header.extend_from_slice(&[0; 4]);
-            message.header(&header).attribute(RTA_GATEWAY, &octets(gateway));
+            message
+                .header(&header)
+                .attribute(RTA_GATEWAY, &octets(gateway));
             message
         }
     }
@@ -330,15 +385,26 @@ fn read_link(reply: &Reply) -> Link {
     let mtu = attributes(&reply.payload, 16)
         .find(|(kind, _)| *kind == IFLA_MTU)
         .map_or(0, |(_, bytes)| word(bytes, 0));
-    Link { index: word(&reply.payload, 4), up: word(&reply.payload, 8) & IFF_UP != 0, mtu }
+    Link {
+        index: word(&reply.payload, 4),
+        up: word(&reply.payload, 8) & IFF_UP != 0,
+        mtu,
+    }
 }
 
 fn check_name(name: &str) -> io::Result<()> {
     let fits = !name.is_empty() && name.len() <= LONGEST_NAME;
-    if fits && !name.bytes().any(|byte| byte == b'/' || byte == 0 || byte.is_ascii_whitespace()) {
+    if fits
+        && !name
+            .bytes()
+            .any(|byte| byte == b'/' || byte == 0 || byte.is_ascii_whitespace())
+    {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{name:?} is no interface name")))
+    Err(io::Error::new(
+        io::ErrorKind::InvalidInput,
+        format!("{name:?} is no interface name"),
+    ))
 }
 
 fn family(address: IpAddr) -> u8 {
@@ -357,8 +423,12 @@ fn octets(address: IpAddr) -> Vec<u8> {
 
 fn read_address(bytes: &[u8]) -> Option<IpAddr> {
     match bytes.len() {
-        4 => <[u8; 4]>::try_from(bytes).ok().map(|bytes| Ipv4Addr::from(bytes).into()),
-        16 => <[u8; 16]>::try_from(bytes).ok().map(|bytes| Ipv6Addr::from(bytes).into()),
+        4 => <[u8; 4]>::try_from(bytes)
+            .ok()
+            .map(|bytes| Ipv4Addr::from(bytes).into()),
+        16 => <[u8; 16]>::try_from(bytes)
+            .ok()
+            .map(|bytes| Ipv6Addr::from(bytes).into()),
         _ => None,
     }
 }

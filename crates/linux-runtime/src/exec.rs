@@ -13,7 +13,6 @@ use berth_sys::{clone, fd, pidfd, process};
 
 use crate::execute::{self, Becoming};
 use crate::guest::{LinuxGuest, Shared, root_of};
-use crate::plan::ANNOTATION_CLAMP;
 use crate::process_plan::ProcessPlan;
 use crate::{device, message};
 
@@ -33,13 +32,7 @@ pub(crate) fn start(
     second: &Second<'_>,
 ) -> Result<LinuxGuest> {
     let sentence = || "cannot run a command in the container".to_owned();
-    let nothing = oci::Linux::default();
-    let linux = shared.spec.linux().as_ref().unwrap_or(&nothing);
-    let annotations = shared.spec.annotations().as_ref();
-    let clamp = annotations
-        .and_then(|all| all.get(ANNOTATION_CLAMP))
-        .map_or("", String::as_str);
-    let plan = ProcessPlan::new(second.process, linux, clamp)?;
+    let plan = ProcessPlan::new(second.process, &shared.common)?;
     let (ours, theirs) = Channel::pair().explain(sentence)?;
     let root = root_of(first.pid)?;
     let context = Context {

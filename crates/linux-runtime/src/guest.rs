@@ -18,6 +18,7 @@ use berth_sys::{clone, pidfd};
 
 use crate::filter::Filter;
 use crate::message::{self, FromGuest};
+use crate::process_plan::Common;
 use crate::{exec, hooks, init};
 
 /// How long a killed process may take to disappear: a file system it uses may have to write first.
@@ -26,7 +27,7 @@ const DEATH_PATIENCE: Duration = Duration::from_secs(10);
 /// What every process of one guest shares.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) spec: oci::Spec,
+    pub(crate) common: Common,
     pub(crate) cgroup: Option<Cgroup>,
     pub(crate) filter: Option<Filter>,
     /// The namespaces that differ from the supervisor's, made or joined.
@@ -257,11 +258,22 @@ impl Guest for LinuxGuest {
         inherited: Vec<Inherited>,
     ) -> Result<Box<dyn Guest>> {
         if self.exit.is_some() || !matches!(self.stage, Stage::Started) {
-            return Err(Error::new(Class::Conflict, "cannot run a command in the container")
-                .caused_by("it is not running"));
+            return Err(
+                Error::new(Class::Conflict, "cannot run a command in the container")
+                    .caused_by("it is not running"),
+            );
         }
-        let second = exec::Second { process, stdio, program, inherited };
-        Ok(Box::new(exec::start(&self.child, Rc::clone(&self.shared), &second)?))
+        let second = exec::Second {
+            process,
+            stdio,
+            program,
+            inherited,
+        };
+        Ok(Box::new(exec::start(
+            &self.child,
+            Rc::clone(&self.shared),
+            &second,
+        )?))
     }
 
     fn destroy(&mut self) -> Result<()> {

@@ -52,6 +52,10 @@ const ORPHANED: u8 = 137;
 fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
     let plan = context.plan;
     process::die_with_parent().explain(|| "cannot tie the container to its supervisor".into())?;
+    if plan.joined_pid().is_some() {
+        // Processes of another guest can see this one (CVE-2016-9962).
+        process::set_hidden(true).explain(|| "cannot hide from other containers".into())?;
+    }
     keep_only(context)?;
     process::set_mask(0);
     let own_users = plan.namespaces.contains(Namespaces::USER);

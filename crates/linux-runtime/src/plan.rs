@@ -13,7 +13,7 @@ use berth_sys::namespace::{Mapping, Namespaces};
 
 use crate::defaults::{self, OwnNamespaces};
 use crate::options::{self, Options};
-use crate::process_plan::ProcessPlan;
+use crate::process_plan::{Common, ProcessPlan};
 
 /// Asks for our own reaper as pid 1 when it is `true`.
 pub const ANNOTATION_INIT: &str = "berth.init";
@@ -103,7 +103,6 @@ impl Plan {
                 .and_then(|all| all.get(key))
                 .map(String::as_str)
         };
-        let clamp = annotation(ANNOTATION_CLAMP).unwrap_or_default();
         let propagation = linux
             .rootfs_propagation()
             .as_deref()
@@ -140,7 +139,7 @@ impl Plan {
             sysctls: sysctls(linux, namespaces, &join)?,
             masked: paths(linux.masked_paths().as_deref()),
             read_only: paths(linux.readonly_paths().as_deref()),
-            process: ProcessPlan::new(process, linux, clamp)?,
+            process: ProcessPlan::new(process, &Common::new(spec))?,
             reaper: annotation(ANNOTATION_INIT) == Some("true"),
             clocks: clocks(linux),
             namespaces,

@@ -2,14 +2,14 @@
 
 use berth_contract::Result;
 use berth_contract::oci::{
-    IOPriorityClass, Linux, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy,
-    PosixRlimit, Process, Scheduler,
+    IOPriorityClass, LinuxPersonalityDomain, LinuxSchedulerFlag, LinuxSchedulerPolicy, PosixRlimit,
+    Process, Scheduler, Spec,
 };
 use berth_sys::capability::Sets;
 use berth_sys::process::Scheduling;
 
 use crate::capability::mask;
-use crate::plan::{invalid, unsupported};
+use crate::plan::{ANNOTATION_CLAMP, invalid, unsupported};
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,6 +36,32 @@ pub(crate) struct LimitPlan {
     pub(crate) clamp: bool,
 }
 
+/// What holds for every process of a guest.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Common {
+    /// The execution domain.
+    pub(crate) personality: Option<u32>,
+    /// The rlimits that are only defaults, separated by commas.
+    pub(crate) clamp: String,
+}
+
+impl Common {
+    /// Reads it from a spec.
+    pub(crate) fn new(spec: &Spec) -> Self {
+        let annotations = spec.annotations().as_ref();
+        let clamp = annotations.and_then(|all| all.get(ANNOTATION_CLAMP));
+        let linux = spec.linux().as_ref();
+        let personality = linux.and_then(|linux| linux.personality().as_ref());
+        Self {
+            personality: personality.map(|personality| match personality.domain() {
+                LinuxPersonalityDomain::PerLinux => 0,
+                LinuxPersonalityDomain::PerLinux32 => 8,
+            }),
+            clamp: clamp.cloned().unwrap_or_default(),
+        }
+    }
+}
+
 /// What a process becomes.
 #[derive(Debug, Clone)]
 pub(crate) struct ProcessPlan {
@@ -56,8 +82,8 @@ pub(crate) struct ProcessPlan {
 }
 
 impl ProcessPlan {
-    /// Decides what a process becomes; `clamp` lists the rlimits that are only defaults.
-    pub(crate) fn new(process: &Process, linux: &Linux, clamp: &str) -> Result<Self> {
+    /// Decides what a process becomes, with the settings that hold for all of its guest.
+    pub(crate) fn new(process: &Process, common: &Common) -> Result<Self> {
         let arguments = process.args().clone().unwrap_or_default();
         if arguments.first().is_none_or(String::is_empty) {
             return Err(invalid("it names no program to run"));
@@ -97,7 +123,10 @@ impl ProcessPlan {
                 inheritable: mask(sets.inheritable().as_ref()),
                 ambient: mask(sets.ambient().as_ref()),
             }),
-            limits: limits(process.rlimits().as_deref().unwrap_or_default(), clamp)?,
+            limits: limits(
+                process.rlimits().as_deref().unwrap_or_default(),
+                &common.clamp,
+            )?,
             no_new_privileges: process.no_new_privileges().unwrap_or(false),
             out_of_memory_score: process.oom_score_adj(),
             apparmor: process
@@ -108,12 +137,7 @@ impl ProcessPlan {
                 .selinux_label()
                 .clone()
                 .filter(|label| !label.is_empty()),
-            personality: linux.personality().as_ref().map(|personality| {
-                match personality.domain() {
-                    LinuxPersonalityDomain::PerLinux => 0,
-                    LinuxPersonalityDomain::PerLinux32 => 8,
-                }
-            }),
+            personality: common.personality,
             io_priority: process.io_priority().as_ref().map(|priority| {
                 let class = match priority.class() {
                     IOPriorityClass::IoprioClassRt => 1,

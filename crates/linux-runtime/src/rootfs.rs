@@ -2,10 +2,11 @@
 
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Result, Rootfs};
-use berth_sys::error::Explain as _;
+use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::mount::{self, Attributes, Change, FileSystem};
 use berth_sys::path::Directory;
 use berth_sys::process;
@@ -34,7 +35,7 @@ pub(crate) fn detached(rootfs: &Rootfs, owner: Option<Owner<'_>>) -> Result<Owne
             volatile,
         } => {
             forget_volatile(work);
-            overlay(lowers, (upper, work), *volatile, owner).explain(|| {
+            mount_layers(lowers, (upper, work), *volatile, owner).explain(|| {
                 format!(
                     "cannot mount the container's layers below {}",
                     upper.display()
@@ -44,6 +45,46 @@ pub(crate) fn detached(rootfs: &Rootfs, owner: Option<Owner<'_>>) -> Result<Owne
         Rootfs::Directory(path) => mount::clone_path(path, true)
             .explain(|| format!("cannot use {} as the container's root", path.display())),
     }
+}
+
+/// Kernels before 6.7 do not know `lowerdir+`; they take all layers in one page of options.
+fn mount_layers(
+    lowers: &[PathBuf],
+    (upper, work): (&Path, &Path),
+    volatile: bool,
+    owner: Option<Owner<'_>>,
+) -> io::Result<OwnedFd> {
+    match overlay(lowers, (upper, work), volatile, owner) {
+        Err(error) if owner.is_none() && error::is(&error, Errno::INVAL) => {
+            let options = one_page(lowers, (upper, work), volatile);
+            // What the new interface said is the better explanation.
+            mount::overlay_by_options(&options, upper).map_err(|_second| error)
+        }
+        result => result,
+    }
+}
+
+/// The options of the old interface; a backslash protects what separates.
+fn one_page(lowers: &[PathBuf], (upper, work): (&Path, &Path), volatile: bool) -> Vec<u8> {
+    let mut options = b"metacopy=off,redirect_dir=nofollow".to_vec();
+    if volatile {
+        options.extend(b",volatile");
+    }
+    let mut add = |key: &[u8], path: &Path| {
+        options.extend(key);
+        for byte in path.as_os_str().as_bytes() {
+            if matches!(byte, b',' | b':' | b'\\') {
+                options.push(b'\\');
+            }
+            options.push(*byte);
+        }
+    };
+    for (place, lower) in lowers.iter().enumerate() {
+        add(if place == 0 { b",lowerdir=" } else { b":" }, lower);
+    }
+    add(b",upperdir=", upper);
+    add(b",workdir=", work);
+    options
 }
 
 fn overlay(
@@ -136,4 +177,39 @@ pub(crate) fn protect(root: &Directory) -> Result<()> {
         },
     )
     .explain(|| "cannot make the container's root read-only".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn old_options_protect_separators() {
+        let lowers = [PathBuf::from("/a,b"), PathBuf::from("/c:d")];
+        let options = one_page(&lowers, (Path::new("/u"), Path::new("/w")), true);
+        assert_eq!(
+            String::from_utf8(options).unwrap(),
+            "metacopy=off,redirect_dir=nofollow,volatile,lowerdir=/a\\,b:/c\\:d,upperdir=/u,workdir=/w"
+        );
+    }
+
+    #[test]
+    fn privileged_the_old_interface_mounts_layers() {
+        if !berth_sys::file::is_root() {
+            return;
+        }
+        let base = std::env::temp_dir().join(format!("berth-rootfs-{}", std::process::id()));
+        for name in ["lower", "upper", "work"] {
+            std::fs::create_dir_all(base.join(name)).unwrap();
+        }
+        std::fs::write(base.join("lower/file"), "x").unwrap();
+        let (upper, work) = (base.join("upper"), base.join("work"));
+        let options = one_page(&[base.join("lower")], (&upper, &work), false);
+        let mount = mount::overlay_by_options(&options, &upper).unwrap();
+        let content = Directory::from_fd(mount)
+            .read(Path::new("file"), 9)
+            .unwrap();
+        assert_eq!(content, b"x");
+        std::fs::remove_dir_all(base).unwrap();
+    }
 }

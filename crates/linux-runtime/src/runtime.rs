@@ -11,17 +11,18 @@ use berth_contract::{
 use berth_sys::cgroup::{Cgroup, Hierarchies};
 use berth_sys::channel::Channel;
 use berth_sys::clone;
-use berth_sys::error::Explain as _;
+use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::namespace::{self, Namespaces};
 
 use crate::guest::{LinuxGuest, Shared};
 use crate::mounts::{self, Opened};
 use crate::plan::{self, MountSource, Plan};
+use crate::process_plan::Common;
 use crate::rootfs::{self, Owner};
 use crate::{exec, filter, hooks, init};
 
-/// `lowerdir+` of overlayfs is the youngest thing we cannot do without.
-const OLDEST_KERNEL: (u32, u32) = (6, 8);
+/// `mount_setattr` is the youngest thing we cannot do without.
+const OLDEST_KERNEL: (u32, u32) = (5, 12);
 
 /// Runs native guests.
 #[derive(Debug, Default)]
@@ -156,7 +157,7 @@ impl Runtime for LinuxRuntime {
             .take()
             .ok_or_else(|| Error::new(Class::Internal, sentence()))?;
         let shared = Shared {
-            spec: spec.clone(),
+            common: Common::new(spec),
             cgroup: Some(cgroup),
             filter: None,
             namespaces: plan
@@ -184,7 +185,16 @@ fn open_privileged(plan: &Plan, slot: &Slot) -> Result<(Option<OwnedFd>, Vec<Ope
     let own_users = plan.namespaces.contains(Namespaces::USER);
     let mut root = None;
     let mapped = |users: &[_], groups: &[_]| {
-        namespace::mapped_users(users, groups).explain(|| "cannot map the container's users".into())
+        namespace::mapped_users(users, groups).map_err(|error| {
+            let denied = error::is(&error, Errno::PERM);
+            let error = Error::new(error::class(&error), "cannot map the container's users")
+                .caused_by(error);
+            if denied {
+                error.hint("the kernel makes no user namespace inside a chroot")
+            } else {
+                error
+            }
+        })
     };
     if own_users {
         let mapping = mapped(&plan.users, &plan.groups)?;

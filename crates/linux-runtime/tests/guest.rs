@@ -303,6 +303,28 @@ fn privileged_terminals_are_terminals() {
 }
 
 #[test]
+fn privileged_a_terminal_works_below_our_own_init() {
+    let Some(bench) = Bench::new("terminal-init") else {
+        return;
+    };
+    let mut spec = bench.spec(&["sh", "-c", "tty; echo $$; ps -o tty | tail -1; exit 3"]);
+    support::annotate(&mut spec, ANNOTATION_INIT, "true");
+    let mut slot = bench.slot().slot;
+    slot.stdio = Stdio::Terminal(TerminalSize {
+        rows: 33,
+        columns: 111,
+    });
+    let mut guest = bench.runtime().create(&spec, slot).unwrap();
+    let master = guest.terminal().unwrap().unwrap();
+    guest.start().unwrap();
+    let mut text = Vec::new();
+    drop(File::from(master).read_to_end(&mut text));
+    let text = String::from_utf8_lossy(&text).replace('\r', "");
+    assert!(text.starts_with("/dev/pts/0\n2\n136,0\n"), "{text}");
+    assert_eq!(support::finish(guest), Exit::Code { code: 3 });
+}
+
+#[test]
 fn privileged_exec_joins_and_has_its_own_end() {
     let Some(bench) = Bench::new("exec") else {
         return;

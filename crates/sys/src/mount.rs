@@ -137,6 +137,33 @@ pub fn attach(mount: impl AsFd, target: impl AsFd) -> io::Result<()> {
     Ok(rustix::mount::move_mount(mount, "", target, "", flags)?)
 }
 
+/// A detached overlay by the interface that kernels before 6.7 have: all layers in one page of options.
+///
+/// That interface mounts on a path; `place`, a directory nobody else uses, is covered for a moment.
+///
+/// # Errors
+/// The options do not fit into a page, or the file system refuses them.
+pub fn overlay_by_options(options: &[u8], place: &Path) -> io::Result<OwnedFd> {
+    const PAGE: usize = 4096;
+    if options.len() >= PAGE {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "this kernel takes fewer layers: their names do not fit into a page",
+        ));
+    }
+    let options = std::ffi::CString::new(options)?;
+    rustix::mount::mount(
+        "berth",
+        place,
+        "overlay",
+        rustix::mount::MountFlags::empty(),
+        options.as_c_str(),
+    )?;
+    let cloned = clone_path(place, false);
+    rustix::mount::unmount(place, UnmountFlags::DETACH)?;
+    cloned
+}
+
 /// How mounts made in one place appear in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {

@@ -1,8 +1,9 @@
 //! Adding content: everything is made aside, synced once, then renamed into place, index last.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Digest, Error, Result};
@@ -84,8 +85,15 @@ impl Transaction {
         let path = self.store.data.join("ingest").join(&name);
         let file = self.ingest.open_or_create(&name, 0o600);
         let file = file.explain(|| format!("cannot open {}", path.display()))?;
-        // The name may have been renamed away between opening and locking.
-        if file.try_lock().is_ok() && path.exists() {
+        // Between opening and locking it may have been renamed into place by whoever had the lock.
+        let same = |(opened, named): (Metadata, Metadata)| opened.ino() == named.ino();
+        let is_ours = || {
+            file.metadata()
+                .ok()
+                .zip(std::fs::metadata(&path).ok())
+                .is_some_and(same)
+        };
+        if file.try_lock().is_ok() && is_ours() {
             Ok((file, path))
         } else {
             self.new_file()

@@ -205,6 +205,18 @@ fn what_is_missing_is_told_in_the_registrys_words() {
 }
 
 #[test]
+fn https_is_spoken_where_it_is_offered() {
+    let Some(registry) = Registry::start_secure() else {
+        return;
+    };
+    let (_source, reference) = published(&registry, "secure:1", &[native()]);
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path());
+    let pulled = pull(&store, &reference, &PullOptions::default(), &Silent).unwrap();
+    assert_eq!(read(&pulled.image, "etc/name"), b"native\n");
+}
+
+#[test]
 fn basic_authentication() {
     let Some(registry) = Registry::start(true) else {
         return;

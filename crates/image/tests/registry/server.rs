@@ -18,6 +18,53 @@ impl Registry {
     /// Starts a registry, a private one only for `me:secret`; `None`, loudly, where the programs are
     /// missing.
     pub(crate) fn start(private: bool) -> Option<Self> {
+        Self::start_with(private, None)
+    }
+
+    /// Starts a registry that speaks HTTPS with a certificate nobody knows.
+    pub(crate) fn start_secure() -> Option<Self> {
+        let certificate = tempfile::tempdir().unwrap();
+        let (key, chain) = (
+            certificate.path().join("key.pem"),
+            certificate.path().join("cert.pem"),
+        );
+        let made = Command::new("openssl")
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "ec",
+                "-pkeyopt",
+                "ec_paramgen_curve:P-256",
+                "-nodes",
+            ])
+            .args([
+                "-days",
+                "2",
+                "-subj",
+                "/CN=registry",
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+            ])
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(&chain)
+            .stderr(Stdio::null())
+            .status();
+        if !made.is_ok_and(|status| status.success()) {
+            println!("SKIPPED: openssl is not installed");
+            return None;
+        }
+        let tls = format!(
+            ", tls: {{certificate: {}, key: {}}}",
+            chain.display(),
+            key.display()
+        );
+        Self::start_with(false, Some(&tls))
+    }
+
+    fn start_with(private: bool, tls: Option<&str>) -> Option<Self> {
         for program in ["/usr/bin/docker-registry", "/usr/bin/skopeo"] {
             if !Path::new(program).exists() {
                 println!("SKIPPED: {program} is not installed");
@@ -32,8 +79,9 @@ impl Registry {
             .port();
         let address = format!("127.0.0.1:{port}");
         let mut config = format!(
-            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '{address}'}}\n",
-            directory.path().join("data").display()
+            "version: 0.1\nlog: {{level: info}}\nstorage:\n  filesystem: {{rootdirectory: {}}}\nhttp: {{addr: '{address}'{}}}\n",
+            directory.path().join("data").display(),
+            tls.unwrap_or_default()
         );
         if private {
             let passwords = directory.path().join("htpasswd");

@@ -295,39 +295,8 @@ fn version(batch: &mut Batch, link: &str, version: &Version<'_>) {
     let data = [version.address, Type::Port];
     batch.create_map(at, &[version.address, Type::Protocol, Type::Port], &data);
     batch.create_map(any, &[Type::Protocol, Type::Port], &data);
+    translate(batch, version);
     let is_version = Expression::IsIpv4(version.ipv4);
-    let translate = Expression::TranslateDestination { ipv4: version.ipv4 };
-    let words = if version.ipv4 { 1 } else { 4 };
-    batch.add_rule(
-        "ports",
-        &[
-            is_version.clone(),
-            Expression::Load {
-                field: version.destination,
-                word: 0,
-            },
-            Expression::LoadProtocol { word: words },
-            Expression::Load {
-                field: Field::DestinationPort,
-                word: words + 1,
-            },
-            Expression::Map(at),
-            translate.clone(),
-        ],
-    );
-    batch.add_rule(
-        "ports",
-        &[
-            is_version.clone(),
-            Expression::LoadProtocol { word: 0 },
-            Expression::Load {
-                field: Field::DestinationPort,
-                word: 1,
-            },
-            Expression::Map(any),
-            translate,
-        ],
-    );
     let local = Expression::DestinationIsLocal;
     let jump = Expression::Jump("ports");
     batch.add_rule(
@@ -371,6 +340,44 @@ fn version(batch: &mut Batch, link: &str, version: &Version<'_>) {
             leaves(false),
             Expression::DestinationTranslated,
             Expression::Masquerade,
+        ],
+    );
+}
+
+/// The rules that send published ports to their containers.
+fn translate(batch: &mut Batch, version: &Version<'_>) {
+    let (at, any) = version.maps;
+    let is_version = Expression::IsIpv4(version.ipv4);
+    let translation = Expression::TranslateDestination { ipv4: version.ipv4 };
+    let words = if version.ipv4 { 1 } else { 4 };
+    batch.add_rule(
+        "ports",
+        &[
+            is_version.clone(),
+            Expression::Load {
+                field: version.destination,
+                word: 0,
+            },
+            Expression::LoadProtocol { word: words },
+            Expression::Load {
+                field: Field::DestinationPort,
+                word: words + 1,
+            },
+            Expression::Map(at),
+            translation.clone(),
+        ],
+    );
+    batch.add_rule(
+        "ports",
+        &[
+            is_version.clone(),
+            Expression::LoadProtocol { word: 0 },
+            Expression::Load {
+                field: Field::DestinationPort,
+                word: 1,
+            },
+            Expression::Map(any),
+            translation,
         ],
     );
 }

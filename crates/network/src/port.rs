@@ -146,7 +146,7 @@ mod tests {
         };
         let foreign = Publish {
             host_address: Some("192.0.2.77".parse().unwrap()),
-            ..any.clone()
+            ..any
         };
         assert_eq!(hold(&[foreign]).unwrap_err().class(), Class::Invalid);
         let held = hold(std::slice::from_ref(&any)).unwrap();

@@ -5,6 +5,10 @@
 //! ```
 
 #![expect(
+    clippy::panic,
+    reason = "a test: it names the address that failed"
+)]
+#![expect(
     clippy::unwrap_used,
     reason = "a test: every failure is a bug, and the line says which"
 )]

@@ -125,7 +125,7 @@ fn privileged_a_limit_that_cannot_be_applied_is_named_and_leaves_nothing() {
             r#"{"unified":{"nonsense.max":"1"}}"#,
             ["cgroup2 setting nonsense.max", "nonsense"],
         ),
-        (r#"{"cpu":{"cpus":"4000"}}"#, ["CPU set", "cpuset.cpus"]),
+        (r#"{"cpu":{"cpus":"4000"}}"#, ["CPU set", "cpuset"]),
         (
             r#"{"memory":{"limit":100000000,"swap":1000}}"#,
             ["memory and swap", "less than"],

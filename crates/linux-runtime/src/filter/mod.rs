@@ -319,7 +319,7 @@ mod tests {
     #[test]
     fn every_machine_gets_dockers_answers() {
         let program = docker();
-        assert!(program.len() < 1200, "{}", program.len());
+        assert!(program.len() < 800, "{}", program.len());
         for (name, expected) in [
             ("read", ALLOW),
             ("mount", DENY),

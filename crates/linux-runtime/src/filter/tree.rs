@@ -93,9 +93,70 @@ pub(super) fn emit(segments: &[Segment], default: u32) -> Vec<Instruction> {
     }
 }
 
+/// Conditions, and the answer when they hold.
+type Alternative = (Vec<Condition>, u32);
+
+/// The jumps over a list must stay within 255 instructions.
+const LONGEST_LIST: usize = 200;
+
+/// Whether two alternatives compare the same word with one value each and answer alike: Docker's list
+/// of socket families, say. They need one load together.
+fn same_list(one: &Alternative, other: &Alternative) -> bool {
+    match (one.0.as_slice(), other.0.as_slice()) {
+        ([one_test], [other_test]) => {
+            let plain = |test: &Condition| {
+                test.operator == LinuxSeccompOperator::ScmpCmpEq && test.mask == u64::MAX
+            };
+            plain(one_test)
+                && plain(other_test)
+                && one_test.argument == other_test.argument
+                && halves(one_test.value).0 == halves(other_test.value).0
+                && one.1 == other.1
+        }
+        _ => false,
+    }
+}
+
+/// The code for such a list.
+fn one_of(list: &[Alternative], decided: u32) -> Vec<Instruction> {
+    let values: Vec<&Condition> = list.iter().filter_map(|(tests, _)| tests.first()).collect();
+    let Some(first) = values.first() else {
+        return Vec::new();
+    };
+    let offset = ARGUMENTS + first.argument * 8;
+    let distance = |count: usize| u8::try_from(count).unwrap_or(u8::MAX);
+    let mut code = vec![
+        load(offset + 4),
+        jump_equal(halves(first.value).0, 0, distance(values.len() + 2)),
+        load(offset),
+    ];
+    for (place, test) in values.iter().enumerate() {
+        let after = values.len() - 1 - place;
+        code.push(jump_equal(
+            halves(test.value).1,
+            distance(after),
+            u8::from(after == 0),
+        ));
+    }
+    code.push(answer(decided));
+    code
+}
+
 fn leaf(answers: &Answer, default: u32) -> Vec<Instruction> {
     let mut code = Vec::new();
-    for (conditions, decided) in &answers.when {
+    let mut rest = answers.when.as_slice();
+    while let Some((first, after)) = rest.split_first() {
+        let (conditions, decided) = first;
+        let alike = 1 + after
+            .iter()
+            .take_while(|other| same_list(first, other))
+            .count();
+        if alike > 1 {
+            let (list, after) = rest.split_at(alike.min(LONGEST_LIST));
+            code.extend(one_of(list, *decided));
+            rest = after;
+            continue;
+        }
         let mut block = vec![answer(*decided)];
         for condition in conditions.iter().rev() {
             let mut test = test(condition, block.len());
@@ -103,6 +164,7 @@ fn leaf(answers: &Answer, default: u32) -> Vec<Instruction> {
             block = test;
         }
         code.append(&mut block);
+        rest = after;
     }
     code.push(answer(answers.otherwise.unwrap_or(default)));
     code

@@ -23,7 +23,7 @@ pub mod call {
         SYS_readlinkat, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_renameat, SYS_renameat2,
         SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
         SYS_sched_getaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list,
-        SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statx, SYS_symlinkat,
+        SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statfs, SYS_statx, SYS_symlinkat,
         SYS_tgkill, SYS_unlinkat, SYS_utimensat, SYS_write, SYS_writev,
     };
     #[cfg(target_arch = "x86_64")]

@@ -11,7 +11,7 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2, p3};
 
 use crate::confinement::{self, Signals};
 use crate::ending::{Outcome, refusal};
-use crate::guest::{self, Limits};
+use crate::guest::{self, Directories, Limits};
 
 /// What the host's functions work on.
 pub(crate) struct State {
@@ -54,7 +54,7 @@ pub(crate) fn run(
         p3::add_to_linker(&mut linker).map_err(refusal("WASI 0.3 cannot be set up"))?;
     }
     let state = State {
-        wasi: guest::interfaces(configuration)?.build(),
+        wasi: guest::interfaces(configuration, &Directories::default())?.build(),
         table: ResourceTable::new(),
         limits: Limits::new(configuration),
     };

@@ -6,7 +6,6 @@ use tokio::runtime::Runtime;
 use wasmtime::ResourceLimiter;
 use wasmtime_wasi::{FsPerms, WasiCtxBuilder};
 
-use crate::ending::refusal;
 use crate::streams::{Input, Output};
 
 /// A runtime without threads: a simple guest is a simple process.
@@ -16,14 +15,23 @@ pub(crate) fn runtime() -> Result<Runtime> {
     })
 }
 
+/// Which directories a guest finds open.
+#[derive(Debug, Default)]
+pub(crate) struct Directories {
+    /// How many places are kept free in front of the root directory.
+    pub(crate) placeholders: usize,
+    /// Whether the working directory follows the root directory, where it is another one.
+    pub(crate) working_directory: bool,
+}
+
 /// The interfaces of a guest that is a program: its files block it and nobody else.
-pub(crate) fn interfaces(configuration: &Configuration) -> Result<WasiCtxBuilder> {
+pub(crate) fn interfaces(configuration: &Configuration, directories: &Directories) -> Result<WasiCtxBuilder> {
     let mut builder = WasiCtxBuilder::new();
     builder
         .args(&configuration.arguments)
         .envs(&configuration.environment)
         .initial_cwd(&configuration.working_directory)
-        .stdin(Input::new())
+        .stdin(Input::shared())
         .stdout(Output::Standard)
         .stderr(Output::Error)
         .allow_blocking_current_thread(true)
@@ -32,10 +40,30 @@ pub(crate) fn interfaces(configuration: &Configuration) -> Result<WasiCtxBuilder
         .allow_tcp(true)
         .allow_udp(true)
         .allow_ip_name_lookup(false);
-    builder
-        .preopened_dir("/", "/", FsPerms::ReadWrite)
-        .map_err(refusal("the guest's root directory cannot be opened"))?;
+    open_directories(&mut builder, configuration, directories)?;
     Ok(builder)
+}
+
+fn open_directories(
+    builder: &mut WasiCtxBuilder,
+    configuration: &Configuration,
+    directories: &Directories,
+) -> Result<()> {
+    let mut open = |path: &str, name: &str| {
+        let unopened = |error: wasmtime::Error| {
+            Error::new(Class::CannotInvoke, format!("the guest's directory {path} cannot be opened"))
+                .caused_by(format!("{error:#}"))
+        };
+        builder.preopened_dir(path, name, FsPerms::ReadWrite).map(|_| ()).map_err(unopened)
+    };
+    for _ in 0..directories.placeholders {
+        open("/", "")?;
+    }
+    open("/", "/")?;
+    if directories.working_directory && configuration.working_directory != "/" {
+        open(&configuration.working_directory, ".")?;
+    }
+    Ok(())
 }
 
 /// Counts all linear memories and tables of a guest against one limit.

@@ -10,10 +10,10 @@
 
 mod component;
 mod confinement;
-mod core_module;
 mod ending;
 mod guest;
 mod load;
+mod preview1;
 mod streams;
 
 use std::fs::File;
@@ -45,7 +45,7 @@ fn run() -> Result<Outcome> {
     // Everything below creates resources of the runtime's reactor.
     let _entered = runtime.enter();
     match load::code(&engine, module)? {
-        Code::Module(module) => core_module::run(&runtime, &engine, &module, &configuration),
+        Code::Module(module) => preview1::run(&runtime, &engine, &module, &configuration),
         Code::Component(component) => component::run(&runtime, &engine, &component, &configuration),
     }
 }

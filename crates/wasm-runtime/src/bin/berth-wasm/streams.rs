@@ -6,7 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -23,24 +23,25 @@ const READ_SIZE: usize = 64 * 1024;
 const WRITE_SIZE: usize = 1 << 20;
 
 /// Standard input.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Input {
-    /// Registered with the event loop when a guest first waits; `None` for files that are always ready.
-    waiting: Arc<OnceLock<Option<AsyncFd<OwnedFd>>>>,
-}
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Input(());
+
+/// Registered with the event loop when a guest first waits; `None` for files that are always ready.
+static WAITING: OnceLock<Option<AsyncFd<OwnedFd>>> = OnceLock::new();
 
 impl Input {
-    pub(crate) fn new() -> Self {
-        Self::default()
+    /// The one standard input of the process.
+    pub(crate) fn shared() -> Self {
+        Self(())
     }
 
     #[expect(deprecated, reason = "the replacement is unsafe; an `OwnedFd` keeps its contract by itself")]
-    fn waiting(&self) -> Option<&AsyncFd<OwnedFd>> {
+    fn waiting() -> Option<&'static AsyncFd<OwnedFd>> {
         let register = || {
             let own = fd::duplicate(io::stdin()).ok()?;
             AsyncFd::with_interest(own, Interest::READABLE).ok()
         };
-        self.waiting.get_or_init(register).as_ref()
+        WAITING.get_or_init(register).as_ref()
     }
 
     /// Nothing is read that would block: the file may be shared, so it stays in blocking mode.
@@ -48,8 +49,9 @@ impl Input {
         fd::wait_readable(io::stdin().as_fd(), Some(Duration::ZERO)).unwrap_or(true)
     }
 
-    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(waiting) = self.waiting() else { return Poll::Ready(()) };
+    /// Waits until a read would not block.
+    pub(crate) fn poll_ready(self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(waiting) = Self::waiting() else { return Poll::Ready(()) };
         loop {
             if Self::is_ready() {
                 return Poll::Ready(());
@@ -70,11 +72,11 @@ impl IsTerminal for Input {
 
 impl StdinStream for Input {
     fn async_stream(&self) -> Box<dyn AsyncRead + Send + Sync> {
-        Box::new(self.clone())
+        Box::new(*self)
     }
 
     fn p2_stream(&self) -> Box<dyn InputStream> {
-        Box::new(self.clone())
+        Box::new(*self)
     }
 }
 

@@ -3,6 +3,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a test that cannot go on says so"
 )]
 
@@ -226,6 +227,17 @@ fn privileged_sessions_have_their_own_streams_and_codes() {
         "you\r\n7 9\r\ngot you\r\n"
     );
 
+    assert_eq!(container.stop(Some(Signal::KILL), 10), KILLED);
+    container.assert_clean();
+}
+
+#[test]
+fn privileged_sessions_fail_alone_and_end_with_the_guest() {
+    let Some(mut container) = Container::shell("echo ready; while :; do sleep 1; done") else {
+        return;
+    };
+    let mut connection = container.start(&[EVERYTHING]);
+    await_output(&mut connection, "ready\n");
     let process = container.process("/bin/nothing-here", false);
     let mut missing = *process;
     missing.set_args(Some(vec!["/bin/nothing-here".into()]));

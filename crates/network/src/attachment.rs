@@ -146,6 +146,15 @@ impl Network {
         Ok(reservation)
     }
 
+    /// Removes the default network's bridge, filter table and definition, for an engine whose
+    /// directories are about to be removed. No container may use it any more.
+    ///
+    /// # Errors
+    /// The kernel refuses. A network that was never made is removed.
+    pub fn dismantle(&self) -> Result<()> {
+        bridge::dismantle(&self.directories, &bridge::DEFAULT.parse()?)
+    }
+
     /// Gives back whatever a container whose monitor was lost still has. It may have nothing.
     ///
     /// # Errors

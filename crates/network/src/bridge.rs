@@ -65,6 +65,7 @@ pub(crate) fn ready(directories: &Directories, name: &NetworkName) -> Result<Bri
     if !table {
         again.build(&definition)?;
     }
+    again.pass_host_filter(&definition.link);
     firewall = again;
     route
         .configure(&[Step::Up(index)])
@@ -74,6 +75,27 @@ pub(crate) fn ready(directories: &Directories, name: &NetworkName) -> Result<Bri
         index,
         firewall,
         route,
+    })
+}
+
+/// Removes a network's bridge, filter table and definition: for an engine whose directories go.
+pub(crate) fn dismantle(directories: &Directories, name: &NetworkName) -> Result<()> {
+    let networks = directories.networks();
+    let Some(definition) = Definition::load(&networks, name)? else {
+        return Ok(());
+    };
+    let _guard = lock(&networks)?;
+    let mut route = Route::open().map_err(|error| refused(name, error))?;
+    let (mut firewall, _) = Firewall::open(directories.table())?;
+    firewall.dismantle(&definition.link)?;
+    if let Some(link) = find(&mut route, &definition)? {
+        route
+            .remove_link(link.index)
+            .map_err(|error| refused(name, error))?;
+    }
+    let path = networks.join(format!("{name}.json"));
+    fs::remove_file(&path).map_err(|error| {
+        Error::new(Class::Internal, format!("cannot remove {}", path.display())).caused_by(error)
     })
 }
 

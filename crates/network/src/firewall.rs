@@ -25,6 +25,10 @@ use berth_sys::netlink::nftables::{
 use crate::definition::{Definition, PREFIX6};
 use crate::request::{Protocol, Published};
 
+/// Where iptables-nft keeps the host's own filter of forwarded packets.
+const HOST_TABLE: &str = "filter";
+const HOST_CHAIN: &str = "FORWARD";
+
 /// An open way to the engine's table.
 #[derive(Debug)]
 pub(crate) struct Firewall {
@@ -94,6 +98,61 @@ impl Firewall {
             self.nft.apply(&ipv6).map_err(refused)?;
         }
         self.split = true;
+        Ok(())
+    }
+
+    /// Lets a network's packets pass a host-wide filter that drops what is forwarded.
+    ///
+    /// Docker, ufw and others set the policy of iptables' chain FORWARD to drop; a verdict in our own
+    /// table cannot overrule that. Hosts without that chain, or with filters we cannot read, stay as
+    /// they are.
+    pub(crate) fn pass_host_filter(&mut self, link: &str) {
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let Ok(known) = self.nft.rules_about(family, HOST_TABLE, HOST_CHAIN, link) else {
+                continue;
+            };
+            if !known.is_empty() {
+                continue;
+            }
+            let mut batch = Batch::new(family, HOST_TABLE);
+            for which in [Interface::Incoming, Interface::Outgoing] {
+                let is_ours = Expression::Interface {
+                    which,
+                    name: link,
+                    is: true,
+                };
+                batch.insert_rule(HOST_CHAIN, &[is_ours, Expression::Accept]);
+            }
+            // No such chain: nothing to pass.
+            drop(self.nft.apply(&batch));
+        }
+    }
+
+    /// Removes the table, and what lets the network's packets pass the host's own filter.
+    pub(crate) fn dismantle(&mut self, link: &str) -> Result<()> {
+        for family in [Family::Ipv4, Family::Ipv6] {
+            let known = self.nft.rules_about(family, HOST_TABLE, HOST_CHAIN, link);
+            for handle in known.unwrap_or_default() {
+                let mut batch = Batch::new(family, HOST_TABLE);
+                batch.delete_rule(HOST_CHAIN, handle);
+                // Removed by somebody else meanwhile is removed as well.
+                drop(self.nft.apply(&batch));
+            }
+        }
+        for family in [Family::Inet, Family::Ipv4, Family::Ipv6] {
+            let mut batch = Batch::new(family, &self.table);
+            batch.delete_table();
+            match self.nft.apply(&batch) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Error::new(
+                        Class::Internal,
+                        format!("cannot remove packet filter table {}", self.table),
+                    )
+                    .caused_by(error));
+                }
+                _ => {}
+            }
+        }
         Ok(())
     }
 

@@ -142,6 +142,7 @@ fn main() {
         ("published ports answer everywhere", ports),
         ("a network costs little", cost),
         ("the proxy keeps half-closed and many connections", proxy),
+        ("a host filter that drops is passed", beside),
         ("conflicts are refused and leave nothing", conflicts),
         ("a lost container is released", lost),
         ("no network is lo alone", none),
@@ -375,6 +376,36 @@ fn proxy(_: &Guest) {
     drop(std::io::Read::read_to_string(&mut stream, &mut nothing));
     assert_eq!(nothing, "");
     attachment.detach().unwrap();
+}
+
+/// A host whose own filter drops forwarded packets, as Docker and ufw leave it.
+fn beside(outside: &Guest) {
+    let nft = |arguments: &[&str]| Command::new("nft").args(arguments).output();
+    let filter =
+        "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; } }";
+    if !nft(&[filter]).is_ok_and(|output| output.status.success()) {
+        println!("  SKIPPED: nft(8) is missing");
+        return;
+    }
+    let forward = || {
+        let listed = nft(&["list", "chain", "ip", "filter", "FORWARD"]).unwrap();
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    let before = forward();
+    let engine = Engine::new();
+    let (guest, attachment, _lock) =
+        engine.run(&request(11, vec![publish(Protocol::Tcp, 8080, 80)]));
+    guest.serve();
+    guest.run(|| drop(ask((OUTSIDE, 80), "beyond the filter")));
+    outside.run(|| drop(ask((HOST, 8080), "through the filter")));
+    attachment.detach().unwrap();
+    engine.network.dismantle().unwrap();
+    engine.network.dismantle().unwrap();
+    assert_eq!(forward(), before);
+    let bridge = nft(&["list", "tables"]).unwrap();
+    let tables = String::from_utf8(bridge.stdout).unwrap().lines().count();
+    nft(&["delete", "table", "ip", "filter"]).unwrap();
+    println!("  {tables} tables of other engines stay");
 }
 
 fn conflicts(_: &Guest) {

@@ -256,8 +256,9 @@ impl Socket {
         end: &Message,
         messages: &[Message],
     ) -> io::Result<()> {
-        let mut bytes = begin.finish(0)?;
-        let first = self.sequence + 1;
+        self.sequence += 1;
+        let first = self.sequence;
+        let mut bytes = begin.finish(first)?;
         for message in messages {
             self.sequence += 1;
             bytes.append(&mut message.finish(self.sequence)?);
@@ -270,15 +271,17 @@ impl Socket {
             let flags = u16::from_ne_bytes([bytes[start + 6], bytes[start + 7]]) | ACKNOWLEDGE;
             bytes[start + 6..start + 8].copy_from_slice(&flags.to_ne_bytes());
         }
-        bytes.append(&mut end.finish(0)?);
+        self.sequence += 1;
+        bytes.append(&mut end.finish(self.sequence)?);
         self.send(&bytes)?;
         loop {
             for (sequence, reply) in self.receive()? {
-                if reply.kind != ERROR {
+                // Answers to an earlier batch that failed may still be waiting.
+                if reply.kind != ERROR || sequence < first {
                     continue;
                 }
                 acknowledgement(&reply)?;
-                if sequence >= first && sequence == last {
+                if sequence == last {
                     return Ok(());
                 }
             }

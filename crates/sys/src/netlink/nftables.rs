@@ -7,7 +7,7 @@ use std::io;
 
 use rustix::io::Errno;
 
-use super::{APPEND, CREATE, Message, Socket};
+use super::{APPEND, CREATE, DUMP, Message, Socket, attributes};
 
 const SUBSYSTEM: u16 = 10 << 8;
 const NEW_TABLE: u16 = SUBSYSTEM;
@@ -15,6 +15,8 @@ const GET_TABLE: u16 = SUBSYSTEM | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
+const GET_RULE: u16 = SUBSYSTEM | 7;
+const DELETE_RULE: u16 = SUBSYSTEM | 8;
 const NEW_SET: u16 = SUBSYSTEM | 9;
 const NEW_ELEMENT: u16 = SUBSYSTEM | 12;
 const DELETE_ELEMENT: u16 = SUBSYSTEM | 14;
@@ -282,6 +284,24 @@ impl Batch {
             });
     }
 
+    /// Puts a rule in front of a chain's others.
+    pub fn insert_rule(&mut self, chain: &str, expressions: &[Expression<'_>]) {
+        self.message(NEW_RULE, CREATE)
+            .text(2, chain)
+            .nest(4, |list| {
+                for expression in expressions {
+                    write(list, expression);
+                }
+            });
+    }
+
+    /// Removes a rule by its handle.
+    pub fn delete_rule(&mut self, chain: &str, handle: u64) {
+        self.message(DELETE_RULE, 0)
+            .text(2, chain)
+            .attribute(3, &handle.to_be_bytes());
+    }
+
     /// Adds an element to a map.
     pub fn add_element(&mut self, map: &str, key: &[u8], data: &[u8]) {
         self.message(NEW_ELEMENT, CREATE)
@@ -382,6 +402,13 @@ fn connection_has(list: &mut Message, key: u32, bits: u32) {
     compare(list, false, &[0; 4]);
 }
 
+/// An interface's name as the kernel compares it.
+fn padded(name: &str) -> Vec<u8> {
+    let mut padded = name.as_bytes().to_vec();
+    padded.resize(16, 0);
+    padded
+}
+
 /// The first `bits` bits set, in as many bytes as the value has.
 fn leading(bits: u32, length: usize) -> Vec<u8> {
     let mut left = bits;
@@ -412,9 +439,7 @@ fn write(list: &mut Message, what: &Expression<'_>) {
                 OUTGOING_NAME
             };
             load_meta(list, key, REGISTER);
-            let mut padded = name.as_bytes().to_vec();
-            padded.resize(16, 0);
-            compare(list, is, &padded);
+            compare(list, is, &padded(name));
         }
         Expression::Prefix {
             field,
@@ -494,6 +519,44 @@ impl Nftables {
             Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+
+    /// The handles of a chain's rules that test for an interface of this name.
+    ///
+    /// # Errors
+    /// The kernel refuses. A chain that does not exist has none.
+    pub fn rules_about(
+        &mut self,
+        family: Family,
+        table: &str,
+        chain: &str,
+        interface: &str,
+    ) -> io::Result<Vec<u64>> {
+        let mut message = Message::new(GET_RULE, DUMP);
+        message
+            .header(&[family.number(), 0, 0, 0])
+            .text(1, table)
+            .text(2, chain);
+        let rules = match self.socket.dump(&message) {
+            Err(error) if error.raw_os_error() == Some(Errno::NOENT.raw_os_error()) => Vec::new(),
+            other => other?,
+        };
+        let name = padded(interface);
+        Ok(rules
+            .iter()
+            .filter_map(|rule| {
+                let mut handle = None;
+                let mut names = false;
+                for (kind, content) in attributes(&rule.payload, 4) {
+                    match kind {
+                        3 => handle = <[u8; 8]>::try_from(content).ok().map(u64::from_be_bytes),
+                        4 => names = content.windows(name.len()).any(|bytes| bytes == name),
+                        _ => {}
+                    }
+                }
+                handle.filter(|_| names)
+            })
+            .collect())
     }
 
     /// Carries out a batch.

@@ -4,7 +4,8 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
 
-use berth_contract::{Inherited, Program, Result, Stdio, oci};
+use berth_contract::{Class, Error, Inherited, Program, Result, Stdio, oci};
+use berth_sys::cgroup::Cgroup;
 use berth_sys::channel::Channel;
 use berth_sys::error::Explain as _;
 use berth_sys::namespace::{self, Namespaces};
@@ -35,16 +36,17 @@ pub(crate) fn start(
     let plan = ProcessPlan::new(second.process, &shared.common)?;
     let (ours, theirs) = Channel::pair().explain(sentence)?;
     let root = root_of(first.pid)?;
+    let cgroup = shared.cgroup.as_ref();
+    let directory = cgroup.and_then(Cgroup::directory);
     let context = Context {
         plan: &plan,
         second,
         channel: &theirs,
         root: &root,
         target: first.pidfd.as_fd(),
+        cgroup: cgroup.map(|cgroup| (cgroup, directory.is_some())),
         namespaces: shared.namespaces.without(Namespaces::PID),
     };
-    let cgroup = shared.cgroup.as_ref();
-    let directory = cgroup.and_then(berth_sys::cgroup::Cgroup::directory);
     let mut unneeded = Some(ours);
     let spawned = in_pid_namespace(first.pidfd.as_fd(), shared.namespaces, || {
         clone::spawn(Namespaces::empty(), directory, || {
@@ -55,24 +57,10 @@ pub(crate) fn start(
         .explain(sentence)
     })?;
     let child = spawned?;
-    let mut guest = match unneeded.take() {
-        Some(ours) => LinuxGuest::new(child, ours, Rc::clone(&shared), false),
-        None => return Err(crate::plan::unsupported("the channel is gone")),
-    };
-    if let Some(cgroup) = cgroup {
-        let pid = berth_contract::Guest::pid(&guest);
-        let placed = if directory.is_some() {
-            cgroup.add_cloned(pid)
-        } else {
-            cgroup.add(pid)
-        };
-        if let Err(error) = placed {
-            drop(berth_contract::Guest::destroy(&mut guest));
-            return Err(error);
-        }
+    match unneeded.take() {
+        Some(ours) => Ok(LinuxGuest::new(child, ours, Rc::clone(&shared), false)),
+        None => Err(Error::new(Class::Internal, sentence())),
     }
-    guest.placed()?;
-    Ok(guest)
 }
 
 /// Everything the process needs.
@@ -84,6 +72,8 @@ struct Context<'a> {
     root: &'a OwnedFd,
     /// The guest's first process.
     target: BorrowedFd<'a>,
+    /// The guest's cgroup, and whether the process was born in cgroup2's part of it.
+    cgroup: Option<(&'a Cgroup, bool)>,
     namespaces: Namespaces,
 }
 
@@ -132,6 +122,9 @@ fn run(context: &Context<'_>) -> u8 {
 fn join_and_execute(context: &Context<'_>) -> Result<u8> {
     let sentence = || "cannot join the container".to_owned();
     process::die_with_parent().explain(sentence)?;
+    if let Some((cgroup, cloned)) = context.cgroup {
+        cgroup.enter(cloned)?;
+    }
     // From here on the guest's processes can see this one: nothing of the host may be open, and they may
     // not trace it (CVE-2016-9962).
     process::set_hidden(true).explain(sentence)?;
@@ -147,9 +140,6 @@ fn join_and_execute(context: &Context<'_>) -> Result<u8> {
         &second.inherited,
     ));
     fd::close_all_but(&keep).explain(sentence)?;
-    if !message::await_placed(context.channel)? {
-        return Ok(137);
-    }
     namespace::join_process(context.target, context.namespaces).explain(sentence)?;
     let root = enter_root(context.root)?;
     if context.namespaces.contains(Namespaces::USER) {

@@ -76,28 +76,17 @@ impl LinuxGuest {
         }
     }
 
-    /// Puts a new first process into its cgroup, does what only the supervisor can, and tells it so.
+    /// The handle on a new first process, after what only the supervisor can do for it.
     ///
     /// On failure nothing is left.
-    pub(crate) fn place(
+    pub(crate) fn first(
         (child, channel): (clone::Child, Channel),
         mut shared: Shared,
-        cloned_into: bool,
-        map_ids: impl FnOnce(i32) -> Result<()>,
+        settle: impl FnOnce(i32, Option<&Cgroup>, &Channel) -> Result<()>,
         compile: impl FnOnce() -> Result<Option<Filter>>,
     ) -> Result<Self> {
-        let pid = child.pid;
-        let added = match &shared.cgroup {
-            Some(cgroup) if cloned_into => cgroup.add_cloned(pid),
-            Some(cgroup) => cgroup.add(pid),
-            None => Ok(()),
-        };
-        // The guest's mounts go on while its filter is compiled here. A process that has died already says
-        // why on the same channel, when it is listened to.
-        let prepared = added
-            .and_then(|()| map_ids(pid))
-            .and_then(|()| message::placed(&channel).or(Ok(())))
-            .and_then(|()| compile());
+        // The guest's mounts go on while its filter is compiled here.
+        let prepared = settle(child.pid, shared.cgroup.as_ref(), &channel).and_then(|()| compile());
         let (filter, failure) = match prepared {
             Ok(filter) => (filter, None),
             Err(error) => (None, Some(error)),
@@ -109,15 +98,6 @@ impl LinuxGuest {
         };
         drop(guest.destroy());
         Err(error)
-    }
-
-    /// Tells the process that it is in its cgroup.
-    pub(crate) fn placed(&self) -> Result<()> {
-        match &self.channel {
-            // A process that has died says why on the same channel.
-            Some(channel) => message::placed(channel).or(Ok(())),
-            None => Ok(()),
-        }
     }
 
     /// Takes the guest's next message into account.

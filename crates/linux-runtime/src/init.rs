@@ -8,6 +8,7 @@ use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use berth_contract::{Error, Inherited, Program, Result, Rootfs, Stdio};
+use berth_sys::cgroup::Cgroup;
 use berth_sys::channel::Channel;
 use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::mount::{self, Propagation};
@@ -29,6 +30,8 @@ pub(crate) struct Context<'a> {
     pub(crate) program: &'a Program,
     pub(crate) inherited: &'a [Inherited],
     pub(crate) channel: &'a Channel,
+    /// Its cgroup, and whether it was born in cgroup2's part of it.
+    pub(crate) cgroup: Option<(&'a Cgroup, bool)>,
     /// The root, where only the supervisor could mount it.
     pub(crate) root: Option<&'a OwnedFd>,
     /// What the supervisor opened for each mount.
@@ -56,9 +59,12 @@ fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
         // Processes of another guest can see this one (CVE-2016-9962).
         process::set_hidden(true).explain(|| "cannot hide from other containers".into())?;
     }
+    let own_users = plan.namespaces.contains(Namespaces::USER);
+    if let Some((cgroup, cloned)) = context.cgroup.filter(|_| !own_users) {
+        cgroup.enter(cloned)?;
+    }
     keep_only(context)?;
     process::set_mask(0);
-    let own_users = plan.namespaces.contains(Namespaces::USER);
     if own_users {
         if !message::await_placed(context.channel)? {
             return Ok(ORPHANED);
@@ -71,9 +77,6 @@ fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
         None => rootfs::detached(context.rootfs, None)?,
     };
     let root = rootfs::attach(root)?;
-    if !own_users && !message::await_placed(context.channel)? {
-        return Ok(ORPHANED);
-    }
     if plan.namespaces.contains(Namespaces::CGROUP) {
         // Only now: the process's cgroup at this moment becomes the namespace's root.
         namespace::unshare(Namespaces::CGROUP)

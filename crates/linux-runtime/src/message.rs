@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! supervisor                     guest
-//!     │ ── Placed ────────────────► │   ids are mapped, the process is in its cgroup
+//!     │ ── Placed ────────────────► │   with a user namespace only: ids are mapped, cgroup entered
 //!     │ ◄──────────── Terminal+fd ─ │   the pty master, with a terminal only
 //!     │ ◄──────────────── Prepared ─ │
 //!     │ ── Go + filter ───────────► │   load the filter, execute
@@ -60,7 +60,7 @@ pub(crate) fn receive(channel: &Channel) -> Result<FromGuest> {
     }
 }
 
-/// Tells the guest that it is in its cgroup.
+/// Tells the guest that its ids are mapped and that it is in its cgroup.
 pub(crate) fn placed(channel: &Channel) -> Result<()> {
     channel
         .send(&[PLACED], None)

@@ -19,7 +19,7 @@ use crate::mounts::{self, Opened};
 use crate::plan::{self, MountSource, Plan};
 use crate::process_plan::Common;
 use crate::rootfs::{self, Owner};
-use crate::{exec, filter, hooks, init};
+use crate::{exec, filter, hooks, init, message};
 
 /// `mount_setattr` is the youngest thing we cannot do without.
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
@@ -105,18 +105,13 @@ impl Runtime for LinuxRuntime {
     fn create(&self, spec: &oci::Spec, slot: Slot) -> Result<Box<dyn Guest>> {
         let plan = Plan::new(spec)?;
         let sentence = || "cannot make the container's process".to_owned();
-        let joined_pid = plan
-            .joined_pid()
-            .map(|path| {
-                std::fs::File::open(path)
-                    .map(OwnedFd::from)
-                    .explain(|| format!("cannot join the namespace {}", path.display()))
-            })
-            .transpose()?;
+        let joined_pid = plan.joined_pid().map(namespace_file).transpose()?;
         let (root, opened) = open_privileged(&plan, &slot)?;
         let cgroup = self.cgroup(spec, &slot)?;
         let (ours, theirs) = Channel::pair().explain(sentence)?;
+        let directory = cgroup.directory();
         let context = init::Context {
+            cgroup: Some((&cgroup, directory.is_some())),
             plan: &plan,
             rootfs: &slot.rootfs,
             stdio: &slot.stdio,
@@ -126,7 +121,6 @@ impl Runtime for LinuxRuntime {
             root: root.as_ref(),
             opened: &opened,
         };
-        let directory = cgroup.directory();
         let born_with = plan
             .namespaces
             .without(Namespaces::CGROUP)
@@ -166,17 +160,33 @@ impl Runtime for LinuxRuntime {
                 .fold(plan.namespaces, |all, (kind, _)| all.with(*kind)),
             hooks: hooks::Stages::new(spec, &slot.id),
         };
-        let map_ids = |pid| {
+        let settle = |pid, cgroup: Option<&Cgroup>, channel: &Channel| {
             if !plan.namespaces.contains(Namespaces::USER) {
                 return Ok(());
             }
+            // Without ids it can neither enter its cgroup nor do anything else.
+            if let Some(cgroup) = cgroup {
+                if cloned_into {
+                    cgroup.add_cloned(pid)
+                } else {
+                    cgroup.add(pid)
+                }?;
+            }
             namespace::map_ids(pid, &plan.users, &plan.groups)
-                .explain(|| "cannot map the container's users".into())
+                .explain(|| "cannot map the container's users".into())?;
+            // A process that has died already says why when it is listened to.
+            message::placed(channel).or(Ok(()))
         };
         let compile = || plan::seccomp(spec).map(filter::compile).transpose();
-        LinuxGuest::place((child, ours), shared, cloned_into, map_ids, compile)
+        LinuxGuest::first((child, ours), shared, settle, compile)
             .map(|guest| Box::new(guest) as Box<dyn Guest>)
     }
+}
+
+fn namespace_file(path: &Path) -> Result<OwnedFd> {
+    std::fs::File::open(path)
+        .map(OwnedFd::from)
+        .explain(|| format!("cannot join the namespace {}", path.display()))
 }
 
 /// With a user namespace, the guest's process may neither reach the layers nor map ids: its root and

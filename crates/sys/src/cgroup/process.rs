@@ -30,6 +30,24 @@ impl Cgroup {
         self.add_where(pid, false)
     }
 
+    /// Moves the calling process, which has one thread, into the cgroup; `cloned` as for
+    /// [`Cgroup::add_cloned`].
+    ///
+    /// A thread that moves itself through v1's `tasks` is the one case in which the kernel does not stop
+    /// every fork and exit of the machine for the move: microseconds in place of milliseconds under load.
+    ///
+    /// # Errors
+    /// A hierarchy refuses it.
+    pub fn enter(&self, cloned: bool) -> Result<()> {
+        for member in self.members.iter().filter(|member| !(cloned && member.unified)) {
+            let file = if member.unified { "cgroup.procs" } else { "tasks" };
+            member.directory.write(file, "0").map_err(|failure| {
+                failure.explain("cannot put the container's process into its cgroup")
+            })?;
+        }
+        Ok(())
+    }
+
     fn add_where(&self, pid: i32, unified: bool) -> Result<()> {
         let text = pid.to_string();
         for member in self

@@ -381,8 +381,8 @@ fn proxy(_: &Guest) {
 /// A host whose own filter drops forwarded packets, as Docker and ufw leave it.
 fn beside(outside: &Guest) {
     let nft = |arguments: &[&str]| Command::new("nft").args(arguments).output();
-    let filter =
-        "table ip filter { chain FORWARD { type filter hook forward priority 0; policy drop; } }";
+    let filter = "add table ip filter; \
+         add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
     if !nft(&[filter]).is_ok_and(|output| output.status.success()) {
         println!("  SKIPPED: nft(8) is missing");
         return;

@@ -3,6 +3,8 @@
 //! The native one needs the C compiler that the build needs anyway; it uses no C library, so that a
 //! machine without a static one can build it. The wasm one is assembled by the `wat` crate.
 
+#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
+
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -298,37 +298,32 @@ fn attributes(attributes: &BTreeMap<String, String>) -> String {
 mod tests {
     use super::*;
 
-    fn shown(prefix: &str, timestamps: bool, details: bool) -> String {
+    fn shown(prefix: &str, (timestamps, details): (bool, bool)) -> String {
         let line = LogLine {
             stream: Stream::Stdout,
             time: "2026-01-02T03:04:05.5Z".to_owned(),
             attributes: [("tag".to_owned(), "a b".to_owned())].into(),
             text: b"hello\n".to_vec(),
         };
+        let shape = Shape {
+            timestamps,
+            details,
+        };
         let mut output = Vec::new();
-        write_line(
-            &mut output,
-            prefix,
-            &line,
-            Shape {
-                timestamps,
-                details,
-            },
-        )
-        .unwrap();
+        write_line(&mut output, prefix, &line, shape).unwrap();
         String::from_utf8(output).unwrap()
     }
 
     #[test]
     fn lines_are_as_docker_prints_them() {
-        assert_eq!(shown("", false, false), "hello\n");
+        assert_eq!(shown("", (false, false)), "hello\n");
         assert_eq!(
-            shown("", true, false),
+            shown("", (true, false)),
             "2026-01-02T03:04:05.500000000Z hello\n"
         );
-        assert_eq!(shown("", false, true), "tag=a+b hello\n");
+        assert_eq!(shown("", (false, true)), "tag=a+b hello\n");
         assert_eq!(
-            shown("web | ", true, true),
+            shown("web | ", (true, true)),
             "web | 2026-01-02T03:04:05.500000000Z tag=a+b hello\n"
         );
     }

@@ -107,13 +107,13 @@ impl PullProgress {
         drop(state);
         let noun = if layers == 1 { "layer" } else { "layers" };
         let took = self.begun.elapsed().as_secs_f64();
-        let detail = if layers == 0 {
-            format!("in {took:.1}s")
+        let detail = if layers == 0 || fetched == 0 {
+            String::new()
         } else {
-            format!("({}, {layers} {noun}) in {took:.1}s", human::size(fetched))
+            format!(" ({}, {layers} {noun}) in {took:.1}s", human::size(fetched))
         };
         self.screen
-            .say(&format!("{} {detail}", super::failure::escape(sentence)));
+            .say(&format!("{}{detail}", super::failure::escape(sentence)));
     }
 
     /// Takes the line away without a word, before a failure is told.

@@ -3,7 +3,7 @@
 //! Data goes through one held and buffered writer, so that a listing is one `write`. A reader that has
 //! left (`berth ps | head -1`) ends the output without a complaint.
 
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
+use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write as _};
 
 use berth_contract::{Class, Error, Result};
 

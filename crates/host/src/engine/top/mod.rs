@@ -23,7 +23,7 @@ const USER_ORIENTED: &str = "user,pid,pcpu,pmem,vsz,rss,tty,stat,stime=START,tim
 ///
 /// # Errors
 /// The options ask for something else than known columns.
-pub fn processes(
+pub(super) fn processes(
     pids: &[i32],
     options: &[String],
     now: u64,

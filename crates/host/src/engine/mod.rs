@@ -26,10 +26,12 @@ mod storage;
 mod system;
 mod top;
 mod user;
+mod volumes;
 mod wait;
 
 pub use images::{ImageListing, PrunedImages};
 pub use logs::Logs;
+pub use volumes::VolumeEntry;
 pub use options::{
     CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, Listing, LogLine, LogOptions,
     PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams, WaitFor,

@@ -14,6 +14,7 @@ use berth_contract::{Class, Error, Result};
 use berth_host::{Config, Engine, Overrides};
 
 mod attach;
+mod command;
 mod completion;
 mod container;
 mod create;
@@ -93,6 +94,7 @@ pub(crate) static VERBS: &[Verb] = &[
     image::VERB,
     volume::VERB,
     info::VERB,
+    info::SYSTEM,
     version::VERB,
     completion::VERB,
     completion::MAN,

@@ -245,6 +245,10 @@ fn tell(peer: &mut Peer, exit: &Exit, removal: Option<&Error>) {
 /// Output that was taken from the guest is not thrown away because a client reads slowly: it is sent as
 /// long as the client is there. Nothing else of the container exists any more.
 pub(crate) fn linger(mut peers: Vec<Peer>) {
+    peers.retain(|peer| peer.backlog() > 0);
+    if peers.is_empty() {
+        return;
+    }
     let Ok(mut poller) = berth_sys::epoll::Poller::new() else {
         return;
     };

@@ -7,6 +7,7 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -31,8 +32,9 @@ use crate::restart::Restarts;
 use crate::status::Status;
 use crate::token::Token;
 
-/// A pipe's capacity: one read empties it.
-const SCRATCH: usize = 64 << 10;
+/// Twice a pipe's capacity: one read empties it. From this size on the allocator maps memory of its own,
+/// so that a container that says nothing costs none of it.
+const SCRATCH: usize = 128 << 10;
 
 /// The guest and what belongs to one run of it.
 #[derive(Debug)]
@@ -274,11 +276,8 @@ impl<'a> Supervisor<'a> {
 
     /// Takes everybody who is waiting. Only the container's owner and root may speak to it.
     pub(crate) fn accept(&mut self) {
-        let own = own_user();
         while let Some(Ok(Some(socket))) = self.listener.as_ref().map(Listener::accept) {
-            let allowed = socket::peer(&socket)
-                .is_ok_and(|peer| peer.uid == 0 || own.is_some_and(|own| own == peer.uid));
-            if allowed {
+            if is_allowed(&socket) {
                 self.welcome(Peer::new(socket));
             }
         }
@@ -533,8 +532,9 @@ impl<'a> Supervisor<'a> {
     }
 }
 
-/// The user this process runs as.
-fn own_user() -> Option<u32> {
-    let (socket, _other) = socket::pair().ok()?;
-    socket::peer(&socket).ok().map(|peer| peer.uid)
+/// Whether the other end is root or the user this process runs as.
+fn is_allowed(socket: &OwnedFd) -> bool {
+    let uid = |socket: &OwnedFd| socket::peer(socket).ok().map(|peer| peer.uid);
+    let own = || socket::pair().ok().and_then(|(one, _other)| uid(&one));
+    uid(socket).is_some_and(|uid| uid == 0 || own() == Some(uid))
 }

@@ -211,8 +211,12 @@ impl Draft<'_> {
 
     fn hostname(&self) -> Result<String> {
         network::check_hostname(&self.config.hostname)?;
+        network::check_joined(&self.config, &self.host)?;
         if !self.config.hostname.is_empty() {
             return Ok(self.config.hostname.clone());
+        }
+        if let Origin::Container(other) = &self.namespaces.network {
+            return Ok(self.engine.record(other)?.config.hostname);
         }
         let hosts = self.namespaces.uts == Origin::Host || self.namespaces.network == Origin::Host;
         if hosts {

@@ -68,12 +68,6 @@ fn mode(
         "host" => return Ok(Mode::Host),
         mode => {
             if let Some(id) = mode.strip_prefix("container:") {
-                let own = !config.hostname.is_empty() || !host.dns.is_empty();
-                if own || !host.extra_hosts.is_empty() {
-                    return Err(refuse(
-                        "--hostname, --dns and --add-host cannot be used with --network container:NAME",
-                    ));
-                }
                 return Ok(Mode::Container(id.parse()?));
             }
         }
@@ -242,6 +236,17 @@ fn host_port(text: &str) -> Result<u16> {
         }
         error
     })
+}
+
+/// A container in another's network has that one's host name and files.
+pub(super) fn check_joined(config: &ContainerConfig, host: &HostConfig) -> Result<()> {
+    let own = !config.hostname.is_empty() || !host.dns.is_empty() || !host.extra_hosts.is_empty();
+    if own && host.network_mode.starts_with("container:") {
+        return Err(refuse(
+            "--hostname, --dns and --add-host cannot be used with --network container:NAME",
+        ));
+    }
+    Ok(())
 }
 
 /// The lines every `/etc/hosts` begins with.

@@ -1,19 +1,16 @@
 //! From the words on the command line to a verb's `run`, and from its outcome to an exit status.
-//!
-//! Flags behave as in Docker: `--rm=false` works, a repeated flag takes its last value, a value may
-//! begin with `-`, and the flags of `run`, `create` and `exec` end at the first positional argument.
 
 use std::ffi::OsString;
 use std::io::Write as _;
 
 use berth_contract::{Class, Error};
-use clap::builder::ValueParser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, ArgAction, ArgMatches, Command};
+use clap::ArgMatches;
+use clap::error::ErrorKind;
 
+use super::command::{parsing_command, usage_failure};
 use super::globals::Front;
 use super::nearest::nearest;
-use super::verb::{Action, FailureStatus, Verb};
+use super::verb::{Action, Verb};
 use super::{Context, Environment, Globals, Screen, VERBS, help};
 
 /// A failure and the exit status it ends with.
@@ -74,7 +71,10 @@ fn carry_out(environment: Environment, mut words: Vec<OsString>) -> Result<u8, F
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             return Ok(print(&help::single(&path, verb, arguments)));
         }
-        Err(error) => return Err(usage_failure(&path, verb, &command, &error)),
+        Err(error) => {
+            let (error, status) = usage_failure(&path, verb, &command, &error);
+            return Err(Failed { error, status });
+        }
     };
     execute(
         verb,
@@ -163,161 +163,6 @@ fn unknown_verb(path: &str, word: &str, verbs: &'static [Verb]) -> Error {
     }
 }
 
-/// The verb's command as its help shows it.
-pub(super) fn bare_command(path: &str, verb: &Verb, arguments: fn(Command) -> Command) -> Command {
-    let command = Command::new(verb.name)
-        .no_binary_name(true)
-        .bin_name(path)
-        .override_usage(format!("{path} {}", verb.usage))
-        .args_override_self(true)
-        .disable_help_flag(true)
-        .disable_help_subcommand(true)
-        .disable_version_flag(true);
-    let command = arguments(command);
-    let help = Arg::new("help")
-        .long("help")
-        .action(ArgAction::Help)
-        .help_heading(None::<&'static str>)
-        .help("Print this help");
-    let takes_h = command
-        .get_arguments()
-        .any(|argument| argument.get_short() == Some('h'));
-    command.arg(if takes_h { help } else { help.short('h') })
-}
-
-/// The verb's command as it parses: every flag takes `=true` and `=false`, and values may begin with `-`.
-fn parsing_command(path: &str, verb: &Verb, arguments: fn(Command) -> Command) -> Command {
-    bare_command(path, verb, arguments).mut_args(|argument| match argument.get_action() {
-        ArgAction::SetTrue => switch(argument, "false"),
-        ArgAction::SetFalse => switch(argument, "true"),
-        ArgAction::Set | ArgAction::Append if !argument.is_positional() => {
-            argument.allow_hyphen_values(true)
-        }
-        _ => argument,
-    })
-}
-
-fn switch(argument: Arg, default: &'static str) -> Arg {
-    argument
-        .action(ArgAction::Set)
-        .num_args(0..=1)
-        .require_equals(true)
-        .default_value(default)
-        .default_missing_value("true")
-        .value_parser(ValueParser::new(parse_switch))
-}
-
-/// Go's spellings of a truth value.
-fn parse_switch(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err("it must be true or false"),
-    }
-}
-
-fn usage_failure(path: &str, verb: &Verb, command: &Command, error: &clap::Error) -> Failed {
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        Some(ContextValue::Strings(texts)) => texts.join(" "),
-        _ => String::new(),
-    };
-    let argument = spelling(&text(ContextKind::InvalidArg));
-    let value = text(ContextKind::InvalidValue);
-    let invalid = |message: String| Error::new(Class::Invalid, message);
-    let (failure, status) = match error.kind() {
-        ErrorKind::UnknownArgument if refusal(verb, &argument).is_some() => {
-            let sentence = format!("the flag {argument} is not supported");
-            let failure = Error::new(Class::Unsupported, sentence);
-            (
-                failure.hint(refusal(verb, &argument).unwrap_or_default()),
-                125,
-            )
-        }
-        ErrorKind::UnknownArgument if argument.starts_with('-') => {
-            let failure = invalid(format!("unknown flag {argument} of {path}"));
-            let long = command.get_arguments().filter_map(Arg::get_long);
-            let typed = argument.trim_start_matches('-');
-            match nearest(typed, long).filter(|_| argument.starts_with("--")) {
-                Some(known) => (failure.hint(format!("did you mean --{known}?")), 125),
-                None => (failure.hint(format!("{path} --help lists the flags")), 125),
-            }
-        }
-        ErrorKind::UnknownArgument | ErrorKind::TooManyValues => {
-            let failure = invalid(format!("{path} takes no further argument {argument:?}"));
-            (failure.hint(format!("usage: {path} {}", verb.usage)), 1)
-        }
-        ErrorKind::MissingRequiredArgument => {
-            let missing = argument.split(' ').next().unwrap_or_default();
-            let failure = invalid(format!("{path} needs {missing}"));
-            (failure.hint(format!("usage: {path} {}", verb.usage)), 1)
-        }
-        ErrorKind::InvalidValue | ErrorKind::NoEquals if value.is_empty() => {
-            let failure = invalid(format!("the flag {argument} needs a value"));
-            (failure.hint(format!("{path} --help explains it")), 125)
-        }
-        ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
-            let failure = invalid(format!("invalid value {value:?} for {argument}"));
-            let known = text(ContextKind::ValidValue);
-            let failure = match std::error::Error::source(error) {
-                Some(cause) => explained(failure, cause),
-                None if known.is_empty() => failure,
-                None => failure.hint(format!("use one of: {known}")),
-            };
-            (failure, 125)
-        }
-        _ => {
-            let text = error.to_string();
-            let line = text.lines().next().unwrap_or_default();
-            (invalid(line.trim_start_matches("error: ").to_owned()), 125)
-        }
-    };
-    let status = if verb.failure == FailureStatus::OfClass {
-        125
-    } else {
-        status
-    };
-    Failed {
-        error: failure,
-        status,
-    }
-}
-
-/// Adds why a value is invalid; an error of our own says its cause and its hints itself.
-fn explained(failure: Error, cause: &(dyn std::error::Error + 'static)) -> Error {
-    let Some(error) = cause.downcast_ref::<Error>() else {
-        return failure.caused_by(cause.to_string());
-    };
-    let reason = std::error::Error::source(error).map_or_else(String::new, ToString::to_string);
-    let failure = if reason.is_empty() {
-        failure
-    } else {
-        failure.caused_by(reason)
-    };
-    error
-        .hints()
-        .iter()
-        .fold(failure, |failure, hint| failure.hint(hint))
-}
-
-fn refusal(verb: &Verb, flag: &str) -> Option<&'static str> {
-    verb.refused
-        .iter()
-        .find(|(refused, _)| *refused == flag)
-        .map(|(_, hint)| *hint)
-}
-
-/// An argument as clap names it, `--memory <BYTES>`, as a person types it.
-fn spelling(argument: &str) -> String {
-    let flag = argument.split([' ', '=']).next().unwrap_or_default();
-    let flag = if argument.starts_with('-') {
-        flag
-    } else {
-        argument
-    };
-    flag.replace(['<', '>', '['], "").replace(']', "")
-}
-
 /// Prints a text that was asked for; a reader that left is no failure.
 fn print(text: &str) -> u8 {
     let mut output = std::io::stdout().lock();
@@ -327,4 +172,187 @@ fn print(text: &str) -> u8 {
             .and_then(|()| output.flush())
             .is_err(),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(verb: &str, words: &[&str]) -> Result<ArgMatches, (String, Vec<String>, u8)> {
+        let all: Vec<OsString> = std::iter::once(&verb)
+            .chain(words)
+            .map(OsString::from)
+            .collect();
+        let Ok(Found::Verb { path, verb, rest }) = find(&all, 0) else {
+            panic!("{verb} is a verb");
+        };
+        let Action::Single { arguments, .. } = verb.action else {
+            panic!("{path} acts");
+        };
+        let mut command = parsing_command(&path, verb, arguments);
+        command
+            .try_get_matches_from_mut(&all[rest..])
+            .map_err(|error| {
+                let (failure, status) = usage_failure(&path, verb, &command, &error);
+                (failure.to_string(), failure.hints().to_vec(), status)
+            })
+    }
+
+    fn words(matches: &ArgMatches) -> Vec<&str> {
+        matches
+            .get_many::<String>("words")
+            .unwrap()
+            .map(String::as_str)
+            .collect()
+    }
+
+    #[test]
+    fn every_command_is_well_formed() {
+        help::tree(VERBS).debug_assert();
+    }
+
+    #[test]
+    fn no_spelling_is_taken_twice() {
+        let mut known: Vec<&str> = Vec::new();
+        for verb in VERBS {
+            for spelling in std::iter::once(&verb.name).chain(verb.aliases) {
+                assert!(!known.contains(spelling), "{spelling}");
+                known.push(spelling);
+            }
+        }
+    }
+
+    #[test]
+    fn the_flags_of_run_end_at_the_image() {
+        let matches = parse(
+            "run",
+            &[
+                "-itd",
+                "--rm=false",
+                "--name",
+                "a",
+                "busybox",
+                "--rm",
+                "-x",
+                "--",
+                "y",
+            ],
+        );
+        let matches = matches.unwrap();
+        assert_eq!(words(&matches), ["busybox", "--rm", "-x", "--", "y"]);
+        assert!(!matches.get_flag("auto_remove"));
+        assert!(matches.get_flag("interactive") && matches.get_flag("tty"));
+        assert!(matches.get_flag("detach") && matches.get_flag("sig_proxy"));
+        let matches = parse("run", &["--", "busybox", "-v"]).unwrap();
+        assert_eq!(words(&matches), ["busybox", "-v"]);
+    }
+
+    #[test]
+    fn values_may_begin_with_a_hyphen_and_the_last_one_counts() {
+        let matches = parse(
+            "run",
+            &[
+                "--memory-swap",
+                "-1",
+                "--pids-limit=-1",
+                "-w",
+                "/a",
+                "-w",
+                "/b",
+                "--rm",
+                "--rm",
+                "x",
+            ],
+        );
+        let matches = matches.unwrap();
+        assert_eq!(matches.get_one::<i64>("memory_swap"), Some(&-1));
+        assert_eq!(
+            matches.get_one::<String>("workdir").map(String::as_str),
+            Some("/b")
+        );
+        assert!(matches.get_flag("auto_remove"));
+        assert!(parse("stop", &["-t", "-1", "web"]).is_ok());
+        assert!(
+            parse("stop", &["web", "-t", "5"]).is_ok(),
+            "flags may follow names"
+        );
+    }
+
+    #[test]
+    fn wrong_usage_is_told_with_what_to_do() {
+        let told = |message: &str, hint: &str, status| {
+            Some((message.to_owned(), vec![hint.to_owned()], status))
+        };
+        for (verb, words, expected) in [
+            (
+                "run",
+                &["--memroy", "1g", "x"][..],
+                told(
+                    "unknown flag --memroy of berth run",
+                    "did you mean --memory?",
+                    125,
+                ),
+            ),
+            (
+                "run",
+                &["--gpus", "all", "x"],
+                told(
+                    "the flag --gpus is not supported",
+                    "pass the devices themselves: --device /dev/dri",
+                    125,
+                ),
+            ),
+            (
+                "run",
+                &[],
+                told(
+                    "berth run needs IMAGE",
+                    "usage: berth run [OPTIONS] IMAGE [COMMAND] [ARG...]",
+                    125,
+                ),
+            ),
+            (
+                "run",
+                &["-e"],
+                told(
+                    "the flag --env needs a value",
+                    "berth run --help explains it",
+                    125,
+                ),
+            ),
+            (
+                "kill",
+                &["-s", "FOO", "x"],
+                told(
+                    "invalid value \"FOO\" for --signal",
+                    "use a name such as SIGTERM or a number from 1 to 64",
+                    125,
+                ),
+            ),
+            (
+                "rename",
+                &["a", "b", "c"],
+                told(
+                    "berth rename takes no further argument \"c\"",
+                    "usage: berth rename CONTAINER NAME",
+                    1,
+                ),
+            ),
+            (
+                "rename",
+                &["a"],
+                told(
+                    "berth rename needs NAME",
+                    "usage: berth rename CONTAINER NAME",
+                    1,
+                ),
+            ),
+        ] {
+            assert_eq!(parse(verb, words).err(), expected, "{verb} {words:?}");
+        }
+        assert_eq!(
+            unknown_verb("berth", "rnu", VERBS).hints(),
+            ["did you mean berth run?"]
+        );
+    }
 }

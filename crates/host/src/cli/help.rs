@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::Command;
 
-use super::dispatch::bare_command;
+use super::command::bare_command;
 use super::verb::{Action, Group, Verb};
 
 const GROUPS: [(Group, &str); 4] = [

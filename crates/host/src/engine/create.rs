@@ -174,7 +174,7 @@ impl Draft<'_> {
         }
         let name = self.reserve(name)?;
         let written = self
-            .launch(runtime, rootfs, module, &name, storage)
+            .launch(runtime, (rootfs, module), &name, storage)
             .map(|mut launch| {
                 launch.names.gateway_names = gateway_names;
                 launch
@@ -462,7 +462,7 @@ impl Draft<'_> {
         write_file(&staging.join("hosts"), hosts.as_bytes(), 0o644)?;
         let mut servers = Vec::new();
         for server in &self.host.dns {
-            servers.push(server.parse().map_err(|_| {
+            servers.push(server.parse().map_err(|_unparsable| {
                 Error::new(Class::Invalid, format!("invalid name server {server:?}"))
                     .hint("--dns takes an address")
             })?);
@@ -485,8 +485,7 @@ impl Draft<'_> {
     fn launch(
         &mut self,
         runtime: RuntimeKind,
-        rootfs: Rootfs,
-        module: Option<PathBuf>,
+        (rootfs, module): (Rootfs, Option<PathBuf>),
         name: &ContainerName,
         storage: &Storage,
     ) -> Result<Launch> {

@@ -346,7 +346,7 @@ fn tmpfs_options(asked: &[&str]) -> Result<Vec<String>> {
             .iter()
             .rev()
             .find(|option| *option == off || *option == on);
-        options.push((*last.unwrap_or(&*off)).to_owned());
+        options.push((*last.unwrap_or(off)).to_owned());
     }
     for option in asked {
         let key = option.split_once('=').map(|(key, _)| key);

@@ -114,7 +114,7 @@ fn join(name: &str, settings: Option<&EndpointSettings>) -> Result<Join> {
     if let Some(addresses) = &settings.ipam_config {
         let parse = |text: &str| {
             text.parse()
-                .map_err(|_| refuse(format!("invalid address {text:?}")))
+                .map_err(|_unparsable| refuse(format!("invalid address {text:?}")))
         };
         if !addresses.ipv4_address.is_empty() {
             let IpAddr::V4(address) = parse(&addresses.ipv4_address)? else {
@@ -147,7 +147,7 @@ fn hardware_address(text: &str) -> Result<[u8; 6]> {
             .next()
             .filter(|part| part.len() == 2)
             .ok_or_else(invalid)?;
-        *byte = u8::from_str_radix(part, 16).map_err(|_| invalid())?;
+        *byte = u8::from_str_radix(part, 16).map_err(|_unparsable| invalid())?;
     }
     // The lowest bit of the first byte marks groups, which no interface can be.
     if parts.next().is_some() || address[0] & 1 == 1 {
@@ -220,7 +220,7 @@ fn host_address(text: &str) -> Result<Option<IpAddr>> {
     if text.is_empty() {
         return Ok(None);
     }
-    text.parse().map(Some).map_err(|_| {
+    text.parse().map(Some).map_err(|_unparsable| {
         refuse(format!("invalid host address {text:?}")).hint("write an address, not a name")
     })
 }
@@ -229,7 +229,7 @@ fn host_port(text: &str) -> Result<u16> {
     if text.is_empty() {
         return Ok(0);
     }
-    text.parse().map_err(|_| {
+    text.parse().map_err(|_unparsable| {
         let error = refuse(format!("invalid host port {text:?}"));
         if text.contains('-') {
             return error.hint("a range of host ports needs a range of container ports as long");
@@ -287,7 +287,7 @@ pub(super) fn hosts(base: Option<&str>, extra: &[String]) -> Result<(String, Vec
             .strip_prefix('[')
             .and_then(|a| a.strip_suffix(']'))
             .unwrap_or(address);
-        let address: IpAddr = address.parse().map_err(|_| {
+        let address: IpAddr = address.parse().map_err(|_unparsable| {
             refuse(format!("invalid --add-host {line:?}")).hint("write NAME:ADDRESS")
         })?;
         text.push_str(&format!("{address}\t{name}\n"));

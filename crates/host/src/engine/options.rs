@@ -31,6 +31,7 @@ pub struct Created {
 
 /// Which streams a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "three streams, each wanted or not")]
 pub struct Streams {
     /// It will send standard input.
     pub stdin: bool,
@@ -125,6 +126,7 @@ pub enum Stream {
 
 /// Which lines of a container's log are wanted.
 #[derive(Debug, Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "two streams, each wanted or not, and follow")]
 pub struct LogOptions {
     /// Standard output's.
     pub stdout: bool,

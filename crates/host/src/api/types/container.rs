@@ -33,6 +33,7 @@ pub struct CreateRequest {
 /// The part of a container's configuration that does not depend on the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "the Engine API's own fields")]
 pub struct ContainerConfig {
     /// The host name; empty means the first twelve digits of the id.
     pub hostname: String,

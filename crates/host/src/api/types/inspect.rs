@@ -42,11 +42,11 @@ pub struct ContainerInspect {
     pub platform: String,
     /// `linux` or `wasm`: which runtime runs it.
     pub runtime: String,
-    /// The SELinux mount label.
+    /// The `SELinux` mount label.
     pub mount_label: String,
-    /// The SELinux process label.
+    /// The `SELinux` process label.
     pub process_label: String,
-    /// The AppArmor profile.
+    /// The `AppArmor` profile.
     pub app_armor_profile: String,
     /// Running exec sessions.
     #[serde(rename = "ExecIDs")]

@@ -52,7 +52,7 @@ fn parse(names: &[String]) -> Result<(Capabilities, bool)> {
             all = true;
             continue;
         }
-        let capability: Capability = short.parse().map_err(|_| {
+        let capability: Capability = short.parse().map_err(|_unparsable| {
             Error::new(Class::Invalid, format!("unknown capability {name:?}"))
                 .hint("man 7 capabilities lists them; write NET_ADMIN or CAP_NET_ADMIN")
         })?;

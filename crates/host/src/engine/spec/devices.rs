@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use berth_contract::oci::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 use berth_contract::{Class, Error, Result};
@@ -133,7 +133,7 @@ fn collect_directory(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>)
     Ok(())
 }
 
-fn is_default(path: &PathBuf) -> bool {
+fn is_default(path: &Path) -> bool {
     let name = path.strip_prefix("/dev").unwrap_or(path);
     let known = |default: &str| Path::new(default) == name;
     defaults::DEVICES.iter().any(|(default, ..)| known(default))
@@ -210,7 +210,7 @@ fn parse_rule(text: &str) -> Result<LinuxDeviceCgroup> {
         digits => digits
             .parse::<u32>()
             .map(|number| Some(i64::from(number)))
-            .map_err(|_| invalid()),
+            .map_err(|_unparsable| invalid()),
     };
     Ok(rule(
         kind,

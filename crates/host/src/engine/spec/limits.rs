@@ -278,7 +278,7 @@ pub(super) fn rlimits(ulimits: &[Ulimit]) -> Result<Vec<PosixRlimit>> {
         let bound = |value: i64| match value {
             -1 => Ok(u64::MAX),
             other => u64::try_from(other)
-                .map_err(|_| refuse(format!("invalid ulimit {}={other}", ulimit.name))),
+                .map_err(|_unparsable| refuse(format!("invalid ulimit {}={other}", ulimit.name))),
         };
         let (soft, hard) = (bound(ulimit.soft)?, bound(ulimit.hard)?);
         if soft > hard {

@@ -12,12 +12,13 @@ use crate::api::types::HostConfig;
 
 /// What `--security-opt` says.
 #[derive(Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent options, each on or off")]
 pub(super) struct Security {
     /// Refuse new privileges through setuid programs; on unless switched off.
     pub(super) no_new_privileges: bool,
-    /// The AppArmor profile.
+    /// The `AppArmor` profile.
     pub(super) apparmor: Option<String>,
-    /// The SELinux label.
+    /// The `SELinux` label.
     pub(super) selinux: Option<String>,
     /// Hide and protect nothing of `/proc` and `/sys`.
     pub(super) bare_system_paths: bool,
@@ -44,9 +45,9 @@ pub(super) enum Seccomp {
 /// What of the host decides whether labels mean anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Modules {
-    /// AppArmor is on.
+    /// `AppArmor` is on.
     pub(crate) apparmor: bool,
-    /// SELinux is on.
+    /// `SELinux` is on.
     pub(crate) selinux: bool,
 }
 

@@ -109,17 +109,31 @@ impl Console {
         }
     }
 
-    /// Reads what is there from a stream.
+    /// Reads what is there from a stream, as much as fits.
+    ///
+    /// A guest that floods writes small pieces faster than they are read: going on until nothing is left
+    /// makes one entry in the log and one message to each client out of many.
     pub(crate) fn read(&mut self, stream: Stream, buffer: &mut [u8]) -> Read {
         let Some(source) = self.source(stream) else {
             return Read::End;
         };
-        match pipe::read(source, buffer) {
-            Ok(0) => Read::End,
-            Ok(count) => Read::Bytes(count),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
-            Err(_hangup) => Read::End,
+        let mut total = 0;
+        while total < buffer.len() {
+            let nothing_more = match pipe::read(source, &mut buffer[total..]) {
+                Ok(0) => Read::End,
+                Ok(count) => {
+                    total += count;
+                    continue;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+                Err(_hangup) => Read::End,
+            };
+            if total == 0 {
+                return nothing_more;
+            }
+            break;
         }
+        Read::Bytes(total)
     }
 
     /// After a terminal's end while the guest lives: it closed its descriptors and may open it again.

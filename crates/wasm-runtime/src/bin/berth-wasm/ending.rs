@@ -38,12 +38,19 @@ impl Outcome {
         Self::Trapped { reason, backtrace: format!("{error:?}") }
     }
 
+    /// Writes to standard error what went wrong, for a guest that goes on.
+    pub(crate) fn complain(&self) {
+        if let Self::Trapped { reason, backtrace } = self {
+            std::io::stderr().write_all(trap(reason, backtrace).as_bytes()).ok();
+        }
+    }
+
     /// Writes what has to be written and returns the exit status.
     pub(crate) fn announce(self, report: Option<OwnedFd>) -> u8 {
         let (status, text, ending) = match self {
             Self::Status(status) => return status,
             Self::Trapped { reason, backtrace } => {
-                let text = format!("wasm trap: {reason}\n{}", backtrace_only(&backtrace));
+                let text = trap(&reason, &backtrace);
                 (TRAP_STATUS, text, Ending::Trapped(reason))
             }
             Self::Refused(error) => {
@@ -57,6 +64,10 @@ impl Outcome {
         }
         status
     }
+}
+
+fn trap(reason: &str, backtrace: &str) -> String {
+    format!("wasm trap: {reason}\n{}", backtrace_only(backtrace))
 }
 
 /// A parent sees eight bits of a status, natively too.

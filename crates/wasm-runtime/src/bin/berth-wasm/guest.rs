@@ -1,5 +1,9 @@
 //! What every guest gets: arguments, files, streams, network, and a limit on its memory.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use berth_contract::{Class, Error, Result};
 use berth_wasm_runtime::configuration::Configuration;
 use tokio::runtime::Runtime;
@@ -11,6 +15,13 @@ use crate::streams::{Input, Output};
 /// A runtime without threads: a simple guest is a simple process.
 pub(crate) fn runtime() -> Result<Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
+        Error::new(Class::Internal, "the wasm executor's event loop cannot start").caused_by(error)
+    })
+}
+
+/// A runtime with a thread for each processor: requests are worked on side by side.
+pub(crate) fn threaded_runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         Error::new(Class::Internal, "the wasm executor's event loop cannot start").caused_by(error)
     })
 }
@@ -66,27 +77,51 @@ fn open_directories(
     Ok(())
 }
 
-/// Counts all linear memories and tables of a guest against one limit.
-#[derive(Debug, Clone, Copy)]
+/// What all linear memories and tables of a process may have together; instances share it.
+#[derive(Debug, Clone)]
+pub(crate) struct Memory(Arc<AtomicUsize>);
+
+impl Memory {
+    /// The limit a configuration asks for.
+    pub(crate) fn new(configuration: &Configuration) -> Self {
+        let limit = configuration.memory_limit.unwrap_or(u64::MAX);
+        Self(Arc::new(AtomicUsize::new(usize::try_from(limit).unwrap_or(usize::MAX))))
+    }
+
+    fn take(&self, count: usize) -> bool {
+        self.0.try_update(Relaxed, Relaxed, |left| left.checked_sub(count)).is_ok()
+    }
+}
+
+/// What one store has taken of the memory; it gives it back with its end.
+#[derive(Debug)]
 pub(crate) struct Limits {
-    left: usize,
+    memory: Memory,
+    taken: usize,
 }
 
 /// What a table's element takes in the engine.
 const ELEMENT: usize = size_of::<usize>();
 
 impl Limits {
-    /// The limit a configuration asks for.
-    pub(crate) fn new(configuration: &Configuration) -> Self {
-        let limit = configuration.memory_limit.unwrap_or(u64::MAX);
-        Self { left: usize::try_from(limit).unwrap_or(usize::MAX) }
+    /// Nothing taken yet.
+    pub(crate) fn new(memory: Memory) -> Self {
+        Self { memory, taken: 0 }
     }
 
     fn grow(&mut self, current: usize, desired: usize, unit: usize) -> bool {
         let Some(more) = desired.saturating_sub(current).checked_mul(unit) else { return false };
-        let Some(left) = self.left.checked_sub(more) else { return false };
-        self.left = left;
-        true
+        let is_there = self.memory.take(more);
+        if is_there {
+            self.taken += more;
+        }
+        is_there
+    }
+}
+
+impl Drop for Limits {
+    fn drop(&mut self) {
+        self.memory.0.fetch_add(self.taken, Relaxed);
     }
 }
 
@@ -118,11 +153,14 @@ mod tests {
     #[test]
     fn memories_share_one_limit() {
         let configuration = Configuration { memory_limit: Some(100), ..Configuration::default() };
-        let mut limits = Limits::new(&configuration);
+        let mut limits = Limits::new(Memory::new(&configuration));
         assert!(limits.memory_growing(0, 60, None).unwrap());
         assert!(!limits.memory_growing(0, 60, None).unwrap());
         assert!(!limits.memory_growing(0, 10, Some(5)).unwrap());
         assert!(limits.memory_growing(60, 100, None).unwrap());
         assert!(!limits.table_growing(0, 1, None).unwrap());
+        let memory = limits.memory.clone();
+        drop(limits);
+        assert!(memory.take(100));
     }
 }

@@ -18,7 +18,6 @@ mod streams;
 
 use std::fs::File;
 use std::io::Read as _;
-use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 
 use berth_contract::{Class, Error, Result};
@@ -40,13 +39,9 @@ fn run() -> Result<Outcome> {
     let configuration = configuration()?;
     let module = inherited(MODULE_FILE, "the compiled module")?;
     let engine = Engine::new(&engine::settings()).map_err(ending::refusal("the wasm engine cannot start"))?;
-    // The process ends right after the guest: taking things down one by one would only cost time.
-    let runtime = ManuallyDrop::new(guest::runtime()?);
-    // Everything below creates resources of the runtime's reactor.
-    let _entered = runtime.enter();
     match load::code(&engine, module)? {
-        Code::Module(module) => preview1::run(&runtime, &engine, &module, &configuration),
-        Code::Component(component) => component::run(&runtime, &engine, &component, &configuration),
+        Code::Module(module) => preview1::run(&engine, &module, &configuration),
+        Code::Component(component) => component::run(&engine, &component, &configuration),
     }
 }
 

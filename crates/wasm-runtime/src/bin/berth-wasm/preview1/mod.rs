@@ -13,14 +13,13 @@ use std::mem::ManuallyDrop;
 
 use berth_contract::Result;
 use berth_wasm_runtime::configuration::Configuration;
-use tokio::runtime::Runtime;
 use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::{I32Exit, p0, p1};
 
 use crate::confinement::{self, Signals};
 use crate::ending::{Outcome, refusal};
-use crate::guest::{self, Limits};
+use crate::guest::{self, Limits, Memory};
 
 use paths::Places;
 use sockets::{FIRST_LISTENER, Sockets};
@@ -43,11 +42,14 @@ pub(crate) struct State {
 
 /// Runs `_start` and says how it ended.
 pub(crate) fn run(
-    runtime: &Runtime,
     engine: &Engine,
     module: &Module,
     configuration: &Configuration,
 ) -> Result<Outcome> {
+    // The process ends right after the guest: taking things down one by one would only cost time.
+    let runtime = ManuallyDrop::new(guest::runtime()?);
+    // What is made below belongs to the runtime's event loop.
+    let _entered = runtime.enter();
     let sockets = if imports(module, PREVIEW_1, |name| name == "sock_accept") {
         Sockets::listen(&configuration.ports)?
     } else {
@@ -58,7 +60,7 @@ pub(crate) fn run(
     let wasi = guest::interfaces(configuration, &directories)?.build_p1();
     let root = FIRST_LISTENER + i32::try_from(sockets.count()).unwrap_or_default();
     let places = Places::new(root, &configuration.working_directory);
-    let state = State { wasi, limits: Limits::new(configuration), places, sockets };
+    let state = State { wasi, limits: Limits::new(Memory::new(configuration)), places, sockets };
     let mut store = ManuallyDrop::new(Store::new(engine, state));
     store.limiter(|state| &mut state.limits);
     confinement::confine(Signals::End)?;

@@ -7,6 +7,8 @@
     reason = "a test that cannot go on says so"
 )]
 
+#[cfg(feature = "fault-points")]
+mod faults;
 mod support;
 
 use std::io::{Read as _, Write as _};

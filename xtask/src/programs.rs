@@ -4,21 +4,63 @@ use std::path::PathBuf;
 
 use crate::shell::{self, Outcome};
 
-/// Package, program and features of each build.
-const PROGRAMS: [(&str, &str, &[&str]); 4] = [
-    ("berth-host", "berth", &[]),
-    ("berth-monitor", "berth-monitor", &[]),
-    ("berth-wasm-runtime", "berth-wasm", &["executor"]),
-    ("berth-wasm-runtime", "berth-wasmc", &["compiler"]),
+/// One of the four.
+struct Program {
+    package: &'static str,
+    name: &'static str,
+    feature: Option<&'static str>,
+    /// Linked at a fixed address. There is a monitor for every running container, and relocating a
+    /// position-independent one would copy 300 kB of its pages for each.
+    fixed: bool,
+}
+
+const PROGRAMS: [Program; 4] = [
+    Program {
+        package: "berth-host",
+        name: "berth",
+        feature: None,
+        fixed: false,
+    },
+    Program {
+        package: "berth-monitor",
+        name: "berth-monitor",
+        feature: None,
+        fixed: true,
+    },
+    Program {
+        package: "berth-wasm-runtime",
+        name: "berth-wasm",
+        feature: Some("executor"),
+        fixed: false,
+    },
+    Program {
+        package: "berth-wasm-runtime",
+        name: "berth-wasmc",
+        feature: Some("compiler"),
+        fixed: false,
+    },
 ];
 
 /// Builds all four and returns the folder that holds them.
 pub(crate) fn build() -> Outcome<PathBuf> {
-    for (package, program, features) in PROGRAMS {
+    for program in PROGRAMS {
         let mut cargo = shell::cargo();
-        cargo.args(["build", "--release", "--package", package, "--bin", program]);
-        if !features.is_empty() {
-            cargo.arg("--features").arg(features.join(","));
+        cargo.args([
+            "rustc",
+            "--release",
+            "--package",
+            program.package,
+            "--bin",
+            program.name,
+        ]);
+        cargo.args(
+            program
+                .feature
+                .iter()
+                .flat_map(|feature| ["--features", feature]),
+        );
+        if program.fixed {
+            cargo.args(["--", "-C", "relocation-model=static"]);
         }
         shell::run(&mut cargo)?;
     }
@@ -37,7 +79,7 @@ pub(crate) fn folder() -> Outcome<PathBuf> {
 
 /// The names of the programs.
 pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-    PROGRAMS.into_iter().map(|(_, program, _)| program)
+    PROGRAMS.iter().map(|program| program.name)
 }
 
 /// Builds everything and runs the built-in image with both runtimes, in folders of its own.

@@ -38,13 +38,6 @@ impl Outcome {
         Self::Trapped { reason, backtrace: format!("{error:?}") }
     }
 
-    /// Writes to standard error what went wrong, for a guest that goes on.
-    pub(crate) fn complain(&self) {
-        if let Self::Trapped { reason, backtrace } = self {
-            std::io::stderr().write_all(trap(reason, backtrace).as_bytes()).ok();
-        }
-    }
-
     /// Writes what has to be written and returns the exit status.
     pub(crate) fn announce(self, report: Option<OwnedFd>) -> u8 {
         let (status, text, ending) = match self {
@@ -63,6 +56,14 @@ impl Outcome {
             File::from(report).write_all(&document).ok();
         }
         status
+    }
+}
+
+/// What went wrong, for the log of a guest that goes on.
+pub(crate) fn description(error: &wasmtime::Error) -> String {
+    match Outcome::of(error) {
+        Outcome::Trapped { reason, backtrace } => trap(&reason, &backtrace),
+        _ => String::new(),
     }
 }
 

@@ -26,17 +26,11 @@ pub(crate) fn threaded_runtime() -> Result<Runtime> {
     })
 }
 
-/// Which directories a guest finds open.
-#[derive(Debug, Default)]
-pub(crate) struct Directories {
-    /// How many places are kept free in front of the root directory.
-    pub(crate) placeholders: usize,
-    /// Whether the working directory follows the root directory, where it is another one.
-    pub(crate) working_directory: bool,
-}
-
 /// The interfaces of a guest that is a program: its files block it and nobody else.
-pub(crate) fn interfaces(configuration: &Configuration, directories: &Directories) -> Result<WasiCtxBuilder> {
+///
+/// Its directories are as many placeholders as asked for, `/`, and the working directory where it is
+/// another one.
+pub(crate) fn interfaces(configuration: &Configuration, placeholders: usize) -> Result<WasiCtxBuilder> {
     let mut builder = WasiCtxBuilder::new();
     builder
         .args(&configuration.arguments)
@@ -51,14 +45,14 @@ pub(crate) fn interfaces(configuration: &Configuration, directories: &Directorie
         .allow_tcp(true)
         .allow_udp(true)
         .allow_ip_name_lookup(false);
-    open_directories(&mut builder, configuration, directories)?;
+    open_directories(&mut builder, configuration, placeholders)?;
     Ok(builder)
 }
 
 fn open_directories(
     builder: &mut WasiCtxBuilder,
     configuration: &Configuration,
-    directories: &Directories,
+    placeholders: usize,
 ) -> Result<()> {
     let mut open = |path: &str, name: &str| {
         let unopened = |error: wasmtime::Error| {
@@ -67,11 +61,11 @@ fn open_directories(
         };
         builder.preopened_dir(path, name, FsPerms::ReadWrite).map(|_| ()).map_err(unopened)
     };
-    for _ in 0..directories.placeholders {
+    for _ in 0..placeholders {
         open("/", "")?;
     }
     open("/", "/")?;
-    if directories.working_directory && configuration.working_directory != "/" {
+    if configuration.working_directory != "/" {
         open(&configuration.working_directory, ".")?;
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Running a component: `wasi:cli/run` or a `wasi:http` handler, of WASI 0.2 or 0.3.
 
+mod files;
 mod lookup;
 mod names;
 mod request;
@@ -17,7 +18,8 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use crate::confinement::{self, Signals};
 use crate::ending::{Outcome, refusal};
-use crate::guest::{self, Directories, Limits, Memory};
+use crate::guest::{self, Limits, Memory};
+use files::Places;
 use request::Hooks;
 use serve::Server;
 
@@ -28,11 +30,12 @@ pub(crate) struct State {
     http: WasiHttpCtx,
     hooks: Hooks,
     limits: Limits,
+    places: Places,
 }
 
 impl State {
     fn new(configuration: &Configuration, memory: Memory, is_program: bool) -> Result<Self> {
-        let mut interfaces = guest::interfaces(configuration, &Directories::default())?;
+        let mut interfaces = guest::interfaces(configuration, 0)?;
         if !is_program {
             // One request must not hold up the others.
             interfaces.stdin(tokio::io::empty()).allow_blocking_current_thread(false);
@@ -43,6 +46,7 @@ impl State {
             http: WasiHttpCtx::new(),
             hooks: Hooks,
             limits: Limits::new(memory),
+            places: Places::new(&configuration.working_directory),
         })
     }
 }
@@ -102,6 +106,9 @@ fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Sta
     }
     if versions.third {
         p3::add_to_linker(&mut linker)?;
+    }
+    if imports("wasi:filesystem/", "@0.2") {
+        files::add(&mut linker)?;
     }
     if imports("wasi:sockets/", "@") {
         lookup::add(&mut linker, versions)?;

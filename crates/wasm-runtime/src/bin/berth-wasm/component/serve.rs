@@ -6,7 +6,7 @@
 //! a second signal ─► end with 128 + n
 //! ```
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView as _};
 
 use super::State;
-use crate::ending::Outcome;
+use crate::ending::{self, Outcome};
 use crate::guest::Memory;
 
 /// The port where none is exposed.
@@ -140,7 +140,10 @@ async fn answer(
     match handler.handle((), request).await {
         Ok(response) => response,
         Err(error) => {
-            complain(&error);
+            // The instance's end has told of a trap already.
+            if !error.is::<wasmtime::Trap>() {
+                complain(&format!("wasi:http request failed: {error:#}\n"));
+            }
             let mut response = Response::new(Full::new(Bytes::new()).map_err(HttpError::from).boxed_unsync());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
@@ -149,8 +152,8 @@ async fn answer(
 }
 
 /// A failed request is a line in the container's log; the server goes on.
-fn complain(error: &wasmtime::Error) {
-    Outcome::of(error).complain();
+fn complain(text: &str) {
+    io::stderr().write_all(text.as_bytes()).ok();
 }
 
 /// What makes instances.
@@ -215,7 +218,7 @@ impl WorkerState for Worker {
 
     fn drop(&self, _store: Store<State>, result: Result<(), wasmtime::Error>) {
         if let Err(error) = result {
-            complain(&error);
+            complain(&ending::description(&error));
         }
     }
 }
@@ -226,7 +229,6 @@ pub(super) struct Expiration {
     idle: Option<Pin<Box<Sleep>>>,
 }
 
-// `Sleep` is not shared: it is only ever polled through a unique reference.
 impl WorkerExpiration for Expiration {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
         if status != WorkerStatus::Idle {

@@ -56,8 +56,7 @@ pub(crate) fn run(
         Sockets::default()
     };
     let linker = linker(engine, module).map_err(refusal("WASI cannot be set up"))?;
-    let directories = guest::Directories { placeholders: sockets.count(), working_directory: true };
-    let wasi = guest::interfaces(configuration, &directories)?.build_p1();
+    let wasi = guest::interfaces(configuration, sockets.count())?.build_p1();
     let root = FIRST_LISTENER + i32::try_from(sockets.count()).unwrap_or_default();
     let places = Places::new(root, &configuration.working_directory);
     let state = State { wasi, limits: Limits::new(Memory::new(configuration)), places, sockets };

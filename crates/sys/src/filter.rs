@@ -23,8 +23,8 @@ pub mod call {
         SYS_readlinkat, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_renameat, SYS_renameat2,
         SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
         SYS_sched_getaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list,
-        SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statfs, SYS_statx, SYS_symlinkat,
-        SYS_tgkill, SYS_unlinkat, SYS_utimensat, SYS_write, SYS_writev,
+        SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statfs, SYS_statx,
+        SYS_symlinkat, SYS_tgkill, SYS_unlinkat, SYS_utimensat, SYS_write, SYS_writev,
     };
     #[cfg(target_arch = "x86_64")]
     pub use libc::{SYS_epoll_wait, SYS_poll, SYS_readlink};
@@ -59,7 +59,10 @@ pub enum Condition {
 /// Always allowed.
 #[must_use]
 pub const fn always(number: i64) -> Rule {
-    Rule { number, conditions: &[] }
+    Rule {
+        number,
+        conditions: &[],
+    }
 }
 
 /// Allowed when the conditions hold.
@@ -98,11 +101,21 @@ const ARCHITECTURE_FIELD: u32 = 4;
 const ARGUMENTS: u32 = 16;
 
 const fn plain(code: u16, operand: u32) -> Instruction {
-    Instruction { code, jump_true: 0, jump_false: 0, operand }
+    Instruction {
+        code,
+        jump_true: 0,
+        jump_false: 0,
+        operand,
+    }
 }
 
 const fn jump(code: u16, operand: u32, jump_true: u8, jump_false: u8) -> Instruction {
-    Instruction { code, jump_true, jump_false, operand }
+    Instruction {
+        code,
+        jump_true,
+        jump_false,
+        operand,
+    }
 }
 
 /// The program for these rules; the calls made most often should come first.
@@ -131,8 +144,15 @@ fn add(program: &mut Vec<Instruction>, rule: &Rule) {
     let mut body = Vec::new();
     for condition in rule.conditions {
         match *condition {
-            Condition::Bits { argument, mask, value } => {
-                body.push(Step::Plain(plain(LOAD, ARGUMENTS + 8 * u32::from(argument))));
+            Condition::Bits {
+                argument,
+                mask,
+                value,
+            } => {
+                body.push(Step::Plain(plain(
+                    LOAD,
+                    ARGUMENTS + 8 * u32::from(argument),
+                )));
                 body.push(Step::Plain(plain(AND, mask)));
                 body.push(Step::Require(value));
             }
@@ -199,15 +219,40 @@ mod tests {
                 IF_EQUAL => accumulator == instruction.operand,
                 _ => accumulator >= instruction.operand,
             };
-            next += usize::from(if hit { instruction.jump_true } else { instruction.jump_false });
+            next += usize::from(if hit {
+                instruction.jump_true
+            } else {
+                instruction.jump_false
+            });
         }
     }
 
     const RULES: &[Rule] = &[
         always(call::SYS_read),
-        when(call::SYS_mmap, &[Condition::Bits { argument: 2, mask: EXECUTABLE, value: 0 }]),
-        when(call::SYS_socket, &[Condition::Bits { argument: 0, mask: u32::MAX, value: 2 }]),
-        when(call::SYS_socket, &[Condition::Bits { argument: 0, mask: u32::MAX, value: 10 }]),
+        when(
+            call::SYS_mmap,
+            &[Condition::Bits {
+                argument: 2,
+                mask: EXECUTABLE,
+                value: 0,
+            }],
+        ),
+        when(
+            call::SYS_socket,
+            &[Condition::Bits {
+                argument: 0,
+                mask: u32::MAX,
+                value: 2,
+            }],
+        ),
+        when(
+            call::SYS_socket,
+            &[Condition::Bits {
+                argument: 0,
+                mask: u32::MAX,
+                value: 10,
+            }],
+        ),
         when(call::SYS_prlimit64, &[Condition::Null { argument: 2 }]),
         always(call::SYS_write),
     ];
@@ -226,7 +271,10 @@ mod tests {
         assert_eq!(verdict(call::SYS_socket, [10, 0, 0, 0, 0, 0]), ALLOW);
         assert_eq!(verdict(call::SYS_socket, [16, 0, 0, 0, 0, 0]), REFUSE);
         assert_eq!(verdict(call::SYS_prlimit64, [0, 7, 0, 1, 0, 0]), ALLOW);
-        assert_eq!(verdict(call::SYS_prlimit64, [0, 7, 1 << 40, 0, 0, 0]), REFUSE);
+        assert_eq!(
+            verdict(call::SYS_prlimit64, [0, 7, 1 << 40, 0, 0, 0]),
+            REFUSE
+        );
     }
 
     #[cfg(target_arch = "x86_64")]
@@ -237,9 +285,16 @@ mod tests {
 
     #[test]
     fn the_kernel_takes_it() {
-        let filter = program(&[always(call::SYS_exit), always(call::SYS_madvise), always(call::SYS_munmap),
-            always(call::SYS_futex), always(call::SYS_write), always(call::SYS_sigaltstack),
-            always(call::SYS_rt_sigprocmask), always(call::SYS_mmap)]);
+        let filter = program(&[
+            always(call::SYS_exit),
+            always(call::SYS_madvise),
+            always(call::SYS_munmap),
+            always(call::SYS_futex),
+            always(call::SYS_write),
+            always(call::SYS_sigaltstack),
+            always(call::SYS_rt_sigprocmask),
+            always(call::SYS_mmap),
+        ]);
         let thread = std::thread::spawn(move || {
             rustix::thread::set_no_new_privs(true).unwrap();
             crate::seccomp::load(&filter, crate::seccomp::Flags::default()).unwrap();

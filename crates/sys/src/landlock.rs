@@ -5,7 +5,10 @@
 //! ABI 1 (5.13) files · 2 (5.19) rename across · 3 (6.2) truncate · 4 (6.7) TCP · 5 (6.10) ioctl · 6 (6.12) scopes
 //! ```
 
-#![expect(clippy::disallowed_types, reason = "a new descriptor comes from the kernel as a number")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "a new descriptor comes from the kernel as a number"
+)]
 
 use std::io;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
@@ -78,7 +81,11 @@ pub fn restrict(allowed: &[(BorrowedFd<'_>, Access)]) -> io::Result<bool> {
     let attributes = RulesetAttributes {
         handled_access_fs: handled,
         handled_access_net: 0,
-        scoped: if version >= 6 { SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL } else { 0 },
+        scoped: if version >= 6 {
+            SCOPE_ABSTRACT_UNIX_SOCKET | SCOPE_SIGNAL
+        } else {
+            0
+        },
     };
     // Older kernels accept only as much of the structure as they know.
     let size: usize = match version {
@@ -98,7 +105,11 @@ pub fn restrict(allowed: &[(BorrowedFd<'_>, Access)]) -> io::Result<bool> {
     // SAFETY: the call takes a descriptor and no memory.
     let answer =
         unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset.as_raw_fd(), 0_u32) };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(true) }
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(true)
+    }
 }
 
 /// The rights a version of Landlock can handle; asking for unknown ones is an error.
@@ -115,7 +126,12 @@ fn known_rights(version: u32) -> u64 {
 fn create(attributes: &RulesetAttributes, size: usize) -> io::Result<OwnedFd> {
     // SAFETY: the kernel reads `size` bytes, no more than the structure has.
     let answer = unsafe {
-        libc::syscall(libc::SYS_landlock_create_ruleset, std::ptr::from_ref(attributes), size, 0_u32)
+        libc::syscall(
+            libc::SYS_landlock_create_ruleset,
+            std::ptr::from_ref(attributes),
+            size,
+            0_u32,
+        )
     };
     let number = i32::try_from(answer).ok().filter(|number| *number >= 0);
     let number = number.ok_or_else(io::Error::last_os_error)?;
@@ -124,7 +140,10 @@ fn create(attributes: &RulesetAttributes, size: usize) -> io::Result<OwnedFd> {
 }
 
 fn add(ruleset: &OwnedFd, directory: BorrowedFd<'_>, rights: u64) -> io::Result<()> {
-    let rule = PathBeneathAttributes { allowed_access: rights, parent_fd: directory.as_raw_fd() };
+    let rule = PathBeneathAttributes {
+        allowed_access: rights,
+        parent_fd: directory.as_raw_fd(),
+    };
     // SAFETY: the kernel reads one structure of this kind.
     let answer = unsafe {
         libc::syscall(
@@ -135,7 +154,11 @@ fn add(ruleset: &OwnedFd, directory: BorrowedFd<'_>, rights: u64) -> io::Result<
             0_u32,
         )
     };
-    if answer < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+    if answer < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

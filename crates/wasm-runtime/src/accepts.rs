@@ -5,7 +5,10 @@
 use berth_contract::{ImageFacts, ProgramKind, Verdict};
 
 /// Config media types of artifacts whose layer is the module itself.
-const ARTIFACTS: [&str; 2] = ["application/vnd.wasm.config.v0+json", "application/vnd.wasm.config.v1+json"];
+const ARTIFACTS: [&str; 2] = [
+    "application/vnd.wasm.config.v0+json",
+    "application/vnd.wasm.config.v1+json",
+];
 /// A Spin application: a document that names several modules and their triggers.
 const SPIN: &str = "application/vnd.fermyon.spin.application.v1+config";
 /// What crun, podman and buildah look at.
@@ -48,7 +51,10 @@ fn says_wasm(image: &ImageFacts) -> bool {
 }
 
 fn refused(reason: &str, hint: &str) -> Verdict {
-    Verdict::Refused { reason: reason.to_owned(), hint: hint.to_owned() }
+    Verdict::Refused {
+        reason: reason.to_owned(),
+        hint: hint.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -74,13 +80,23 @@ mod tests {
         let is_mine = |facts| verdict(&facts) == Verdict::Mine;
         assert!(is_mine(facts(ARTIFACTS[0], ("wasip2", "wasm"), None)));
         assert!(is_mine(facts(IMAGE, LINUX, Some(ProgramKind::WasmModule))));
-        assert!(is_mine(facts(IMAGE, WASI, Some(ProgramKind::WasmComponent))));
+        assert!(is_mine(facts(
+            IMAGE,
+            WASI,
+            Some(ProgramKind::WasmComponent)
+        )));
         assert!(is_mine(facts(IMAGE, WASI, None)));
         assert_eq!(verdict(&facts(IMAGE, LINUX, elf())), Verdict::NotMine);
         assert_eq!(verdict(&facts(IMAGE, LINUX, None)), Verdict::NotMine);
         assert_eq!(verdict(&facts(IMAGE, WASI, elf())), Verdict::NotMine);
-        assert!(matches!(verdict(&facts(IMAGE, WASI, Some(ProgramKind::Unknown))), Verdict::Refused { .. }));
-        assert!(matches!(verdict(&facts(SPIN, LINUX, None)), Verdict::Refused { .. }));
+        assert!(matches!(
+            verdict(&facts(IMAGE, WASI, Some(ProgramKind::Unknown))),
+            Verdict::Refused { .. }
+        ));
+        assert!(matches!(
+            verdict(&facts(SPIN, LINUX, None)),
+            Verdict::Refused { .. }
+        ));
         let mut marked = facts(IMAGE, LINUX, None);
         marked.annotations.insert(VARIANT.into(), "compat".into());
         assert!(is_mine(marked));

@@ -45,8 +45,16 @@ impl Cache {
             .recursive(true)
             .mode(0o700)
             .create(&known)
-            .explain(|| format!("cannot make the directory of compiled modules {}", known.display()))?;
-        Ok(Self { directory: directory.to_owned(), compiler: Compiler::new(compiler) })
+            .explain(|| {
+                format!(
+                    "cannot make the directory of compiled modules {}",
+                    known.display()
+                )
+            })?;
+        Ok(Self {
+            directory: directory.to_owned(),
+            compiler: Compiler::new(compiler),
+        })
     }
 
     /// The compiled form of a module that lies in a file of the host's own, which no guest can write.
@@ -55,7 +63,9 @@ impl Cache {
     /// The module cannot be read, or cannot be run (class `CannotInvoke`).
     pub fn compiled(&self, module: &File) -> Result<PathBuf> {
         let engine = self.engine()?;
-        let metadata = module.metadata().explain(|| "cannot read the wasm module".to_owned())?;
+        let metadata = module
+            .metadata()
+            .explain(|| "cannot read the wasm module".to_owned())?;
         let memo = self.memo(&metadata);
         if let Some(digest) = read_memo(&memo).filter(|text| is_digest(text)) {
             let path = self.place(&digest, &engine);
@@ -108,8 +118,15 @@ impl Cache {
         for entry in std::fs::read_dir(&self.directory).explain(unreadable)? {
             let entry = entry.explain(unreadable)?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let Some(hex) = name.strip_suffix(SUFFIX).and_then(|name| name.split('-').next()) else { continue };
-            let is_kept = format!("sha256:{hex}").parse().is_ok_and(|digest| is_used(&digest));
+            let Some(hex) = name
+                .strip_suffix(SUFFIX)
+                .and_then(|name| name.split('-').next())
+            else {
+                continue;
+            };
+            let is_kept = format!("sha256:{hex}")
+                .parse()
+                .is_ok_and(|digest| is_used(&digest));
             let size = entry.metadata().map_or(0, |metadata| metadata.len());
             if !is_kept && std::fs::remove_file(entry.path()).is_ok() {
                 freed += size;
@@ -129,15 +146,23 @@ impl Cache {
     /// What compiled code depends on beside the module; asked of the compiler once per installed compiler.
     fn engine(&self) -> Result<String> {
         let program = self.compiler.path();
-        let metadata = program.metadata().explain(|| format!("cannot find {}", program.display()))?;
+        let metadata = program
+            .metadata()
+            .explain(|| format!("cannot find {}", program.display()))?;
         // The same disk can come up in a machine with another CPU, for which the code would not load.
-        let memo = self.directory.join(KNOWN).join(format!("{}-{:x}", identity(&metadata), processor()));
+        let memo =
+            self.directory
+                .join(KNOWN)
+                .join(format!("{}-{:x}", identity(&metadata), processor()));
         if let Some(engine) = read_memo(&memo).filter(|text| is_engine(text)) {
             return Ok(engine);
         }
         let engine = self.compiler.engine()?;
         if !is_engine(&engine) {
-            return Err(Error::new(Class::Internal, format!("{} does not say what it is", program.display())));
+            return Err(Error::new(
+                Class::Internal,
+                format!("{} does not say what it is", program.display()),
+            ));
         }
         write_memo(&memo, &engine);
         Ok(engine)
@@ -177,7 +202,11 @@ fn is_engine(text: &str) -> bool {
 }
 
 fn read_memo(path: &Path) -> Option<String> {
-    std::fs::read_link(path).ok()?.into_os_string().into_string().ok()
+    std::fs::read_link(path)
+        .ok()?
+        .into_os_string()
+        .into_string()
+        .ok()
 }
 
 /// A memo that cannot be written costs time later and nothing else.
@@ -193,15 +222,22 @@ fn read(module: &File) -> Result<Vec<u8>> {
     let mut file = module.try_clone().explain(unreadable)?;
     file.rewind().explain(unreadable)?;
     let mut bytes = Vec::new();
-    file.take(LARGEST_MODULE + 1).read_to_end(&mut bytes).explain(unreadable)?;
+    file.take(LARGEST_MODULE + 1)
+        .read_to_end(&mut bytes)
+        .explain(unreadable)?;
     if bytes.len() as u64 > LARGEST_MODULE {
-        return Err(Error::new(Class::CannotInvoke, "the wasm module is larger than 512 MiB"));
+        return Err(Error::new(
+            Class::CannotInvoke,
+            "the wasm module is larger than 512 MiB",
+        ));
     }
     Ok(bytes)
 }
 
 fn hash(bytes: &[u8]) -> String {
-    Digest::sha256(Sha256::digest(bytes).into()).hex().to_owned()
+    Digest::sha256(Sha256::digest(bytes).into())
+        .hex()
+        .to_owned()
 }
 
 /// The CPU features code generation looks at, as bits.
@@ -226,7 +262,9 @@ fn processor() -> u32 {
         std::is_x86_feature_detected!("avx512vbmi"),
         std::is_x86_feature_detected!("cmpxchg16b"),
     ];
-    features.into_iter().fold(0, |bits, has| bits << 1 | u32::from(has))
+    features
+        .into_iter()
+        .fold(0, |bits, has| bits << 1 | u32::from(has))
 }
 
 /// The CPU features code generation looks at, as bits.
@@ -237,7 +275,9 @@ fn processor() -> u32 {
         std::arch::is_aarch64_feature_detected!("paca"),
         std::arch::is_aarch64_feature_detected!("fp16"),
     ];
-    features.into_iter().fold(0, |bits, has| bits << 1 | u32::from(has))
+    features
+        .into_iter()
+        .fold(0, |bits, has| bits << 1 | u32::from(has))
 }
 
 #[cfg(test)]

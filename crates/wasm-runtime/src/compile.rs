@@ -27,7 +27,9 @@ pub(crate) struct Compiler {
 
 impl Compiler {
     pub(crate) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned() }
+        Self {
+            path: path.to_owned(),
+        }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -41,10 +43,16 @@ impl Compiler {
         let exit = self.run("engine", &[writer.as_fd(), reports.as_fd()])?;
         drop(writer);
         if exit != (Exit::Code { code: 0 }) {
-            return Err(Error::new(Class::Internal, format!("{} does not run", self.path.display())));
+            return Err(Error::new(
+                Class::Internal,
+                format!("{} does not run", self.path.display()),
+            ));
         }
         let mut text = String::new();
-        File::from(reader).take(64).read_to_string(&mut text).explain(|| "cannot read from the compiler".to_owned())?;
+        File::from(reader)
+            .take(64)
+            .read_to_string(&mut text)
+            .explain(|| "cannot read from the compiler".to_owned())?;
         Ok(text.trim_end().to_owned())
     }
 
@@ -61,9 +69,13 @@ impl Compiler {
 
     fn fill(&self, module: &[u8], artefact: &File) -> Result<()> {
         // The compiler reads these bytes and no file that anybody could still change.
-        let module = memory_file::sealed("module", module).explain(|| "cannot pass the wasm module on".to_owned())?;
+        let module = memory_file::sealed("module", module)
+            .explain(|| "cannot pass the wasm module on".to_owned())?;
         let (reader, reports) = fd::pipe().explain(|| "cannot make a pipe".to_owned())?;
-        let exit = self.run("compile", &[artefact.as_fd(), reports.as_fd(), module.as_fd()])?;
+        let exit = self.run(
+            "compile",
+            &[artefact.as_fd(), reports.as_fd(), module.as_fd()],
+        )?;
         drop(reports);
         match exit {
             Exit::Code { code: 0 } => Ok(()),
@@ -78,7 +90,11 @@ impl Compiler {
 
     fn run(&self, verb: &str, files: &[BorrowedFd<'_>]) -> Result<Exit> {
         let arguments = [OsStr::new("berth-wasmc"), OsStr::new(verb)];
-        let program = Program { path: &self.path, arguments: &arguments, files };
+        let program = Program {
+            path: &self.path,
+            arguments: &arguments,
+            files,
+        };
         let failed = || format!("cannot run {}", self.path.display());
         let pid = program.spawn().explain(failed)?;
         let process = pidfd::open(pid).explain(failed)?;
@@ -93,7 +109,10 @@ impl Compiler {
 fn reported(reader: OwnedFd) -> Error {
     let mut text = Vec::new();
     let read = File::from(reader).read_to_end(&mut text);
-    match read.ok().and_then(|_| serde_json::from_slice::<Report>(&text).ok()) {
+    match read
+        .ok()
+        .and_then(|_| serde_json::from_slice::<Report>(&text).ok())
+    {
         Some(report) => report.into(),
         None => Error::new(Class::CannotInvoke, "the wasm module cannot be compiled"),
     }
@@ -108,7 +127,10 @@ struct Partial {
 impl Partial {
     fn create(directory: &Path) -> Result<Self> {
         let random = random::bytes().explain(|| "cannot get random bytes".to_owned())?;
-        let name: String = random[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let name: String = random[..8]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let path = directory.join(format!("{name}.{PARTIAL}"));
         let file = File::options()
             .write(true)
@@ -129,14 +151,22 @@ impl Drop for Partial {
 
 /// Removes what makers that were killed left behind.
 fn sweep(directory: &Path) {
-    let Ok(entries) = std::fs::read_dir(directory) else { return };
+    let Ok(entries) = std::fs::read_dir(directory) else {
+        return;
+    };
     let now = Duration::from_nanos(clock::realtime());
     for entry in entries.flatten() {
         let path = entry.path();
-        let is_partial = path.extension().is_some_and(|extension| extension == PARTIAL);
-        let age = entry.metadata().and_then(|metadata| metadata.modified()).ok().and_then(|modified| {
-            now.checked_sub(modified.duration_since(std::time::UNIX_EPOCH).ok()?)
-        });
+        let is_partial = path
+            .extension()
+            .is_some_and(|extension| extension == PARTIAL);
+        let age = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|modified| {
+                now.checked_sub(modified.duration_since(std::time::UNIX_EPOCH).ok()?)
+            });
         if is_partial && age.is_some_and(|age| age > ABANDONED) {
             std::fs::remove_file(path).ok();
         }

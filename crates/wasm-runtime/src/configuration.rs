@@ -76,7 +76,9 @@ pub fn environment(lines: &[String]) -> Vec<(String, String)> {
 #[must_use]
 pub fn memory_limit(cgroup_limit: u64) -> u64 {
     const MIB: u64 = 1 << 20;
-    let engine = (cgroup_limit / 8).clamp(4 * MIB, 64 * MIB).min(cgroup_limit / 2);
+    let engine = (cgroup_limit / 8)
+        .clamp(4 * MIB, 64 * MIB)
+        .min(cgroup_limit / 2);
     cgroup_limit - engine
 }
 
@@ -87,7 +89,8 @@ mod tests {
     #[test]
     fn the_last_of_equal_names_wins() {
         let lines = ["A=1", "B=2", "A=3=4", "C", "=x"].map(str::to_owned);
-        let expected = [("A", "3=4"), ("B", "2"), ("C", "")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let expected = [("A", "3=4"), ("B", "2"), ("C", "")]
+            .map(|(name, value)| (name.to_owned(), value.to_owned()));
         assert_eq!(environment(&lines), expected);
     }
 

@@ -50,28 +50,59 @@ impl WasmGuest {
         settings: Settings,
         (process, module): (&oci::Process, OwnedFd),
     ) -> Self {
-        let name = process.args().as_ref().and_then(|arguments| arguments.first()).cloned().unwrap_or_default();
-        let exec = Exec { programs, settings: settings.without_ports(), name, module };
-        Self { inner, report: Some(report), exec: Some(exec) }
+        let name = process
+            .args()
+            .as_ref()
+            .and_then(|arguments| arguments.first())
+            .cloned()
+            .unwrap_or_default();
+        let exec = Exec {
+            programs,
+            settings: settings.without_ports(),
+            name,
+            module,
+        };
+        Self {
+            inner,
+            report: Some(report),
+            exec: Some(exec),
+        }
     }
 
-    fn instance(&mut self, process: &oci::Process, stdio: Stdio, module: OwnedFd) -> Result<Box<dyn Guest>> {
+    fn instance(
+        &mut self,
+        process: &oci::Process,
+        stdio: Stdio,
+        module: OwnedFd,
+    ) -> Result<Box<dyn Guest>> {
         let exec = self.exec.as_ref().ok_or_else(nested)?;
         let launch = exec.programs.launch(process, &exec.settings, module)?;
-        let inner = self.inner.exec_program(&launch.process, stdio, launch.program, launch.inherited)?;
-        Ok(Box::new(Self { inner, report: Some(launch.report), exec: None }))
+        let inner =
+            self.inner
+                .exec_program(&launch.process, stdio, launch.program, launch.inherited)?;
+        Ok(Box::new(Self {
+            inner,
+            report: Some(launch.report),
+            exec: None,
+        }))
     }
 
     /// The executor's report, if it left one before it ended.
     fn ending(&mut self) -> Option<Ending> {
         let mut text = Vec::new();
-        File::from(self.report.take()?).take(LARGEST_REPORT).read_to_end(&mut text).ok()?;
+        File::from(self.report.take()?)
+            .take(LARGEST_REPORT)
+            .read_to_end(&mut text)
+            .ok()?;
         serde_json::from_slice(&text).ok()
     }
 }
 
 fn nested() -> Error {
-    Error::new(Class::Unsupported, "a process started by exec runs no further ones")
+    Error::new(
+        Class::Unsupported,
+        "a process started by exec runs no further ones",
+    )
 }
 
 impl Guest for WasmGuest {
@@ -96,13 +127,23 @@ impl Guest for WasmGuest {
     }
 
     fn reap(&mut self) -> Result<Option<Exit>> {
-        let Some(exit) = self.inner.reap()? else { return Ok(None) };
-        let Exit::Code { code: status @ (TRAP_STATUS | REFUSED_STATUS) } = exit else { return Ok(Some(exit)) };
+        let Some(exit) = self.inner.reap()? else {
+            return Ok(None);
+        };
+        let Exit::Code {
+            code: status @ (TRAP_STATUS | REFUSED_STATUS),
+        } = exit
+        else {
+            return Ok(Some(exit));
+        };
         Ok(Some(match self.ending() {
             Some(Ending::Trapped(reason)) if status == TRAP_STATUS => Exit::Trapped { reason },
-            Some(Ending::Refused(report)) if status == REFUSED_STATUS => {
-                Exit::NeverStarted { report: Report { class: Class::CannotInvoke, ..report } }
-            }
+            Some(Ending::Refused(report)) if status == REFUSED_STATUS => Exit::NeverStarted {
+                report: Report {
+                    class: Class::CannotInvoke,
+                    ..report
+                },
+            },
             // The guest itself ended with this status.
             _ => exit,
         }))
@@ -113,7 +154,9 @@ impl Guest for WasmGuest {
         let arguments = process.args().clone().unwrap_or_default();
         let root = Directory::open(Path::new(&format!("/proc/{}/root", self.inner.pid())))
             .explain(|| "cannot look into the container".to_owned())?;
-        let found = arguments.first().and_then(|name| find(&root, name, process));
+        let found = arguments
+            .first()
+            .and_then(|name| find(&root, name, process));
         match found {
             Some(path) if is_wasm(&root, &path) => {
                 // The container can write this file: it is read once, and what was read is compiled.
@@ -121,15 +164,19 @@ impl Guest for WasmGuest {
                     .read(&path, LARGEST_MODULE)
                     .explain(|| format!("cannot read {} in the container", path.display()))?;
                 let compiled = exec.programs.cache()?.compiled_bytes(&bytes)?;
-                let module = File::open(&compiled).explain(|| format!("cannot open {}", compiled.display()))?;
+                let module = File::open(&compiled)
+                    .explain(|| format!("cannot open {}", compiled.display()))?;
                 self.instance(process, stdio, module.into())
             }
             Some(_) => self.inner.exec(process, stdio),
             None if find(&root, &exec.name, process).is_none() => {
-                let module = fd::duplicate(&exec.module).explain(|| "cannot reuse the compiled module".to_owned())?;
+                let module = fd::duplicate(&exec.module)
+                    .explain(|| "cannot reuse the compiled module".to_owned())?;
                 let mut again = process.clone();
                 let own_name = std::iter::once(exec.name.clone());
-                let further = arguments.into_iter().skip_while(|argument| *argument == exec.name);
+                let further = arguments
+                    .into_iter()
+                    .skip_while(|argument| *argument == exec.name);
                 again.set_args(Some(own_name.chain(further).collect()));
                 self.instance(&again, stdio, module)
             }
@@ -145,7 +192,10 @@ impl Guest for WasmGuest {
 
 /// The file a command names inside the container.
 fn find(root: &Directory, name: &str, process: &oci::Process) -> Option<PathBuf> {
-    let is_file = |path: &PathBuf| root.status(path).is_ok_and(|status| status.st_mode & 0o170_000 == 0o100_000);
+    let is_file = |path: &PathBuf| {
+        root.status(path)
+            .is_ok_and(|status| status.st_mode & 0o170_000 == 0o100_000)
+    };
     if name.is_empty() {
         return None;
     }
@@ -153,10 +203,17 @@ fn find(root: &Directory, name: &str, process: &oci::Process) -> Option<PathBuf>
         return Some(process.cwd().join(name)).filter(is_file);
     }
     let variables = process.env().as_deref().unwrap_or_default();
-    let path = variables.iter().rev().find_map(|line| line.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
-    path.split(':').map(|directory| process.cwd().join(directory).join(name)).find(is_file)
+    let path = variables
+        .iter()
+        .rev()
+        .find_map(|line| line.strip_prefix("PATH="))
+        .unwrap_or(DEFAULT_PATH);
+    path.split(':')
+        .map(|directory| process.cwd().join(directory).join(name))
+        .find(is_file)
 }
 
 fn is_wasm(root: &Directory, path: &Path) -> bool {
-    root.read_head(path, 8).is_ok_and(|head| ProgramKind::from_head(&head).is_wasm())
+    root.read_head(path, 8)
+        .is_ok_and(|head| ProgramKind::from_head(&head).is_wasm())
 }

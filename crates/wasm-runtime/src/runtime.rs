@@ -11,16 +11,15 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{
-    Class, Error, Guest, HostFacts, ImageFacts, Inherited, Program, Result, Runtime, Slot, Support, Verdict, oci,
+    Class, Error, Guest, HostFacts, ImageFacts, Inherited, Program, Result, Runtime, Slot, Support,
+    Verdict, oci,
 };
 use berth_sys::error::Explain as _;
 use berth_sys::{fd, memory_file, mount};
 
 use crate::accepts;
 use crate::cache::Cache;
-use crate::configuration::{
-    self, CONFIGURATION_FILE, Configuration, MODULE_FILE, REPORT_FILE,
-};
+use crate::configuration::{self, CONFIGURATION_FILE, Configuration, MODULE_FILE, REPORT_FILE};
 use crate::guest::WasmGuest;
 
 /// The annotation of a spec that lists its exposed TCP ports in order, separated by commas.
@@ -48,8 +47,20 @@ impl WasmRuntime {
     /// Wraps a native runtime; `executor` and `compiler` are the programs `berth-wasm` and `berth-wasmc`,
     /// `cache` the directory of compiled modules.
     #[must_use]
-    pub fn new(native: Box<dyn Runtime>, executor: PathBuf, compiler: PathBuf, cache: PathBuf) -> Self {
-        Self { native, programs: Programs { executor, compiler, cache } }
+    pub fn new(
+        native: Box<dyn Runtime>,
+        executor: PathBuf,
+        compiler: PathBuf,
+        cache: PathBuf,
+    ) -> Self {
+        Self {
+            native,
+            programs: Programs {
+                executor,
+                compiler,
+                cache,
+            },
+        }
     }
 }
 
@@ -80,16 +91,26 @@ impl Runtime for WasmRuntime {
             .as_ref()
             .ok_or_else(|| Error::new(Class::Invalid, "the runtime-spec has no process"))?;
         let module = slot.module.take().ok_or_else(|| {
-            Error::new(Class::Internal, "the wasm container was started without its compiled module")
+            Error::new(
+                Class::Internal,
+                "the wasm container was started without its compiled module",
+            )
         })?;
-        let own_module = fd::duplicate(&module).explain(|| "cannot keep the compiled module".to_owned())?;
+        let own_module =
+            fd::duplicate(&module).explain(|| "cannot keep the compiled module".to_owned())?;
         let settings = Settings::of(spec);
         let launch = self.programs.launch(process, &settings, module)?;
         let rewritten = rewrite(spec, &launch.process);
         slot.program = launch.program;
         slot.inherited.extend(launch.inherited);
         let inner = self.native.create(&rewritten, slot)?;
-        let guest = WasmGuest::first(inner, launch.report, self.programs.clone(), settings, (process, own_module));
+        let guest = WasmGuest::first(
+            inner,
+            launch.report,
+            self.programs.clone(),
+            settings,
+            (process, own_module),
+        );
         Ok(Box::new(guest))
     }
 }
@@ -115,14 +136,24 @@ impl Settings {
             .annotations()
             .as_ref()
             .and_then(|annotations| annotations.get(PORTS_ANNOTATION))
-            .map(|list| list.split(',').filter_map(|port| port.trim().parse().ok()).collect())
+            .map(|list| {
+                list.split(',')
+                    .filter_map(|port| port.trim().parse().ok())
+                    .collect()
+            })
             .unwrap_or_default();
-        Self { memory_limit: limit.map(configuration::memory_limit), ports }
+        Self {
+            memory_limit: limit.map(configuration::memory_limit),
+            ports,
+        }
     }
 
     /// A second instance finds the ports taken by the first.
     pub(crate) fn without_ports(&self) -> Self {
-        Self { ports: Vec::new(), ..self.clone() }
+        Self {
+            ports: Vec::new(),
+            ..self.clone()
+        }
     }
 }
 
@@ -140,7 +171,12 @@ impl Programs {
     }
 
     /// Prepares the executor for this process and compiled module.
-    pub(crate) fn launch(&self, process: &oci::Process, settings: &Settings, module: OwnedFd) -> Result<Launch> {
+    pub(crate) fn launch(
+        &self,
+        process: &oci::Process,
+        settings: &Settings,
+        module: OwnedFd,
+    ) -> Result<Launch> {
         let configuration = Configuration {
             arguments: process.args().clone().unwrap_or_default(),
             environment: configuration::environment(process.env().as_deref().unwrap_or_default()),
@@ -148,17 +184,25 @@ impl Programs {
             memory_limit: settings.memory_limit,
             ports: settings.ports.clone(),
         };
-        let text = serde_json::to_vec(&configuration)
-            .map_err(|error| Error::new(Class::Internal, "cannot describe the wasm guest").caused_by(error))?;
+        let text = serde_json::to_vec(&configuration).map_err(|error| {
+            Error::new(Class::Internal, "cannot describe the wasm guest").caused_by(error)
+        })?;
         let text = memory_file::sealed("configuration", &text)
             .explain(|| "cannot pass the wasm guest's configuration on".to_owned())?;
         let (report, reports) = fd::pipe().explain(|| "cannot make a pipe".to_owned())?;
         fd::set_nonblocking(&report, true).explain(|| "cannot prepare a pipe".to_owned())?;
-        let inherited = [(text, CONFIGURATION_FILE), (module, MODULE_FILE), (reports, REPORT_FILE)];
+        let inherited = [
+            (text, CONFIGURATION_FILE),
+            (module, MODULE_FILE),
+            (reports, REPORT_FILE),
+        ];
         Ok(Launch {
             process: confined(process),
             program: Program::File(executor(&self.executor)?),
-            inherited: inherited.into_iter().map(|(file, number)| Inherited { file, number }).collect(),
+            inherited: inherited
+                .into_iter()
+                .map(|(file, number)| Inherited { file, number })
+                .collect(),
             report,
         })
     }
@@ -197,7 +241,9 @@ fn rewrite(spec: &oci::Spec, process: &oci::Process) -> oci::Spec {
         });
         if has_own_network {
             let mut sysctl = linux.sysctl().clone().unwrap_or_default();
-            sysctl.entry(UNPRIVILEGED_PORTS.into()).or_insert_with(|| "0".into());
+            sysctl
+                .entry(UNPRIVILEGED_PORTS.into())
+                .or_insert_with(|| "0".into());
             linux.set_sysctl(Some(sysctl));
         }
     }
@@ -215,10 +261,23 @@ mod tests {
         assert_eq!(process.env().as_deref(), Some(&[][..]));
         assert_eq!(process.no_new_privileges(), Some(true));
         let capabilities = process.capabilities().as_ref().unwrap();
-        for set in [capabilities.bounding(), capabilities.effective(), capabilities.permitted()] {
-            assert!(set.as_ref().is_some_and(std::collections::HashSet::is_empty));
+        for set in [
+            capabilities.bounding(),
+            capabilities.effective(),
+            capabilities.permitted(),
+        ] {
+            assert!(
+                set.as_ref()
+                    .is_some_and(std::collections::HashSet::is_empty)
+            );
         }
-        let sysctl = rewrite(&spec, &process).linux().as_ref().unwrap().sysctl().clone().unwrap();
+        let sysctl = rewrite(&spec, &process)
+            .linux()
+            .as_ref()
+            .unwrap()
+            .sysctl()
+            .clone()
+            .unwrap();
         assert_eq!(sysctl[UNPRIVILEGED_PORTS], "0");
     }
 

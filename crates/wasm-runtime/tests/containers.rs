@@ -1,7 +1,11 @@
 //! Wasm guests in real containers: the wasm runtime over the native one, on an empty root.
 //!
 //! They need root and the built programs; without either they say so and pass.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test fails by panicking and says when it is skipped")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and says when it is skipped"
+)]
 
 use std::fs::File;
 use std::io::Read as _;
@@ -11,7 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use berth_contract::oci::{self, Process, Spec};
-use berth_contract::{ContainerId, Exit, Guest, Program, Rootfs, Runtime as _, Signal, Slot, Stdio};
+use berth_contract::{
+    ContainerId, Exit, Guest, Program, Rootfs, Runtime as _, Signal, Slot, Stdio,
+};
 use berth_linux_runtime::{LinuxRuntime, defaults};
 use berth_sys::{fd, pidfd};
 use berth_wasm_runtime::{Cache, WasmRuntime};
@@ -35,7 +41,14 @@ impl Streams {
     fn make() -> (Stdio, Self) {
         let (stdout, out) = fd::pipe().unwrap();
         let (stderr, err) = fd::pipe().unwrap();
-        (Stdio::Files { stdin: fd::null().unwrap(), stdout: out, stderr: err }, Self { stdout, stderr })
+        (
+            Stdio::Files {
+                stdin: fd::null().unwrap(),
+                stdout: out,
+                stderr: err,
+            },
+            Self { stdout, stderr },
+        )
     }
 
     fn read(self) -> (String, String) {
@@ -56,7 +69,10 @@ impl Bench {
             None => own.ancestors().nth(3)?.join("release"),
         };
         if !berth_sys::file::is_root() || !programs.join("berth-wasm").exists() {
-            eprintln!("SKIPPED: needs root, and berth-wasm in {}", programs.display());
+            eprintln!(
+                "SKIPPED: needs root, and berth-wasm in {}",
+                programs.display()
+            );
             return None;
         }
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +80,11 @@ impl Bench {
         for name in ["layer", "upper", "work"] {
             std::fs::create_dir(directory.path().join(name)).unwrap();
         }
-        Some(Self { directory, programs, _alone: alone })
+        Some(Self {
+            directory,
+            programs,
+            _alone: alone,
+        })
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -74,7 +94,12 @@ impl Bench {
     fn runtime(&self) -> WasmRuntime {
         let native = Box::new(LinuxRuntime::new());
         let program = |name: &str| self.programs.join(name);
-        WasmRuntime::new(native, program("berth-wasm"), program("berth-wasmc"), self.path("cache"))
+        WasmRuntime::new(
+            native,
+            program("berth-wasm"),
+            program("berth-wasmc"),
+            self.path("cache"),
+        )
     }
 
     fn spec(&self, arguments: &[&str]) -> Spec {
@@ -93,14 +118,17 @@ impl Bench {
         let mut spec = Spec::default();
         let mut root = oci::Root::default();
         root.set_readonly(Some(false));
-        spec.set_process(Some(process)).set_mounts(Some(defaults::mounts(64 << 20)));
+        spec.set_process(Some(process))
+            .set_mounts(Some(defaults::mounts(64 << 20)));
         spec.set_linux(Some(linux)).set_root(Some(root));
         spec
     }
 
     fn module(&self, text: &str) -> OwnedFd {
         let cache = Cache::open(&self.path("cache"), &self.programs.join("berth-wasmc")).unwrap();
-        let path = cache.compiled_bytes(&wat::parse_str(text).unwrap()).unwrap();
+        let path = cache
+            .compiled_bytes(&wat::parse_str(text).unwrap())
+            .unwrap();
         File::open(path).unwrap().into()
     }
 
@@ -159,14 +187,22 @@ fn module(body: &str) -> String {
 fn privileged_a_module_runs_in_a_container() {
     let Some(bench) = Bench::new() else { return };
     let (exit, stdout, stderr) = bench.run(&module(&format!("{SAY} (call $exit (i32.const 200))")));
-    assert_eq!((exit, stdout.as_str(), stderr.as_str()), (Exit::Code { code: 200 }, "hello\n", ""));
+    assert_eq!(
+        (exit, stdout.as_str(), stderr.as_str()),
+        (Exit::Code { code: 200 }, "hello\n", "")
+    );
 }
 
 #[test]
 fn privileged_a_trap_is_its_own_exit() {
     let Some(bench) = Bench::new() else { return };
     let (exit, _, stderr) = bench.run(&module("unreachable"));
-    assert_eq!(exit, Exit::Trapped { reason: "wasm `unreachable` instruction executed".into() });
+    assert_eq!(
+        exit,
+        Exit::Trapped {
+            reason: "wasm `unreachable` instruction executed".into()
+        }
+    );
     assert!(stderr.contains("wasm backtrace:"), "{stderr}");
     let (exit, _, _) = bench.run(&module("(call $exit (i32.const 134))"));
     assert_eq!(exit, Exit::Code { code: 134 });
@@ -175,22 +211,45 @@ fn privileged_a_trap_is_its_own_exit() {
 #[test]
 fn privileged_the_engine_is_confined() {
     let Some(bench) = Bench::new() else { return };
-    let (mut guest, streams) = bench.create(&bench.spec(&["guest"]), bench.module(&module(&format!("{SAY} (loop $l (br $l))"))));
+    let (mut guest, streams) = bench.create(
+        &bench.spec(&["guest"]),
+        bench.module(&module(&format!("{SAY} (loop $l (br $l))"))),
+    );
     let mut hello = [0; 6];
     File::from(streams.stdout).read_exact(&mut hello).unwrap();
     let status = std::fs::read_to_string(format!("/proc/{}/status", guest.pid())).unwrap();
-    for line in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2", "Threads:\t1"] {
+    for line in [
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t0000000000000000",
+        "NoNewPrivs:\t1",
+        "Seccomp:\t2",
+        "Threads:\t1",
+    ] {
         assert!(status.contains(line), "{line} is not in {status}");
     }
-    let open = std::fs::read_dir(format!("/proc/{}/fd", guest.pid())).unwrap().flatten();
-    let paths: Vec<_> = open.map(|entry| std::fs::read_link(entry.path()).unwrap()).collect();
-    assert!(!paths.iter().any(|path| path.starts_with(bench.directory.path().join("layer"))), "{paths:?}");
+    let open = std::fs::read_dir(format!("/proc/{}/fd", guest.pid()))
+        .unwrap()
+        .flatten();
+    let paths: Vec<_> = open
+        .map(|entry| std::fs::read_link(entry.path()).unwrap())
+        .collect();
+    assert!(
+        !paths
+            .iter()
+            .any(|path| path.starts_with(bench.directory.path().join("layer"))),
+        "{paths:?}"
+    );
     let maps = std::fs::read_to_string(format!("/proc/{}/maps", guest.pid())).unwrap();
     assert!(!maps.lines().any(|line| line.contains("wx")), "{maps}");
     let started = Instant::now();
     guest.signal(Signal::TERM).unwrap();
     assert_eq!(ended(&mut *guest), Exit::Code { code: 143 });
-    assert!(started.elapsed() < Duration::from_millis(100), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(100),
+        "{:?}",
+        started.elapsed()
+    );
     guest.destroy().unwrap();
 }
 
@@ -218,13 +277,31 @@ fn privileged_exec_is_a_second_instance() {
         (exit, stdout, stderr)
     };
     for command in ["/other.wasm", "other.wasm"] {
-        assert_eq!(exec(&[command]), (Exit::Code { code: 7 }, "hello\n".into(), String::new()));
+        assert_eq!(
+            exec(&[command]),
+            (Exit::Code { code: 7 }, "hello\n".into(), String::new())
+        );
     }
     // No such file: arguments for the image's own module.
-    assert_eq!(exec(&["--flag"]), (Exit::Code { code: 9 }, "guest\0--flag\0".into(), String::new()));
-    assert_eq!(exec(&["guest", "x"]), (Exit::Code { code: 9 }, "guest\0x\0".into(), String::new()));
+    assert_eq!(
+        exec(&["--flag"]),
+        (
+            Exit::Code { code: 9 },
+            "guest\0--flag\0".into(),
+            String::new()
+        )
+    );
+    assert_eq!(
+        exec(&["guest", "x"]),
+        (Exit::Code { code: 9 }, "guest\0x\0".into(), String::new())
+    );
     guest.signal(Signal::KILL).unwrap();
-    assert_eq!(ended(&mut *guest), Exit::Signalled { signal: Signal::KILL });
+    assert_eq!(
+        ended(&mut *guest),
+        Exit::Signalled {
+            signal: Signal::KILL
+        }
+    );
     guest.destroy().unwrap();
 }
 

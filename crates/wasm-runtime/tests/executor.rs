@@ -18,9 +18,14 @@ fn programs() -> Option<PathBuf> {
         Some(folder) => PathBuf::from(folder),
         None => own.ancestors().nth(3)?.join("release"),
     };
-    let is_there = ["berth-wasm", "berth-wasmc"].iter().all(|name| folder.join(name).exists());
+    let is_there = ["berth-wasm", "berth-wasmc"]
+        .iter()
+        .all(|name| folder.join(name).exists());
     if !is_there {
-        eprintln!("SKIPPED: no berth-wasm and berth-wasmc in {}", folder.display());
+        eprintln!(
+            "SKIPPED: no berth-wasm and berth-wasmc in {}",
+            folder.display()
+        );
     }
     is_there.then_some(folder)
 }
@@ -37,14 +42,25 @@ impl Run {
     fn new(text: &str) -> Option<Self> {
         let programs = programs()?;
         let directory = tempfile::tempdir().unwrap();
-        let cache = Cache::open(&directory.path().join("cache"), &programs.join("berth-wasmc")).unwrap();
-        let compiled = cache.compiled_bytes(&wat::parse_str(text).unwrap()).unwrap();
+        let cache = Cache::open(
+            &directory.path().join("cache"),
+            &programs.join("berth-wasmc"),
+        )
+        .unwrap();
+        let compiled = cache
+            .compiled_bytes(&wat::parse_str(text).unwrap())
+            .unwrap();
         let configuration = Configuration {
             arguments: vec!["guest".to_owned()],
             working_directory: "/".to_owned(),
             ..Configuration::default()
         };
-        Some(Self { directory, executor: programs.join("berth-wasm"), compiled, configuration })
+        Some(Self {
+            directory,
+            executor: programs.join("berth-wasm"),
+            compiled,
+            configuration,
+        })
     }
 
     fn report(&self) -> PathBuf {
@@ -54,11 +70,23 @@ impl Run {
     /// The shell places the files at their numbers, which needs no unsafe code here.
     fn command(&self, wrapper: &[&str]) -> Command {
         let configuration = self.directory.path().join("configuration");
-        std::fs::write(&configuration, serde_json::to_vec(&self.configuration).unwrap()).unwrap();
+        std::fs::write(
+            &configuration,
+            serde_json::to_vec(&self.configuration).unwrap(),
+        )
+        .unwrap();
         let mut words: Vec<OsString> = wrapper.iter().map(OsString::from).collect();
         let script = r#"exec "$0" 3<"$1" 4<"$2" 5>"$3""#;
         words.extend(["/bin/sh", "-c", script].map(OsString::from));
-        words.extend([&self.executor, &configuration, &self.compiled, &self.report()].map(|path| path.clone().into()));
+        words.extend(
+            [
+                &self.executor,
+                &configuration,
+                &self.compiled,
+                &self.report(),
+            ]
+            .map(|path| path.clone().into()),
+        );
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).env_clear().stdin(Stdio::null());
         command
@@ -86,8 +114,7 @@ fn module(imports: &str, body: &str) -> String {
     )
 }
 
-const FD_WRITE: &str =
-    r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#;
+const FD_WRITE: &str = r#"(import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))"#;
 const PROC_EXIT: &str = r#"(import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))"#;
 /// Writes the six bytes at 64 to the file $0.
 const SAY: &str = "(i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.const 4) (i32.const 6))
@@ -95,9 +122,16 @@ const SAY: &str = "(i32.store (i32.const 0) (i32.const 64)) (i32.store (i32.cons
 
 #[test]
 fn a_module_prints_and_ends_with_zero() {
-    let Some(run) = Run::new(&module(FD_WRITE, SAY)) else { return };
+    let Some(run) = Run::new(&module(FD_WRITE, SAY)) else {
+        return;
+    };
     let output = run.output();
-    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     assert_eq!(output.stdout, b"hello\n");
     assert_eq!(run.ending(), None);
 }
@@ -119,7 +153,8 @@ fn exit_statuses_are_exact() {
     };
     for status in 0..=255_u8 {
         let letter = |value: u8| char::from(64 + value).to_string();
-        run.configuration.arguments = vec!["guest".into(), letter(status % 64), letter(status / 64)];
+        run.configuration.arguments =
+            vec!["guest".into(), letter(status % 64), letter(status / 64)];
         assert_eq!(run.status(), Some(i32::from(status)));
     }
 }
@@ -128,8 +163,14 @@ fn exit_statuses_are_exact() {
 fn traps_have_names_and_a_backtrace() {
     let cases = [
         ("unreachable", "wasm `unreachable` instruction executed"),
-        ("(drop (i32.load (i32.const 0x7ffffff0)))", "out of bounds memory access"),
-        ("(drop (i32.div_s (i32.const 1) (i32.load (i32.const 0))))", "integer divide by zero"),
+        (
+            "(drop (i32.load (i32.const 0x7ffffff0)))",
+            "out of bounds memory access",
+        ),
+        (
+            "(drop (i32.div_s (i32.const 1) (i32.load (i32.const 0))))",
+            "integer divide by zero",
+        ),
         ("(call $start)", "call stack exhausted"),
         (
             "(drop (i32.div_s (i32.const 0x80000000) (i32.sub (i32.load (i32.const 0)) (i32.const 1))))",
@@ -137,13 +178,19 @@ fn traps_have_names_and_a_backtrace() {
         ),
     ];
     for (body, name) in cases {
-        let text = module("", body).replace(r#"(func (export "_start")"#, r#"(func $start (export "_start")"#);
+        let text = module("", body).replace(
+            r#"(func (export "_start")"#,
+            r#"(func $start (export "_start")"#,
+        );
         let Some(run) = Run::new(&text) else { return };
         let output = run.output();
         assert_eq!(output.status.code(), Some(134), "{body}");
         assert_eq!(run.ending(), Some(Ending::Trapped(name.to_owned())));
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.starts_with(&format!("wasm trap: {name}\nwasm backtrace:\n")), "{text}");
+        assert!(
+            text.starts_with(&format!("wasm trap: {name}\nwasm backtrace:\n")),
+            "{text}"
+        );
         assert!(text.contains("start"), "{text}");
     }
 }
@@ -157,7 +204,9 @@ fn memory_has_a_limit_the_guest_sees() {
           (local.set $count (i32.add (local.get $count) (i32.const 1)))
           (br_if $more (i32.lt_u (local.get $count) (i32.const 200)))))
         (call $exit (local.get $count))";
-    let Some(mut run) = Run::new(&module(PROC_EXIT, body)) else { return };
+    let Some(mut run) = Run::new(&module(PROC_EXIT, body)) else {
+        return;
+    };
     assert_eq!(run.status(), Some(200));
     run.configuration.memory_limit = Some((42 << 20) + (1 << 17));
     assert_eq!(run.status(), Some(42));
@@ -174,7 +223,9 @@ fn the_environment_and_directory_arrive() {
         (drop (call $get (i32.const 512) (i32.const 1024)))
         (i32.store (i32.const 0) (i32.const 1024))
         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 32)))";
-    let Some(mut run) = Run::new(&module(&imports, body)) else { return };
+    let Some(mut run) = Run::new(&module(&imports, body)) else {
+        return;
+    };
     run.configuration.environment = vec![("NAME".into(), "a=b".into())];
     run.configuration.working_directory = "/tmp".into();
     let text = String::from_utf8(run.output().stdout).unwrap();
@@ -184,22 +235,41 @@ fn the_environment_and_directory_arrive() {
 /// SIGTERM ends a busy loop at once, also where the engine is pid 1 and has no default actions.
 #[test]
 fn a_busy_loop_ends_with_the_signal() {
-    let Some(run) = Run::new(&module(FD_WRITE, &format!("{SAY} (loop $for_ever (br $for_ever))"))) else { return };
+    let Some(run) = Run::new(&module(
+        FD_WRITE,
+        &format!("{SAY} (loop $for_ever (br $for_ever))"),
+    )) else {
+        return;
+    };
     let namespaces = ["unshare", "--pid", "--fork", "--kill-child"];
-    let is_allowed = Command::new("unshare").args(["--pid", "--fork", "true"]).status();
+    let is_allowed = Command::new("unshare")
+        .args(["--pid", "--fork", "true"])
+        .status();
     if !is_allowed.is_ok_and(|status| status.success()) {
         eprintln!("SKIPPED: no right to make a pid namespace");
         return;
     }
-    let mut child = run.command(&namespaces).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = run
+        .command(&namespaces)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut hello = [0; 6];
     std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut hello).unwrap();
-    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    let children =
+        std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let started = Instant::now();
-    Command::new("kill").args(["-TERM", children.trim()]).status().unwrap();
+    Command::new("kill")
+        .args(["-TERM", children.trim()])
+        .status()
+        .unwrap();
     let status = child.wait().unwrap();
     assert_eq!(status.code(), Some(143));
-    assert!(started.elapsed() < Duration::from_millis(500), "{:?}", started.elapsed());
+    assert!(
+        started.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        started.elapsed()
+    );
 }
 
 #[test]
@@ -215,10 +285,21 @@ fn a_component_runs_and_says_how_it_ended() {
               (export "wasi:cli/run@0.2.0" (instance $command)))"#
         )
     };
-    for (body, status) in [("(i32.const 0)", 0), ("(i32.const 1)", 1), ("unreachable", 134)] {
-        let Some(run) = Run::new(&component(body)) else { return };
+    for (body, status) in [
+        ("(i32.const 0)", 0),
+        ("(i32.const 1)", 1),
+        ("unreachable", 134),
+    ] {
+        let Some(run) = Run::new(&component(body)) else {
+            return;
+        };
         let output = run.output();
-        assert_eq!(output.status.code(), Some(status), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.code(),
+            Some(status),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -230,9 +311,15 @@ fn the_second_start_compiles_nothing() {
     std::fs::write(&file, wat::parse_str(module("", "nop")).unwrap()).unwrap();
     let file = std::fs::File::open(file).unwrap();
     let place = directory.path().join("cache");
-    let first = Cache::open(&place, &programs.join("berth-wasmc")).unwrap().compiled(&file).unwrap();
+    let first = Cache::open(&place, &programs.join("berth-wasmc"))
+        .unwrap()
+        .compiled(&file)
+        .unwrap();
     let written = first.metadata().unwrap().modified().unwrap();
-    let second = Cache::open(&place, &programs.join("berth-wasmc")).unwrap().compiled(&file).unwrap();
+    let second = Cache::open(&place, &programs.join("berth-wasmc"))
+        .unwrap()
+        .compiled(&file)
+        .unwrap();
     assert_eq!(first, second);
     assert_eq!(written, second.metadata().unwrap().modified().unwrap());
     assert_eq!(names(&place, "partial"), 0);
@@ -244,7 +331,9 @@ fn what_cannot_run_is_refused_with_a_sentence() {
     let directory = tempfile::tempdir().unwrap();
     let cache = Cache::open(directory.path(), &programs.join("berth-wasmc")).unwrap();
     let refusal = |text: &str| {
-        let error = cache.compiled_bytes(&wat::parse_str(text).unwrap()).unwrap_err();
+        let error = cache
+            .compiled_bytes(&wat::parse_str(text).unwrap())
+            .unwrap_err();
         assert_eq!(error.class().exit_code(), 126);
         error.to_string()
     };
@@ -252,7 +341,9 @@ fn what_cannot_run_is_refused_with_a_sentence() {
     assert!(refusal(wasix).contains("WASIX"));
     assert!(refusal("(component)").contains("interface package"));
     assert!(refusal("(module)").contains("library"));
-    let damaged = cache.compiled_bytes(b"\0asm\x01\0\0\0\x0a\xff").unwrap_err();
+    let damaged = cache
+        .compiled_bytes(b"\0asm\x01\0\0\0\x0a\xff")
+        .unwrap_err();
     assert!(damaged.to_string().contains("damaged") || damaged.to_string().contains("not valid"));
     assert_eq!(names(directory.path(), "partial"), 0);
     assert_eq!(names(directory.path(), "cwasm"), 0);
@@ -260,5 +351,12 @@ fn what_cannot_run_is_refused_with_a_sentence() {
 
 fn names(directory: &Path, extension: &str) -> usize {
     let entries = std::fs::read_dir(directory).unwrap().flatten();
-    entries.filter(|entry| entry.path().extension().is_some_and(|found| found == extension)).count()
+    entries
+        .filter(|entry| {
+            entry
+                .path()
+                .extension()
+                .is_some_and(|found| found == extension)
+        })
+        .count()
 }

@@ -9,9 +9,24 @@ use std::io;
 use std::os::fd::AsFd as _;
 
 use berth_contract::{Class, Error, Result};
+use berth_sys::filter::call::{
+    SYS_accept, SYS_accept4, SYS_bind, SYS_brk, SYS_clock_getres, SYS_clock_gettime,
+    SYS_clock_nanosleep, SYS_clone, SYS_close, SYS_connect, SYS_dup, SYS_epoll_create1,
+    SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_exit, SYS_exit_group, SYS_fadvise64,
+    SYS_fallocate, SYS_fchmod, SYS_fcntl, SYS_fdatasync, SYS_fstat, SYS_fsync, SYS_ftruncate,
+    SYS_futex, SYS_getdents64, SYS_getpeername, SYS_getpid, SYS_getrandom, SYS_getsockname,
+    SYS_getsockopt, SYS_gettid, SYS_gettimeofday, SYS_ioctl, SYS_linkat, SYS_listen, SYS_lseek,
+    SYS_madvise, SYS_membarrier, SYS_mkdirat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
+    SYS_nanosleep, SYS_newfstatat, SYS_openat, SYS_openat2, SYS_ppoll, SYS_prctl, SYS_pread64,
+    SYS_preadv, SYS_preadv2, SYS_prlimit64, SYS_pwrite64, SYS_pwritev, SYS_pwritev2, SYS_read,
+    SYS_readlinkat, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_renameat, SYS_renameat2,
+    SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
+    SYS_sched_getaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list,
+    SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statfs, SYS_statx,
+    SYS_symlinkat, SYS_tgkill, SYS_unlinkat, SYS_utimensat, SYS_write, SYS_writev,
+};
 #[cfg(target_arch = "x86_64")]
 use berth_sys::filter::call::{SYS_epoll_wait, SYS_poll, SYS_readlink};
-use berth_sys::filter::call::{SYS_accept, SYS_accept4, SYS_bind, SYS_brk, SYS_clock_getres, SYS_clock_gettime, SYS_clock_nanosleep, SYS_clone, SYS_close, SYS_connect, SYS_dup, SYS_epoll_create1, SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_exit, SYS_exit_group, SYS_fadvise64, SYS_fallocate, SYS_fchmod, SYS_fcntl, SYS_fdatasync, SYS_fstat, SYS_fsync, SYS_ftruncate, SYS_futex, SYS_getdents64, SYS_getpeername, SYS_getpid, SYS_getrandom, SYS_getsockname, SYS_getsockopt, SYS_gettid, SYS_gettimeofday, SYS_ioctl, SYS_linkat, SYS_listen, SYS_lseek, SYS_madvise, SYS_membarrier, SYS_mkdirat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_nanosleep, SYS_newfstatat, SYS_openat, SYS_openat2, SYS_ppoll, SYS_prctl, SYS_pread64, SYS_preadv, SYS_preadv2, SYS_prlimit64, SYS_pwrite64, SYS_pwritev, SYS_pwritev2, SYS_read, SYS_readlinkat, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_renameat, SYS_renameat2, SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list, SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statfs, SYS_statx, SYS_symlinkat, SYS_tgkill, SYS_unlinkat, SYS_utimensat, SYS_write, SYS_writev};
 use berth_sys::filter::{Condition, EXECUTABLE, Rule, THREAD, always, when};
 use berth_sys::landlock::{self, Access};
 use berth_sys::{filter, process, seccomp, termination};
@@ -34,12 +49,19 @@ pub(crate) fn confine(signals: Signals) -> Result<()> {
     process::set_hidden(true).map_err(failed)?;
     process::forbid_new_privileges().map_err(failed)?;
     restrict_files().map_err(failed)?;
-    let flags = seccomp::Flags { allow_speculation: true, ..seccomp::Flags::default() };
+    let flags = seccomp::Flags {
+        allow_speculation: true,
+        ..seccomp::Flags::default()
+    };
     seccomp::load(&filter::program(RULES), flags).map_err(failed)
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::new(Class::Unsupported, "the wasm executor cannot confine itself").caused_by(error)
+    Error::new(
+        Class::Unsupported,
+        "the wasm executor cannot confine itself",
+    )
+    .caused_by(error)
 }
 
 /// Kernels without Landlock (before 5.13, or with it switched off) still have all the other walls.
@@ -50,25 +72,45 @@ fn restrict_files() -> io::Result<()> {
 }
 
 const fn family(value: u32) -> Condition {
-    Condition::Bits { argument: 0, mask: u32::MAX, value }
+    Condition::Bits {
+        argument: 0,
+        mask: u32::MAX,
+        value,
+    }
 }
 
 /// `AF_INET`, `AF_INET6`; everything else (netlink, packet, unix, vsock) is closed to the engine.
 const IPV4: &[Condition] = &[family(2)];
 const IPV6: &[Condition] = &[family(10)];
 /// `PROT_EXEC` is what turns data into code; all code was mapped before.
-const NO_CODE: &[Condition] = &[Condition::Bits { argument: 2, mask: EXECUTABLE, value: 0 }];
+const NO_CODE: &[Condition] = &[Condition::Bits {
+    argument: 2,
+    mask: EXECUTABLE,
+    value: 0,
+}];
 /// Threads of this process and no other kind of `clone`; `clone3` hides its flags and is refused whole.
-const A_THREAD: &[Condition] = &[Condition::Bits { argument: 0, mask: THREAD | NAMESPACES, value: THREAD }];
+const A_THREAD: &[Condition] = &[Condition::Bits {
+    argument: 0,
+    mask: THREAD | NAMESPACES,
+    value: THREAD,
+}];
 /// Every `CLONE_NEW…` flag.
 const NAMESPACES: u32 = 0x7e02_0080;
 /// `prctl(PR_SET_NAME)`, which names threads.
-const NAMING: &[Condition] = &[Condition::Bits { argument: 0, mask: u32::MAX, value: 15 }];
+const NAMING: &[Condition] = &[Condition::Bits {
+    argument: 0,
+    mask: u32::MAX,
+    value: 15,
+}];
 /// Limits may be read and not set.
 const READING_LIMITS: &[Condition] = &[Condition::Null { argument: 2 }];
 
 const fn request(value: u32) -> Condition {
-    Condition::Bits { argument: 1, mask: u32::MAX, value }
+    Condition::Bits {
+        argument: 1,
+        mask: u32::MAX,
+        value,
+    }
 }
 
 /// The calls the engine makes for guests, the frequent ones first.

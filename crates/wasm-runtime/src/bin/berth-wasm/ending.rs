@@ -32,10 +32,16 @@ impl Outcome {
             return Self::Status(truncated(*status));
         }
         let reason = match error.downcast_ref::<Trap>() {
-            Some(trap) => trap.to_string().trim_start_matches("wasm trap: ").to_owned(),
+            Some(trap) => trap
+                .to_string()
+                .trim_start_matches("wasm trap: ")
+                .to_owned(),
             None => error.root_cause().to_string(),
         };
-        Self::Trapped { reason, backtrace: format!("{error:?}") }
+        Self::Trapped {
+            reason,
+            backtrace: format!("{error:?}"),
+        }
     }
 
     /// Writes what has to be written and returns the exit status.
@@ -48,7 +54,11 @@ impl Outcome {
             }
             Self::Refused(error) => {
                 let report = Report::from(&error);
-                (REFUSED_STATUS, format!("berth-wasm: {}\n", report.line()), Ending::Refused(report))
+                (
+                    REFUSED_STATUS,
+                    format!("berth-wasm: {}\n", report.line()),
+                    Ending::Refused(report),
+                )
             }
         };
         std::io::stderr().write_all(text.as_bytes()).ok();
@@ -109,7 +119,10 @@ mod tests {
     #[test]
     fn only_frames_remain_of_a_backtrace() {
         let text = "error while executing at wasm backtrace:\n    0:  0x2a - a!b\n    1:  0x2b - a!c\n\nCaused by:\n    wasm trap: x";
-        assert_eq!(backtrace_only(text), "wasm backtrace:\n    0:  0x2a - a!b\n    1:  0x2b - a!c\n");
+        assert_eq!(
+            backtrace_only(text),
+            "wasm backtrace:\n    0:  0x2a - a!b\n    1:  0x2b - a!c\n"
+        );
         assert_eq!(backtrace_only("something else"), "");
     }
 }

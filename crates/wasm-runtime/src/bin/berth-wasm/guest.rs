@@ -14,23 +14,40 @@ use crate::streams::{Input, Output};
 
 /// A runtime without threads: a simple guest is a simple process.
 pub(crate) fn runtime() -> Result<Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-        Error::new(Class::Internal, "the wasm executor's event loop cannot start").caused_by(error)
-    })
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(
+                Class::Internal,
+                "the wasm executor's event loop cannot start",
+            )
+            .caused_by(error)
+        })
 }
 
 /// A runtime with a thread for each processor: requests are worked on side by side.
 pub(crate) fn threaded_runtime() -> Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
-        Error::new(Class::Internal, "the wasm executor's event loop cannot start").caused_by(error)
-    })
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(
+                Class::Internal,
+                "the wasm executor's event loop cannot start",
+            )
+            .caused_by(error)
+        })
 }
 
 /// The interfaces of a guest that is a program: its files block it and nobody else.
 ///
 /// Its directories are as many placeholders as asked for, `/`, and the working directory where it is
 /// another one.
-pub(crate) fn interfaces(configuration: &Configuration, placeholders: usize) -> Result<WasiCtxBuilder> {
+pub(crate) fn interfaces(
+    configuration: &Configuration,
+    placeholders: usize,
+) -> Result<WasiCtxBuilder> {
     let mut builder = WasiCtxBuilder::new();
     builder
         .args(&configuration.arguments)
@@ -56,10 +73,16 @@ fn open_directories(
 ) -> Result<()> {
     let mut open = |path: &str, name: &str| {
         let unopened = |error: wasmtime::Error| {
-            Error::new(Class::CannotInvoke, format!("the guest's directory {path} cannot be opened"))
-                .caused_by(format!("{error:#}"))
+            Error::new(
+                Class::CannotInvoke,
+                format!("the guest's directory {path} cannot be opened"),
+            )
+            .caused_by(format!("{error:#}"))
         };
-        builder.preopened_dir(path, name, FsPerms::ReadWrite).map(|_| ()).map_err(unopened)
+        builder
+            .preopened_dir(path, name, FsPerms::ReadWrite)
+            .map(|_| ())
+            .map_err(unopened)
     };
     for _ in 0..placeholders {
         open("/", "")?;
@@ -79,11 +102,15 @@ impl Memory {
     /// The limit a configuration asks for.
     pub(crate) fn new(configuration: &Configuration) -> Self {
         let limit = configuration.memory_limit.unwrap_or(u64::MAX);
-        Self(Arc::new(AtomicUsize::new(usize::try_from(limit).unwrap_or(usize::MAX))))
+        Self(Arc::new(AtomicUsize::new(
+            usize::try_from(limit).unwrap_or(usize::MAX),
+        )))
     }
 
     fn take(&self, count: usize) -> bool {
-        self.0.try_update(Relaxed, Relaxed, |left| left.checked_sub(count)).is_ok()
+        self.0
+            .try_update(Relaxed, Relaxed, |left| left.checked_sub(count))
+            .is_ok()
     }
 }
 
@@ -104,7 +131,9 @@ impl Limits {
     }
 
     fn grow(&mut self, current: usize, desired: usize, unit: usize) -> bool {
-        let Some(more) = desired.saturating_sub(current).checked_mul(unit) else { return false };
+        let Some(more) = desired.saturating_sub(current).checked_mul(unit) else {
+            return false;
+        };
         let is_there = self.memory.take(more);
         if is_there {
             self.taken += more;
@@ -136,7 +165,10 @@ impl ResourceLimiter for Limits {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(maximum.is_none_or(|maximum| desired <= maximum) && self.grow(current, desired, ELEMENT))
+        Ok(
+            maximum.is_none_or(|maximum| desired <= maximum)
+                && self.grow(current, desired, ELEMENT),
+        )
     }
 }
 
@@ -146,7 +178,10 @@ mod tests {
 
     #[test]
     fn memories_share_one_limit() {
-        let configuration = Configuration { memory_limit: Some(100), ..Configuration::default() };
+        let configuration = Configuration {
+            memory_limit: Some(100),
+            ..Configuration::default()
+        };
         let mut limits = Limits::new(Memory::new(&configuration));
         assert!(limits.memory_growing(0, 60, None).unwrap());
         assert!(!limits.memory_growing(0, 60, None).unwrap());

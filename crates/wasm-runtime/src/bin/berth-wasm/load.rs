@@ -1,6 +1,9 @@
 //! Loading a compiled module: the one place where bytes become code.
 
-#![expect(unsafe_code, reason = "wasmtime cannot check machine code; see the proof at `code`")]
+#![expect(
+    unsafe_code,
+    reason = "wasmtime cannot check machine code; see the proof at `code`"
+)]
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
@@ -36,7 +39,9 @@ pub(crate) fn code(engine: &Engine, file: OwnedFd) -> Result<Code> {
         Kind::Module => {
             // SAFETY: see above.
             let module = unsafe { Module::deserialize_open_file(engine, file) };
-            module.map(Code::Module).map_err(refusal("the compiled module does not load"))
+            module
+                .map(Code::Module)
+                .map_err(refusal("the compiled module does not load"))
         }
         Kind::Component => component(engine, file).map(Code::Component),
     }
@@ -46,14 +51,21 @@ pub(crate) fn code(engine: &Engine, file: OwnedFd) -> Result<Code> {
 /// checks the rest.
 fn kind(file: &mut File) -> Result<Kind> {
     let mut head = [0_u8; 52];
-    let unreadable = |error| Error::new(Class::Internal, "the compiled module cannot be read").caused_by(error);
+    let unreadable =
+        |error| Error::new(Class::Internal, "the compiled module cannot be read").caused_by(error);
     file.read_exact(&mut head).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
     let [.., first, second, third, fourth] = head;
-    match (head.starts_with(b"\x7fELF"), u32::from_le_bytes([first, second, third, fourth])) {
+    match (
+        head.starts_with(b"\x7fELF"),
+        u32::from_le_bytes([first, second, third, fourth]),
+    ) {
         (true, 1) => Ok(Kind::Module),
         (true, 2) => Ok(Kind::Component),
-        _ => Err(Error::new(Class::Internal, "the compiled module is damaged")),
+        _ => Err(Error::new(
+            Class::Internal,
+            "the compiled module is damaged",
+        )),
     }
 }
 
@@ -72,8 +84,9 @@ fn component(engine: &Engine, mut file: File) -> Result<Component> {
         return component.map_err(refusal("the compiled component does not load"));
     }
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes)
-        .map_err(|error| Error::new(Class::Internal, "the compiled component cannot be read").caused_by(error))?;
+    file.read_to_end(&mut bytes).map_err(|error| {
+        Error::new(Class::Internal, "the compiled component cannot be read").caused_by(error)
+    })?;
     // SAFETY: see `code`; the copy is ours.
     let component = unsafe { Component::deserialize(engine, bytes) };
     component.map_err(refusal("the compiled component does not load"))

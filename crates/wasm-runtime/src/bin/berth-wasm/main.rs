@@ -22,7 +22,9 @@ use std::os::fd::OwnedFd;
 
 use berth_contract::{Class, Error, Result};
 use berth_sys::{spawn, termination};
-use berth_wasm_runtime::configuration::{CONFIGURATION_FILE, Configuration, MODULE_FILE, REPORT_FILE};
+use berth_wasm_runtime::configuration::{
+    CONFIGURATION_FILE, Configuration, MODULE_FILE, REPORT_FILE,
+};
 use berth_wasm_runtime::engine;
 use wasmtime::Engine;
 
@@ -38,7 +40,8 @@ fn main() {
 fn run() -> Result<Outcome> {
     let configuration = configuration()?;
     let module = inherited(MODULE_FILE, "the compiled module")?;
-    let engine = Engine::new(&engine::settings()).map_err(ending::refusal("the wasm engine cannot start"))?;
+    let engine = Engine::new(&engine::settings())
+        .map_err(ending::refusal("the wasm engine cannot start"))?;
     match load::code(&engine, module)? {
         Code::Module(module) => preview1::run(&engine, &module, &configuration),
         Code::Component(component) => component::run(&engine, &component, &configuration),
@@ -47,16 +50,21 @@ fn run() -> Result<Outcome> {
 
 fn inherited(number: i32, what: &str) -> Result<OwnedFd> {
     spawn::inherited(number).map_err(|error| {
-        Error::new(Class::Internal, format!("berth-wasm was started without {what} as file {number}"))
-            .caused_by(error)
-            .hint("it is started by berth alone: berth run IMAGE")
+        Error::new(
+            Class::Internal,
+            format!("berth-wasm was started without {what} as file {number}"),
+        )
+        .caused_by(error)
+        .hint("it is started by berth alone: berth run IMAGE")
     })
 }
 
 fn configuration() -> Result<Configuration> {
     let file = inherited(CONFIGURATION_FILE, "its configuration")?;
     let mut text = Vec::with_capacity(4096);
-    File::from(file).read_to_end(&mut text).map_err(unreadable)?;
+    File::from(file)
+        .read_to_end(&mut text)
+        .map_err(unreadable)?;
     let mut configuration: Configuration = serde_json::from_slice(&text).map_err(unreadable)?;
     complete(&mut configuration);
     Ok(configuration)
@@ -69,7 +77,10 @@ fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 /// Adds what only the started process knows: the native runtime looks up the user's home directory.
 fn complete(configuration: &mut Configuration) {
     let has = |name: &str, configuration: &Configuration| {
-        configuration.environment.iter().any(|(known, _)| known == name)
+        configuration
+            .environment
+            .iter()
+            .any(|(known, _)| known == name)
     };
     let home = std::env::vars().find(|(name, _)| name == "HOME");
     if let Some(home) = home
@@ -79,6 +90,8 @@ fn complete(configuration: &mut Configuration) {
     }
     if !has("PWD", configuration) {
         let directory = configuration.working_directory.clone();
-        configuration.environment.push(("PWD".to_owned(), directory));
+        configuration
+            .environment
+            .push(("PWD".to_owned(), directory));
     }
 }

@@ -4,7 +4,7 @@
 //! event loop where the file allows it; files and `/dev/null` are always ready.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll, ready};
@@ -35,7 +35,10 @@ impl Input {
         Self(())
     }
 
-    #[expect(deprecated, reason = "the replacement is unsafe; an `OwnedFd` keeps its contract by itself")]
+    #[expect(
+        deprecated,
+        reason = "the replacement is unsafe; an `OwnedFd` keeps its contract by itself"
+    )]
     fn waiting() -> Option<&'static AsyncFd<OwnedFd>> {
         let register = || {
             let own = fd::duplicate(io::stdin()).ok()?;
@@ -51,7 +54,9 @@ impl Input {
 
     /// Waits until a read would not block.
     pub(crate) fn poll_ready(self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(waiting) = Self::waiting() else { return Poll::Ready(()) };
+        let Some(waiting) = Self::waiting() else {
+            return Poll::Ready(());
+        };
         loop {
             if Self::is_ready() {
                 return Poll::Ready(());

@@ -6,7 +6,13 @@
 use std::io;
 
 use berth_contract::{Class, Error, Result};
-use berth_sys::filter::call::{SYS_brk, SYS_clock_gettime, SYS_clone, SYS_close, SYS_exit, SYS_exit_group, SYS_fstat, SYS_futex, SYS_getpid, SYS_getrandom, SYS_gettid, SYS_lseek, SYS_madvise, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap, SYS_prctl, SYS_prlimit64, SYS_read, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_yield, SYS_set_robust_list, SYS_sigaltstack, SYS_statx, SYS_tgkill, SYS_write};
+use berth_sys::filter::call::{
+    SYS_brk, SYS_clock_gettime, SYS_clone, SYS_close, SYS_exit, SYS_exit_group, SYS_fstat,
+    SYS_futex, SYS_getpid, SYS_getrandom, SYS_gettid, SYS_lseek, SYS_madvise, SYS_mmap,
+    SYS_mprotect, SYS_mremap, SYS_munmap, SYS_prctl, SYS_prlimit64, SYS_read, SYS_rseq,
+    SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_yield,
+    SYS_set_robust_list, SYS_sigaltstack, SYS_statx, SYS_tgkill, SYS_write,
+};
 use berth_sys::filter::{Condition, EXECUTABLE, Rule, THREAD, always, when};
 use berth_sys::namespace::{self, Namespaces};
 use berth_sys::process::Limit;
@@ -44,11 +50,18 @@ pub(crate) fn confine() -> Result<()> {
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::new(Class::Unsupported, "the wasm compiler cannot confine itself").caused_by(error)
+    Error::new(
+        Class::Unsupported,
+        "the wasm compiler cannot confine itself",
+    )
+    .caused_by(error)
 }
 
 fn become_nobody() -> io::Result<()> {
-    let own = Namespaces::NETWORK.with(Namespaces::IPC).with(Namespaces::MOUNT).with(Namespaces::UTS);
+    let own = Namespaces::NETWORK
+        .with(Namespaces::IPC)
+        .with(Namespaces::MOUNT)
+        .with(Namespaces::UTS);
     namespace::unshare(own)?;
     process::set_groups(&[])?;
     process::set_user(NOBODY, NOBODY)
@@ -58,14 +71,30 @@ fn become_nobody() -> io::Result<()> {
 fn lower(resource: u32, most: u64) -> io::Result<()> {
     let now = process::limit(resource)?;
     let hard = now.hard.min(most);
-    process::set_limit(Limit { resource, soft: now.soft.min(hard), hard })
+    process::set_limit(Limit {
+        resource,
+        soft: now.soft.min(hard),
+        hard,
+    })
 }
 
-const NO_CODE: &[Condition] = &[Condition::Bits { argument: 2, mask: EXECUTABLE, value: 0 }];
-const A_THREAD: &[Condition] = &[Condition::Bits { argument: 0, mask: THREAD | NAMESPACES, value: THREAD }];
+const NO_CODE: &[Condition] = &[Condition::Bits {
+    argument: 2,
+    mask: EXECUTABLE,
+    value: 0,
+}];
+const A_THREAD: &[Condition] = &[Condition::Bits {
+    argument: 0,
+    mask: THREAD | NAMESPACES,
+    value: THREAD,
+}];
 /// Every `CLONE_NEW…` flag.
 const NAMESPACES: u32 = 0x7e02_0080;
-const NAMING: &[Condition] = &[Condition::Bits { argument: 0, mask: u32::MAX, value: 15 }];
+const NAMING: &[Condition] = &[Condition::Bits {
+    argument: 0,
+    mask: u32::MAX,
+    value: 15,
+}];
 const READING_LIMITS: &[Condition] = &[Condition::Null { argument: 2 }];
 
 /// Reading, writing, memory and threads.

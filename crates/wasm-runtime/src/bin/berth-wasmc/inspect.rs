@@ -17,12 +17,22 @@ pub(crate) enum Kind {
 
 /// The packages whose interfaces the executor offers to components.
 const PACKAGES: [&str; 7] = [
-    "wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:http/", "wasi:io/", "wasi:random/", "wasi:sockets/",
+    "wasi:cli/",
+    "wasi:clocks/",
+    "wasi:filesystem/",
+    "wasi:http/",
+    "wasi:io/",
+    "wasi:random/",
+    "wasi:sockets/",
 ];
 
 /// The interfaces by which a component can be run.
-const ENTRIES: [&str; 4] =
-    ["wasi:cli/run@0.2", "wasi:cli/run@0.3", "wasi:http/incoming-handler@0.2", "wasi:http/handler@0.3"];
+const ENTRIES: [&str; 4] = [
+    "wasi:cli/run@0.2",
+    "wasi:cli/run@0.3",
+    "wasi:http/incoming-handler@0.2",
+    "wasi:http/handler@0.3",
+];
 
 /// Says what the file is, or why it cannot be run.
 pub(crate) fn runnable(bytes: &[u8]) -> Result<Kind> {
@@ -69,7 +79,9 @@ fn module(bytes: &[u8]) -> Result<()> {
     if has_start {
         Ok(())
     } else {
-        Err(refused("the wasm module has no _start function: it is a library, not a program"))
+        Err(refused(
+            "the wasm module has no _start function: it is a library, not a program",
+        ))
     }
 }
 
@@ -78,22 +90,32 @@ fn check_import(module: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     if module.starts_with("wasix_") {
-        return Err(refused(format!("the wasm module is built for WASIX: it imports {module}.{name}"))
-            .hint("build it for wasm32-wasip1 or wasm32-wasip2"));
+        return Err(refused(format!(
+            "the wasm module is built for WASIX: it imports {module}.{name}"
+        ))
+        .hint("build it for wasm32-wasip1 or wasm32-wasip2"));
     }
     if module == "wasi" && name == "thread-spawn" {
         return Err(refused("the wasm module wants wasi-threads, a withdrawn proposal that no current engine offers")
             .hint("build it without threads, for wasm32-wasip1 or wasm32-wasip2"));
     }
-    if module == "env" && (name.starts_with("emscripten_") || name.starts_with("invoke_") || name.starts_with("_em")) {
-        return Err(refused(format!("the wasm module is built by Emscripten for a JavaScript host: it imports env.{name}"))
-            .hint("build it with -sSTANDALONE_WASM, or with wasi-sdk"));
+    if module == "env"
+        && (name.starts_with("emscripten_")
+            || name.starts_with("invoke_")
+            || name.starts_with("_em"))
+    {
+        return Err(refused(format!(
+            "the wasm module is built by Emscripten for a JavaScript host: it imports env.{name}"
+        ))
+        .hint("build it with -sSTANDALONE_WASM, or with wasi-sdk"));
     }
     if module.contains(':') {
         return Err(refused(format!("the wasm module imports {module}, which only a component can use"))
             .hint("wrap it into a component first: wasm-tools component new FILE.wasm -o FILE.component.wasm"));
     }
-    Err(refused(format!("the wasm module imports {module}.{name}, which WASI does not have")))
+    Err(refused(format!(
+        "the wasm module imports {module}.{name}, which WASI does not have"
+    )))
 }
 
 #[derive(Default)]
@@ -136,10 +158,16 @@ fn component(bytes: &[u8]) -> Result<()> {
     } else if seen.has_code {
         Err(refused(format!(
             "the wasm component is no program: it exports {}, neither wasi:cli/run nor a wasi:http handler",
-            if seen.exports.is_empty() { "nothing".to_owned() } else { seen.exports.join(", ") },
+            if seen.exports.is_empty() {
+                "nothing".to_owned()
+            } else {
+                seen.exports.join(", ")
+            },
         )))
     } else {
-        Err(refused("the wasm component is an interface package: it holds types and no code"))
+        Err(refused(
+            "the wasm component is an interface package: it holds types and no code",
+        ))
     }
 }
 
@@ -147,8 +175,10 @@ fn check_component_import(name: &str) -> Result<()> {
     if PACKAGES.iter().any(|package| name.starts_with(package)) {
         return Ok(());
     }
-    Err(refused(format!("the wasm component imports {name}, which berth does not offer"))
-        .hint("compose it with a component that exports this interface: wac plug"))
+    Err(refused(format!(
+        "the wasm component imports {name}, which berth does not offer"
+    ))
+    .hint("compose it with a component that exports this interface: wac plug"))
 }
 
 #[cfg(test)]
@@ -161,22 +191,46 @@ mod tests {
 
     #[test]
     fn programs_are_told_from_libraries() {
-        assert_eq!(verdict(r#"(module (func (export "_start")))"#), Ok(Kind::Module));
+        assert_eq!(
+            verdict(r#"(module (func (export "_start")))"#),
+            Ok(Kind::Module)
+        );
         assert!(verdict("(module)").unwrap_err().contains("no _start"));
         let import = |module: &str, name: &str| {
-            verdict(&format!(r#"(module (import "{module}" "{name}" (func)) (func (export "_start")))"#))
+            verdict(&format!(
+                r#"(module (import "{module}" "{name}" (func)) (func (export "_start")))"#
+            ))
         };
-        assert_eq!(import("wasi_snapshot_preview1", "sched_yield"), Ok(Kind::Module));
+        assert_eq!(
+            import("wasi_snapshot_preview1", "sched_yield"),
+            Ok(Kind::Module)
+        );
         assert!(import("wasix_32v1", "fork").unwrap_err().contains("WASIX"));
-        assert!(import("wasi", "thread-spawn").unwrap_err().contains("wasi-threads"));
-        assert!(import("env", "emscripten_resize_heap").unwrap_err().contains("Emscripten"));
-        assert!(import("wasi:cli/stdout@0.2.0", "get-stdout").unwrap_err().contains("component"));
+        assert!(
+            import("wasi", "thread-spawn")
+                .unwrap_err()
+                .contains("wasi-threads")
+        );
+        assert!(
+            import("env", "emscripten_resize_heap")
+                .unwrap_err()
+                .contains("Emscripten")
+        );
+        assert!(
+            import("wasi:cli/stdout@0.2.0", "get-stdout")
+                .unwrap_err()
+                .contains("component")
+        );
         assert!(import("host", "magic").unwrap_err().contains("host.magic"));
     }
 
     #[test]
     fn components_need_an_entry_and_known_imports() {
-        assert!(verdict("(component)").unwrap_err().contains("interface package"));
+        assert!(
+            verdict("(component)")
+                .unwrap_err()
+                .contains("interface package")
+        );
         let library = r#"(component (core module) (component $c) (instance $i (instantiate $c)) (export "a:b/c" (instance $i)))"#;
         assert!(verdict(library).unwrap_err().contains("a:b/c"));
         let wants = r#"(component (import "some:host/api@1.0.0" (instance)))"#;

@@ -30,7 +30,10 @@ fn main() -> ExitCode {
     let outcome = match std::env::args().nth(1).as_deref() {
         Some("engine") => describe_engine(),
         Some("compile") => compile(),
-        _ => Err(Error::new(Class::Invalid, "berth-wasmc is started by berth alone")),
+        _ => Err(Error::new(
+            Class::Invalid,
+            "berth-wasmc is started by berth alone",
+        )),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -52,7 +55,11 @@ fn tell(pipe: Result<File>, report: &Report) {
 
 fn file(number: i32) -> Result<File> {
     spawn::inherited(number).map(File::from).map_err(|error| {
-        Error::new(Class::Internal, format!("berth-wasmc was started without file {number}")).caused_by(error)
+        Error::new(
+            Class::Internal,
+            format!("berth-wasmc was started without file {number}"),
+        )
+        .caused_by(error)
     })
 }
 
@@ -66,7 +73,10 @@ fn engine() -> Result<Engine> {
 fn describe_engine() -> Result<()> {
     let mut hasher = DefaultHasher::new();
     engine()?.precompile_compatibility_hash().hash(&mut hasher);
-    write(&mut file(3)?, format!("{:016x}\n", hasher.finish()).as_bytes())
+    write(
+        &mut file(3)?,
+        format!("{:016x}\n", hasher.finish()).as_bytes(),
+    )
 }
 
 fn compile() -> Result<()> {
@@ -74,9 +84,9 @@ fn compile() -> Result<()> {
     let engine = engine()?;
     confinement::confine()?;
     let mut bytes = Vec::new();
-    module
-        .read_to_end(&mut bytes)
-        .map_err(|error| Error::new(Class::Internal, "cannot read the wasm module").caused_by(error))?;
+    module.read_to_end(&mut bytes).map_err(|error| {
+        Error::new(Class::Internal, "cannot read the wasm module").caused_by(error)
+    })?;
     let compiled = match inspect::runnable(&bytes)? {
         inspect::Kind::Module => engine.precompile_module(&bytes),
         inspect::Kind::Component => engine.precompile_component(&bytes),
@@ -88,8 +98,9 @@ fn compile() -> Result<()> {
 }
 
 fn write(file: &mut File, bytes: &[u8]) -> Result<()> {
-    file.write_all(bytes)
-        .map_err(|error| Error::new(Class::Unavailable, "cannot write the compiled module").caused_by(error))
+    file.write_all(bytes).map_err(|error| {
+        Error::new(Class::Unavailable, "cannot write the compiled module").caused_by(error)
+    })
 }
 
 /// The whole chain in one line: wasmtime's error is no `std::error::Error`.

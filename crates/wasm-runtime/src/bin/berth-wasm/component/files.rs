@@ -27,19 +27,30 @@ pub(super) struct Places {
 
 impl Places {
     pub(super) fn new(working_directory: &str) -> Self {
-        Self { working_directory: working_directory.into(), ..Self::default() }
+        Self {
+            working_directory: working_directory.into(),
+            ..Self::default()
+        }
     }
 
     /// Where a path relative to this directory is looked for, in order.
     fn candidates(&self, directory: u32) -> impl Iterator<Item = u32> + use<> {
-        let second = if self.working.contains(&directory) { self.root } else { None };
+        let second = if self.working.contains(&directory) {
+            self.root
+        } else {
+            None
+        };
         std::iter::once(directory).chain(second)
     }
 
     fn is_read_only(&self, directory: u32, path: &str) -> bool {
-        let Some(base) = self.known.get(&directory) else { return false };
+        let Some(base) = self.known.get(&directory) else {
+            return false;
+        };
         let full = base.join(path);
-        full.ancestors().find(|path| path.exists()).is_some_and(berth_sys::path::is_read_only)
+        full.ancestors()
+            .find(|path| path.exists())
+            .is_some_and(berth_sys::path::is_read_only)
     }
 }
 
@@ -56,8 +67,14 @@ impl HasData for Files {
 }
 
 fn view(state: &mut State) -> View<'_> {
-    let inner = WasiFilesystemCtxView { ctx: state.wasi.filesystem(), table: &mut state.table };
-    View { inner, places: &mut state.places }
+    let inner = WasiFilesystemCtxView {
+        ctx: state.wasi.filesystem(),
+        table: &mut state.table,
+    };
+    View {
+        inner,
+        places: &mut state.places,
+    }
 }
 
 /// Puts our files in front of wasmtime's.
@@ -70,7 +87,9 @@ impl View<'_> {
     /// What the guest is told when an operation on `path` had this result.
     fn told<T>(&self, result: FsResult<T>, directory: u32, path: &str) -> FsResult<T> {
         match result {
-            Err(error) if is(&error, ErrorCode::Io) && self.places.is_read_only(directory, path) => {
+            Err(error)
+                if is(&error, ErrorCode::Io) && self.places.is_read_only(directory, path) =>
+            {
                 Err(ErrorCode::ReadOnly.into())
             }
             result => result,
@@ -83,7 +102,9 @@ fn is(error: &FsError, code: ErrorCode) -> bool {
 }
 
 fn is_absent<T>(result: &FsResult<T>) -> bool {
-    result.as_ref().is_err_and(|error| is(error, ErrorCode::NoEntry) || is(error, ErrorCode::NotDirectory))
+    result
+        .as_ref()
+        .is_err_and(|error| is(error, ErrorCode::NoEntry) || is(error, ErrorCode::NotDirectory))
 }
 
 fn at(number: u32) -> Resource<Descriptor> {
@@ -111,7 +132,9 @@ impl preopens::Host for View<'_> {
             for (directory, name) in preopens::Host::get_directories(&mut self.inner)? {
                 if name == "/" {
                     self.places.root = Some(directory.rep());
-                    self.places.known.insert(directory.rep(), PathBuf::from("/"));
+                    self.places
+                        .known
+                        .insert(directory.rep(), PathBuf::from("/"));
                 }
             }
         }
@@ -134,7 +157,10 @@ impl types::Host for View<'_> {
         types::Host::convert_error_code(&mut self.inner, error)
     }
 
-    fn filesystem_error_code(&mut self, error: Resource<wasmtime::Error>) -> wasmtime::Result<Option<ErrorCode>> {
+    fn filesystem_error_code(
+        &mut self,
+        error: Resource<wasmtime::Error>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
         types::Host::filesystem_error_code(&mut self.inner, error)
     }
 }
@@ -165,8 +191,14 @@ impl HostDescriptor for View<'_> {
         metadata_hash(file: Resource<Descriptor>) -> FsResult<types::MetadataHashValue>;
     }
 
-    async fn create_directory_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_places!(self, directory, path, |place| self.inner.create_directory_at(place, path.clone()))
+    async fn create_directory_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        in_places!(self, directory, path, |place| self
+            .inner
+            .create_directory_at(place, path.clone()))
     }
 
     async fn stat_at(
@@ -175,7 +207,11 @@ impl HostDescriptor for View<'_> {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::DescriptorStat> {
-        in_places!(self, directory, path, |place| self.inner.stat_at(place, flags, path.clone()))
+        in_places!(self, directory, path, |place| self.inner.stat_at(
+            place,
+            flags,
+            path.clone()
+        ))
     }
 
     async fn set_times_at(
@@ -187,7 +223,8 @@ impl HostDescriptor for View<'_> {
         modified: types::NewTimestamp,
     ) -> FsResult<()> {
         in_places!(self, directory, path, |place| {
-            self.inner.set_times_at(place, flags, path.clone(), accessed, modified)
+            self.inner
+                .set_times_at(place, flags, path.clone(), accessed, modified)
         })
     }
 
@@ -201,7 +238,10 @@ impl HostDescriptor for View<'_> {
     ) -> FsResult<()> {
         let mut result = Err(ErrorCode::NoEntry.into());
         for (source, target) in pairs(self.places, &from, &to) {
-            result = self.inner.link_at(at(source), flags, old.clone(), at(target), new.clone()).await;
+            result = self
+                .inner
+                .link_at(at(source), flags, old.clone(), at(target), new.clone())
+                .await;
             if !is_absent(&result) {
                 return self.told(result, target, &new);
             }
@@ -219,7 +259,10 @@ impl HostDescriptor for View<'_> {
     ) -> FsResult<Resource<Descriptor>> {
         let mut result = Err(ErrorCode::NoEntry.into());
         for number in self.places.candidates(directory.rep()) {
-            result = self.inner.open_at(at(number), lookup, path.clone(), how, flags).await;
+            result = self
+                .inner
+                .open_at(at(number), lookup, path.clone(), how, flags)
+                .await;
             if let (Ok(opened), Some(base)) = (&result, self.places.known.get(&number))
                 && how.contains(types::OpenFlags::DIRECTORY)
             {
@@ -240,12 +283,24 @@ impl HostDescriptor for View<'_> {
         HostDescriptor::drop(&mut self.inner, file)
     }
 
-    async fn readlink_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<String> {
-        in_places!(self, directory, path, |place| self.inner.readlink_at(place, path.clone()))
+    async fn readlink_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<String> {
+        in_places!(self, directory, path, |place| self
+            .inner
+            .readlink_at(place, path.clone()))
     }
 
-    async fn remove_directory_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_places!(self, directory, path, |place| self.inner.remove_directory_at(place, path.clone()))
+    async fn remove_directory_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        in_places!(self, directory, path, |place| self
+            .inner
+            .remove_directory_at(place, path.clone()))
     }
 
     async fn rename_at(
@@ -257,7 +312,10 @@ impl HostDescriptor for View<'_> {
     ) -> FsResult<()> {
         let mut result = Err(ErrorCode::NoEntry.into());
         for (source, target) in pairs(self.places, &from, &to) {
-            result = self.inner.rename_at(at(source), old.clone(), at(target), new.clone()).await;
+            result = self
+                .inner
+                .rename_at(at(source), old.clone(), at(target), new.clone())
+                .await;
             if !is_absent(&result) {
                 return self.told(result, target, &new);
             }
@@ -265,23 +323,49 @@ impl HostDescriptor for View<'_> {
         result
     }
 
-    async fn symlink_at(&mut self, directory: Resource<Descriptor>, target: String, path: String) -> FsResult<()> {
-        in_places!(self, directory, path, |place| self.inner.symlink_at(place, target.clone(), path.clone()))
+    async fn symlink_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        target: String,
+        path: String,
+    ) -> FsResult<()> {
+        in_places!(self, directory, path, |place| self.inner.symlink_at(
+            place,
+            target.clone(),
+            path.clone()
+        ))
     }
 
-    async fn unlink_file_at(&mut self, directory: Resource<Descriptor>, path: String) -> FsResult<()> {
-        in_places!(self, directory, path, |place| self.inner.unlink_file_at(place, path.clone()))
+    async fn unlink_file_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<()> {
+        in_places!(self, directory, path, |place| self
+            .inner
+            .unlink_file_at(place, path.clone()))
     }
 
-    fn read_via_stream(&mut self, file: Resource<Descriptor>, offset: u64) -> FsResult<Resource<DynInputStream>> {
+    fn read_via_stream(
+        &mut self,
+        file: Resource<Descriptor>,
+        offset: u64,
+    ) -> FsResult<Resource<DynInputStream>> {
         self.inner.read_via_stream(file, offset)
     }
 
-    fn write_via_stream(&mut self, file: Resource<Descriptor>, offset: u64) -> FsResult<Resource<DynOutputStream>> {
+    fn write_via_stream(
+        &mut self,
+        file: Resource<Descriptor>,
+        offset: u64,
+    ) -> FsResult<Resource<DynOutputStream>> {
         self.inner.write_via_stream(file, offset)
     }
 
-    fn append_via_stream(&mut self, file: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
+    fn append_via_stream(
+        &mut self,
+        file: Resource<Descriptor>,
+    ) -> FsResult<Resource<DynOutputStream>> {
         self.inner.append_via_stream(file)
     }
 
@@ -291,12 +375,20 @@ impl HostDescriptor for View<'_> {
         flags: types::PathFlags,
         path: String,
     ) -> FsResult<types::MetadataHashValue> {
-        in_places!(self, directory, path, |place| self.inner.metadata_hash_at(place, flags, path.clone()))
+        in_places!(self, directory, path, |place| self.inner.metadata_hash_at(
+            place,
+            flags,
+            path.clone()
+        ))
     }
 }
 
 /// The pairs of directories two paths are looked for in.
-fn pairs(places: &Places, from: &Resource<Descriptor>, to: &Resource<Descriptor>) -> Vec<(u32, u32)> {
+fn pairs(
+    places: &Places,
+    from: &Resource<Descriptor>,
+    to: &Resource<Descriptor>,
+) -> Vec<(u32, u32)> {
     let second: Vec<u32> = places.candidates(to.rep()).collect();
     places
         .candidates(from.rep())

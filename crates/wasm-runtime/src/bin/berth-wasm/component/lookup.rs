@@ -61,7 +61,10 @@ impl network::Host for View<'_> {
         error.downcast()
     }
 
-    fn network_error_code(&mut self, error: Resource<IoError>) -> wasmtime::Result<Option<ErrorCode>> {
+    fn network_error_code(
+        &mut self,
+        error: Resource<IoError>,
+    ) -> wasmtime::Result<Option<ErrorCode>> {
         let error = self.0.get(&error)?;
         Ok(error.downcast_ref::<std::io::Error>().map(ErrorCode::from))
     }
@@ -99,7 +102,10 @@ impl v2::HostResolveAddressStream for View<'_> {
         }
     }
 
-    fn subscribe(&mut self, stream: Resource<v2::ResolveAddressStream>) -> wasmtime::Result<Resource<DynPollable>> {
+    fn subscribe(
+        &mut self,
+        stream: Resource<v2::ResolveAddressStream>,
+    ) -> wasmtime::Result<Resource<DynPollable>> {
         subscribe(self.0, ours(&stream))
     }
 

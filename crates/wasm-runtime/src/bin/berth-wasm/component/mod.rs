@@ -38,7 +38,9 @@ impl State {
         let mut interfaces = guest::interfaces(configuration, 0)?;
         if !is_program {
             // One request must not hold up the others.
-            interfaces.stdin(tokio::io::empty()).allow_blocking_current_thread(false);
+            interfaces
+                .stdin(tokio::io::empty())
+                .allow_blocking_current_thread(false);
         }
         Ok(Self {
             wasi: interfaces.build(),
@@ -53,13 +55,20 @@ impl State {
 
 impl WasiView for State {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for State {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.hooks, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView {
+            hooks: &mut self.hooks,
+            table: &mut self.table,
+            ctx: &mut self.http,
+        }
     }
 }
 
@@ -77,11 +86,17 @@ enum Entry {
 }
 
 /// Runs the component and says how it ended.
-pub(crate) fn run(engine: &Engine, component: &Component, configuration: &Configuration) -> Result<Outcome> {
+pub(crate) fn run(
+    engine: &Engine,
+    component: &Component,
+    configuration: &Configuration,
+) -> Result<Outcome> {
     let entry = entry(engine, component)?;
     let linker = linker(engine, component).map_err(refusal("WASI cannot be set up"))?;
     match entry {
-        Entry::Command2 | Entry::Command3 => program(engine, component, configuration, &linker, entry),
+        Entry::Command2 | Entry::Command3 => {
+            program(engine, component, configuration, &linker, entry)
+        }
         Entry::Server2 | Entry::Server3 => server(engine, component, configuration, &linker, entry),
     }
 }
@@ -98,9 +113,13 @@ fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Sta
     linker.allow_shadowing(true);
     let kind = component.component_type();
     let imports = |package: &str, version: &str| {
-        kind.imports(engine).any(|(name, _)| name.starts_with(package) && name.contains(version))
+        kind.imports(engine)
+            .any(|(name, _)| name.starts_with(package) && name.contains(version))
     };
-    let versions = Versions { second: imports("wasi:", "@0.2"), third: imports("wasi:", "@0.3") };
+    let versions = Versions {
+        second: imports("wasi:", "@0.2"),
+        third: imports("wasi:", "@0.3"),
+    };
     if versions.second {
         p2::add_to_linker_async(&mut linker)?;
     }
@@ -151,15 +170,25 @@ fn server(
     linker: &Linker<State>,
     entry: Entry,
 ) -> Result<Outcome> {
-    let prepared = linker.instantiate_pre(component).map_err(refusal(NO_START))?;
+    let prepared = linker
+        .instantiate_pre(component)
+        .map_err(refusal(NO_START))?;
     let prepared = match entry {
-        Entry::Server3 => wasmtime_wasi_http::p3::bindings::ServicePre::new(prepared).map(ProxyPre::P3),
+        Entry::Server3 => {
+            wasmtime_wasi_http::p3::bindings::ServicePre::new(prepared).map(ProxyPre::P3)
+        }
         _ => wasmtime_wasi_http::p2::bindings::ProxyPre::new(prepared).map(ProxyPre::P2),
     };
     let port = serve::port(configuration);
     let mut configuration = configuration.clone();
-    if !configuration.environment.iter().any(|(name, _)| name == "PORT") {
-        configuration.environment.push(("PORT".to_owned(), port.to_string()));
+    if !configuration
+        .environment
+        .iter()
+        .any(|(name, _)| name == "PORT")
+    {
+        configuration
+            .environment
+            .push(("PORT".to_owned(), port.to_string()));
     }
     let server = Server {
         engine: engine.clone(),
@@ -168,8 +197,11 @@ fn server(
         configuration,
     };
     // Blocked before there are threads, so that all of them inherit it.
-    let signals = berth_sys::signals::Signals::take(&[Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP])
-        .map_err(|error| Error::new(Class::Internal, "the server cannot receive signals").caused_by(error))?;
+    let signals =
+        berth_sys::signals::Signals::take(&[Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP])
+            .map_err(|error| {
+                Error::new(Class::Internal, "the server cannot receive signals").caused_by(error)
+            })?;
     confinement::confine(Signals::Drain)?;
     let runtime = ManuallyDrop::new(guest::threaded_runtime()?);
     runtime.block_on(serve::serve(server, port, signals))
@@ -177,7 +209,10 @@ fn server(
 
 fn entry(engine: &Engine, component: &Component) -> Result<Entry> {
     let kind = component.component_type();
-    let exports = |prefix: &str| kind.exports(engine).any(|(name, _)| name.starts_with(prefix));
+    let exports = |prefix: &str| {
+        kind.exports(engine)
+            .any(|(name, _)| name.starts_with(prefix))
+    };
     let entries = [
         ("wasi:cli/run@0.3", Entry::Command3),
         ("wasi:cli/run@0.2", Entry::Command2),
@@ -198,10 +233,11 @@ async fn command2(
     component: &Component,
     linker: &Linker<State>,
 ) -> Result<Outcome> {
-    let command = match p2::bindings::Command::instantiate_async(&mut *store, component, linker).await {
-        Ok(command) => command,
-        Err(error) => return failed_start(error),
-    };
+    let command =
+        match p2::bindings::Command::instantiate_async(&mut *store, component, linker).await {
+            Ok(command) => command,
+            Err(error) => return failed_start(error),
+        };
     Ok(status(command.wasi_cli_run().call_run(store).await))
 }
 
@@ -210,11 +246,13 @@ async fn command3(
     component: &Component,
     linker: &Linker<State>,
 ) -> Result<Outcome> {
-    let command = match p3::bindings::Command::instantiate_async(&mut *store, component, linker).await {
-        Ok(command) => command,
-        Err(error) => return failed_start(error),
-    };
-    let result = store.run_concurrent(async move |accessor| command.wasi_cli_run().call_run(accessor).await);
+    let command =
+        match p3::bindings::Command::instantiate_async(&mut *store, component, linker).await {
+            Ok(command) => command,
+            Err(error) => return failed_start(error),
+        };
+    let result =
+        store.run_concurrent(async move |accessor| command.wasi_cli_run().call_run(accessor).await);
     Ok(status(result.await.and_then(|inner| inner)))
 }
 

@@ -4,6 +4,11 @@
 //! guest's: foreign native code inside the engine. So `/etc/hosts` and `/etc/resolv.conf` are read and
 //! servers are asked by ourselves, as `resolv.conf(5)` says.
 
+#![expect(
+    clippy::map_err_ignore,
+    reason = "WASI tells guests codes and no causes"
+)]
+
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
@@ -36,7 +41,10 @@ pub(crate) enum Failure {
 
 /// The addresses of a name, IPv4 first.
 pub(crate) async fn resolve(name: &str) -> Result<Vec<IpAddr>, Failure> {
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'))
+        .unwrap_or(name);
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![address]);
     }
@@ -63,7 +71,8 @@ pub(crate) async fn resolve(name: &str) -> Result<Vec<IpAddr>, Failure> {
 }
 
 fn read(path: &str) -> String {
-    let content = Directory::open(Path::new("/")).and_then(|root| root.read(Path::new(path), LARGEST_FILE));
+    let content =
+        Directory::open(Path::new("/")).and_then(|root| root.read(Path::new(path), LARGEST_FILE));
     String::from_utf8_lossy(&content.unwrap_or_default()).into_owned()
 }
 
@@ -73,7 +82,9 @@ fn is_host_name(name: &str) -> bool {
         && name.len() <= 253
         && name.split('.').all(|label| {
             (1..=63).contains(&label.len())
-                && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
         })
 }
 
@@ -85,7 +96,9 @@ fn hosts(text: &str, name: &str) -> Vec<IpAddr> {
         .filter_map(|line| {
             let mut words = line.split('#').next()?.split_ascii_whitespace();
             let address = words.next()?.parse().ok()?;
-            words.any(|word| word.eq_ignore_ascii_case(name)).then_some(address)
+            words
+                .any(|word| word.eq_ignore_ascii_case(name))
+                .then_some(address)
         })
         .collect();
     addresses.sort_by_key(IpAddr::is_ipv6);
@@ -105,11 +118,23 @@ struct Settings {
 impl Settings {
     fn parse(text: &str) -> Self {
         let (wait, attempts) = (Duration::from_secs(5), 2);
-        let mut settings = Self { servers: Vec::new(), search: Vec::new(), dots: 1, wait, attempts };
+        let mut settings = Self {
+            servers: Vec::new(),
+            search: Vec::new(),
+            dots: 1,
+            wait,
+            attempts,
+        };
         for line in text.lines() {
-            let mut words = line.split(['#', ';']).next().unwrap_or_default().split_ascii_whitespace();
+            let mut words = line
+                .split(['#', ';'])
+                .next()
+                .unwrap_or_default()
+                .split_ascii_whitespace();
             match words.next() {
-                Some("nameserver") => settings.servers.extend(words.next().and_then(|word| word.parse::<IpAddr>().ok())),
+                Some("nameserver") => settings
+                    .servers
+                    .extend(words.next().and_then(|word| word.parse::<IpAddr>().ok())),
                 Some("search" | "domain") => settings.search = words.map(str::to_owned).collect(),
                 Some("options") => words.for_each(|option| settings.set(option)),
                 _ => {}
@@ -123,8 +148,12 @@ impl Settings {
     }
 
     fn set(&mut self, option: &str) {
-        let Some((key, value)) = option.split_once(':') else { return };
-        let Ok(value) = value.parse::<u8>() else { return };
+        let Some((key, value)) = option.split_once(':') else {
+            return;
+        };
+        let Ok(value) = value.parse::<u8>() else {
+            return;
+        };
         match key {
             "ndots" => self.dots = value.min(15).into(),
             "timeout" => self.wait = Duration::from_secs(value.clamp(1, 30).into()),
@@ -138,10 +167,16 @@ impl Settings {
         if name.ends_with('.') {
             return vec![name.to_owned()];
         }
-        let mut names: Vec<String> =
-            self.search.iter().map(|domain| format!("{name}.{}.", domain.trim_end_matches('.'))).collect();
+        let mut names: Vec<String> = self
+            .search
+            .iter()
+            .map(|domain| format!("{name}.{}.", domain.trim_end_matches('.')))
+            .collect();
         let has_enough_dots = name.matches('.').count() >= self.dots;
-        names.insert(if has_enough_dots { 0 } else { names.len() }, format!("{name}."));
+        names.insert(
+            if has_enough_dots { 0 } else { names.len() },
+            format!("{name}."),
+        );
         names
     }
 }
@@ -157,11 +192,20 @@ async fn lookup(settings: &Settings, name: &str) -> Result<Vec<IpAddr>, Failure>
     Ok(addresses)
 }
 
-async fn ask_all(settings: &Settings, name: &str, kind: RecordType) -> Result<Vec<IpAddr>, Failure> {
+async fn ask_all(
+    settings: &Settings,
+    name: &str,
+    kind: RecordType,
+) -> Result<Vec<IpAddr>, Failure> {
     let mut failure = Failure::Temporary;
     for _ in 0..settings.attempts {
         for server in &settings.servers {
-            match timeout(settings.wait, ask(SocketAddr::new(*server, PORT), name, kind)).await {
+            match timeout(
+                settings.wait,
+                ask(SocketAddr::new(*server, PORT), name, kind),
+            )
+            .await
+            {
                 Ok(Ok(answer)) => match answer.metadata.response_code {
                     ResponseCode::NoError => return Ok(addresses(&answer)),
                     ResponseCode::NXDomain => return Ok(Vec::new()),
@@ -191,9 +235,13 @@ fn addresses(answer: &Message) -> Vec<IpAddr> {
 async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Result<Message, Failure> {
     let question = question(name, kind)?;
     let bytes = question.to_vec().map_err(|_| Failure::Invalid)?;
-    let answer = by_datagram(server, &bytes, question.metadata.id).await.map_err(|_| Failure::Temporary)?;
+    let answer = by_datagram(server, &bytes, question.metadata.id)
+        .await
+        .map_err(|_| Failure::Temporary)?;
     if answer.metadata.truncation {
-        return by_stream(server, &bytes, question.metadata.id).await.map_err(|_| Failure::Temporary);
+        return by_stream(server, &bytes, question.metadata.id)
+            .await
+            .map_err(|_| Failure::Temporary);
     }
     Ok(answer)
 }
@@ -201,7 +249,11 @@ async fn ask(server: SocketAddr, name: &str, kind: RecordType) -> Result<Message
 fn question(name: &str, kind: RecordType) -> Result<Message, Failure> {
     let name = Name::from_ascii(name).map_err(|_| Failure::Invalid)?;
     let random = berth_sys::random::bytes().map_err(|_| Failure::Temporary)?;
-    let mut message = Message::new(u16::from_le_bytes([random[0], random[1]]), MessageType::Query, OpCode::Query);
+    let mut message = Message::new(
+        u16::from_le_bytes([random[0], random[1]]),
+        MessageType::Query,
+        OpCode::Query,
+    );
     message.metadata.recursion_desired = true;
     message.add_query(Query::query(name, kind));
     Ok(message)
@@ -239,7 +291,8 @@ async fn by_stream(server: SocketAddr, question: &[u8], id: u16) -> std::io::Res
 
 fn answer(bytes: &[u8], id: u16) -> Option<Message> {
     let message = Message::from_vec(bytes).ok()?;
-    let is_ours = message.metadata.id == id && message.metadata.message_type == MessageType::Response;
+    let is_ours =
+        message.metadata.id == id && message.metadata.message_type == MessageType::Response;
     is_ours.then_some(message)
 }
 
@@ -250,8 +303,17 @@ mod tests {
     #[test]
     fn hosts_lines_name_addresses() {
         let text = "127.0.0.1 localhost\n# 9.9.9.9 db\nfd00::2 db db.example\n10.0.0.2\tDB # x\nnonsense db\n";
-        assert_eq!(hosts(text, "db"), ["10.0.0.2".parse::<IpAddr>().unwrap(), "fd00::2".parse().unwrap()]);
-        assert_eq!(hosts(text, "db.example."), ["fd00::2".parse::<IpAddr>().unwrap()]);
+        assert_eq!(
+            hosts(text, "db"),
+            [
+                "10.0.0.2".parse::<IpAddr>().unwrap(),
+                "fd00::2".parse().unwrap()
+            ]
+        );
+        assert_eq!(
+            hosts(text, "db.example."),
+            ["fd00::2".parse::<IpAddr>().unwrap()]
+        );
         assert!(hosts(text, "other").is_empty());
     }
 
@@ -260,9 +322,15 @@ mod tests {
         let text = "nameserver 10.0.0.1\nnameserver x\nsearch a.b c.\noptions ndots:2 timeout:1 attempts:9 rotate\n";
         let settings = Settings::parse(text);
         assert_eq!(settings.servers, ["10.0.0.1".parse::<IpAddr>().unwrap()]);
-        assert_eq!((settings.dots, settings.wait, settings.attempts), (2, Duration::from_secs(1), 5));
+        assert_eq!(
+            (settings.dots, settings.wait, settings.attempts),
+            (2, Duration::from_secs(1), 5)
+        );
         assert_eq!(settings.candidates("db"), ["db.a.b.", "db.c.", "db."]);
-        assert_eq!(settings.candidates("x.y.z"), ["x.y.z.", "x.y.z.a.b.", "x.y.z.c."]);
+        assert_eq!(
+            settings.candidates("x.y.z"),
+            ["x.y.z.", "x.y.z.a.b.", "x.y.z.c."]
+        );
         assert_eq!(settings.candidates("db."), ["db."]);
     }
 

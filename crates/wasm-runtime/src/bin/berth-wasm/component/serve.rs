@@ -31,7 +31,8 @@ use tokio::time::Sleep;
 use wasmtime::component::GuestTaskId;
 use wasmtime::{Engine, Store, StoreContextMut};
 use wasmtime_wasi_http::handler::{
-    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState, WorkerStatus,
+    HandlerState, Instance, ProxyHandler, ProxyPre, ShouldAccept, WorkerExpiration, WorkerState,
+    WorkerStatus,
 };
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView as _};
@@ -56,10 +57,14 @@ pub(super) fn port(configuration: &Configuration) -> u16 {
 
 /// Serves until a signal comes and the last request is done.
 pub(super) async fn serve(server: Server, port: u16, signals: Signals) -> Result<Outcome> {
-    let failed = |error: io::Error| Error::new(Class::CannotInvoke, format!("cannot serve on port {port}")).caused_by(error);
+    let failed = |error: io::Error| {
+        Error::new(Class::CannotInvoke, format!("cannot serve on port {port}")).caused_by(error)
+    };
     let listener = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
         Ok(listener) => listener,
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await.map_err(failed)?,
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+            .await
+            .map_err(failed)?,
     };
     let signals = watched(signals).map_err(failed)?;
     let handler = ProxyHandler::new(server);
@@ -85,7 +90,10 @@ pub(super) async fn serve(server: Server, port: u16, signals: Signals) -> Result
     }
 }
 
-#[expect(deprecated, reason = "the replacement is unsafe; `Signals` owns its descriptor and keeps its contract")]
+#[expect(
+    deprecated,
+    reason = "the replacement is unsafe; `Signals` owns its descriptor and keeps its contract"
+)]
 fn watched(signals: Signals) -> io::Result<AsyncFd<Descriptor>> {
     AsyncFd::with_interest(Descriptor(signals), Interest::READABLE)
 }
@@ -101,7 +109,9 @@ impl std::os::fd::AsRawFd for Descriptor {
 
 async fn next(signals: &AsyncFd<Descriptor>) -> Signal {
     loop {
-        let Ok(mut guard) = signals.readable().await else { continue };
+        let Ok(mut guard) = signals.readable().await else {
+            continue;
+        };
         if let Ok(Some(signal)) = signals.get_ref().0.next() {
             return signal;
         }
@@ -136,7 +146,8 @@ async fn answer(
 ) -> Response<UnsyncBoxBody<Bytes, HttpError>> {
     // The semaphore is never closed.
     let _permit = requests.acquire().await;
-    let request: Request<WasiBody> = request.map(|body| body.map_err(HttpError::from).boxed_unsync());
+    let request: Request<WasiBody> =
+        request.map(|body| body.map_err(HttpError::from).boxed_unsync());
     match handler.handle((), request).await {
         Ok(response) => response,
         Err(error) => {
@@ -144,7 +155,11 @@ async fn answer(
             if !error.is::<wasmtime::Trap>() {
                 complain(&format!("wasi:http request failed: {error:#}\n"));
             }
-            let mut response = Response::new(Full::new(Bytes::new()).map_err(HttpError::from).boxed_unsync());
+            let mut response = Response::new(
+                Full::new(Bytes::new())
+                    .map_err(HttpError::from)
+                    .boxed_unsync(),
+            );
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
             response
         }
@@ -180,7 +195,10 @@ impl HandlerState for Server {
             store,
             proxy,
             view: State::http,
-            expiration: Expiration { is_reusable, idle: None },
+            expiration: Expiration {
+                is_reusable,
+                idle: None,
+            },
             state: Worker { is_reusable },
         })
     }
@@ -196,7 +214,11 @@ impl WorkerState for Worker {
     type RequestData = ();
 
     fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
-        let most = if self.is_reusable { REQUESTS_PER_INSTANCE } else { 1 };
+        let most = if self.is_reusable {
+            REQUESTS_PER_INSTANCE
+        } else {
+            1
+        };
         if total >= most {
             ShouldAccept::Never
         } else if concurrent >= CONCURRENT_PER_INSTANCE {
@@ -230,7 +252,12 @@ pub(super) struct Expiration {
 }
 
 impl WorkerExpiration for Expiration {
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>, status: WorkerStatus, start: Instant) -> Poll<()> {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        status: WorkerStatus,
+        start: Instant,
+    ) -> Poll<()> {
         if status != WorkerStatus::Idle {
             self.idle = None;
             return Poll::Pending;
@@ -238,7 +265,9 @@ impl WorkerExpiration for Expiration {
         if !self.is_reusable {
             return Poll::Ready(());
         }
-        let idle = self.idle.get_or_insert_with(|| Box::pin(tokio::time::sleep_until((start + IDLE).into())));
+        let idle = self
+            .idle
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until((start + IDLE).into())));
         idle.as_mut().poll(context)
     }
 }

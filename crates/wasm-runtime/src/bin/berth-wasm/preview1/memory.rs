@@ -1,5 +1,10 @@
 //! The guest's memory and the numbers of WASI preview 1, as its specification lays them out.
 
+#![expect(
+    clippy::map_err_ignore,
+    reason = "WASI tells guests codes and no causes"
+)]
+
 use wasmtime::{AsContextMut as _, Caller};
 use wasmtime_wasi::p1::wasi_snapshot_preview1::WasiSnapshotPreview1 as _;
 use wiggle::GuestMemory;
@@ -62,13 +67,20 @@ pub(super) struct Span {
 impl Memory<'_> {
     pub(super) fn get<const N: usize>(&self, address: u32) -> Result<[u8; N], Errno> {
         let start = usize::try_from(address).map_err(|_| FAULT)?;
-        self.0.get(start..).and_then(|rest| rest.first_chunk::<N>()).copied().ok_or(FAULT)
+        self.0
+            .get(start..)
+            .and_then(|rest| rest.first_chunk::<N>())
+            .copied()
+            .ok_or(FAULT)
     }
 
     pub(super) fn put(&mut self, address: u32, value: &[u8]) -> Result<(), Errno> {
         let start = usize::try_from(address).map_err(|_| FAULT)?;
         let end = start.checked_add(value.len()).ok_or(FAULT)?;
-        self.0.get_mut(start..end).ok_or(FAULT)?.copy_from_slice(value);
+        self.0
+            .get_mut(start..end)
+            .ok_or(FAULT)?
+            .copy_from_slice(value);
         Ok(())
     }
 
@@ -79,26 +91,40 @@ impl Memory<'_> {
     pub(super) fn slice(&mut self, span: Span) -> Result<&mut [u8], Errno> {
         let start = usize::try_from(span.start).map_err(|_| FAULT)?;
         let length = usize::try_from(span.length).map_err(|_| FAULT)?;
-        self.0.get_mut(start..start.checked_add(length).ok_or(FAULT)?).ok_or(FAULT)
+        self.0
+            .get_mut(start..start.checked_add(length).ok_or(FAULT)?)
+            .ok_or(FAULT)
     }
 
     /// The first vector that is not empty: a read or write may always do less than it was asked for.
     pub(super) fn first_vector(&self, vectors: u32, count: u32) -> Result<Span, Errno> {
         for index in 0..count {
-            let at = index.checked_mul(8).and_then(|offset| vectors.checked_add(offset)).ok_or(FAULT)?;
-            let span = Span { start: self.word(at)?, length: self.word(at.checked_add(4).ok_or(FAULT)?)? };
+            let at = index
+                .checked_mul(8)
+                .and_then(|offset| vectors.checked_add(offset))
+                .ok_or(FAULT)?;
+            let span = Span {
+                start: self.word(at)?,
+                length: self.word(at.checked_add(4).ok_or(FAULT)?)?,
+            };
             if span.length > 0 {
                 return Ok(span);
             }
         }
-        Ok(Span { start: 0, length: 0 })
+        Ok(Span {
+            start: 0,
+            length: 0,
+        })
     }
 
     /// A path argument.
     pub(super) fn text(&self, start: i32, length: i32) -> String {
         let range = usize::try_from(start.cast_unsigned()).unwrap_or(usize::MAX);
         let length = usize::try_from(length.cast_unsigned()).unwrap_or(usize::MAX);
-        let bytes = range.checked_add(length).and_then(|end| self.0.get(range..end)).unwrap_or_default();
+        let bytes = range
+            .checked_add(length)
+            .and_then(|end| self.0.get(range..end))
+            .unwrap_or_default();
         String::from_utf8_lossy(bytes).into_owned()
     }
 }
@@ -118,7 +144,13 @@ mod tests {
         assert_eq!(memory.put(u32::MAX, &[1]), Err(FAULT));
         let span = memory.first_vector(0, 2).unwrap();
         assert_eq!(memory.slice(span).unwrap().len(), 3);
-        assert_eq!(memory.slice(Span { start: 15, length: 2 }), Err(FAULT));
+        assert_eq!(
+            memory.slice(Span {
+                start: 15,
+                length: 2
+            }),
+            Err(FAULT)
+        );
         assert!(memory.first_vector(0, 3).is_err());
     }
 }

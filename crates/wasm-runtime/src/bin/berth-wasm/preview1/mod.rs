@@ -59,7 +59,12 @@ pub(crate) fn run(
     let wasi = guest::interfaces(configuration, sockets.count())?.build_p1();
     let root = FIRST_LISTENER + i32::try_from(sockets.count()).unwrap_or_default();
     let places = Places::new(root, &configuration.working_directory);
-    let state = State { wasi, limits: Limits::new(Memory::new(configuration)), places, sockets };
+    let state = State {
+        wasi,
+        limits: Limits::new(Memory::new(configuration)),
+        places,
+        sockets,
+    };
     let mut store = ManuallyDrop::new(Store::new(engine, state));
     store.limiter(|state| &mut state.limits);
     confinement::confine(Signals::End)?;
@@ -67,7 +72,9 @@ pub(crate) fn run(
 }
 
 fn imports(module: &Module, interface: &str, is_meant: impl Fn(&str) -> bool) -> bool {
-    module.imports().any(|import| import.module() == interface && is_meant(import.name()))
+    module
+        .imports()
+        .any(|import| import.module() == interface && is_meant(import.name()))
 }
 
 fn linker(engine: &Engine, module: &Module) -> wasmtime::Result<Linker<State>> {
@@ -91,7 +98,11 @@ fn linker(engine: &Engine, module: &Module) -> wasmtime::Result<Linker<State>> {
     Ok(linker)
 }
 
-async fn start(linker: &Linker<State>, store: &mut Store<State>, module: &Module) -> Result<Outcome> {
+async fn start(
+    linker: &Linker<State>,
+    store: &mut Store<State>,
+    module: &Module,
+) -> Result<Outcome> {
     let instance = match linker.instantiate_async(&mut *store, module).await {
         Ok(instance) => instance,
         // A module's start function is guest code, too.

@@ -38,7 +38,11 @@ impl Places {
         if let Some(number) = number {
             known.insert(number, PathBuf::from(working_directory));
         }
-        Self { root, working_directory: number, known }
+        Self {
+            root,
+            working_directory: number,
+            known,
+        }
     }
 
     /// Where a path relative to this directory is looked for, in order.
@@ -48,9 +52,13 @@ impl Places {
     }
 
     fn is_read_only(&self, directory: i32, path: &str) -> bool {
-        let Some(base) = self.known.get(&directory) else { return false };
+        let Some(base) = self.known.get(&directory) else {
+            return false;
+        };
         let full = base.join(path);
-        full.ancestors().find(|path| path.exists()).is_some_and(berth_sys::path::is_read_only)
+        full.ancestors()
+            .find(|path| path.exists())
+            .is_some_and(berth_sys::path::is_read_only)
     }
 }
 
@@ -59,13 +67,22 @@ fn is_absent(errno: Errno) -> bool {
 }
 
 /// What the guest is told when an operation on `path` gave `errno`.
-fn told(caller: &mut Caller<'_, State>, errno: Errno, directory: i32, path: (i32, i32)) -> wasmtime::Result<Errno> {
+fn told(
+    caller: &mut Caller<'_, State>,
+    errno: Errno,
+    directory: i32,
+    path: (i32, i32),
+) -> wasmtime::Result<Errno> {
     if errno != IO {
         return Ok(errno);
     }
     let (memory, state) = bytes(caller)?;
     let text = memory.text(path.0, path.1);
-    Ok(if state.places.is_read_only(directory, &text) { ROFS } else { IO })
+    Ok(if state.places.is_read_only(directory, &text) {
+        ROFS
+    } else {
+        IO
+    })
 }
 
 /// A function whose first parameter is the directory.
@@ -109,10 +126,18 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
         (path, length),
         (path: i32, length: i32, buffer: i32, size: i32, used: i32)
     );
-    linker.func_wrap_async(PREVIEW_1, "path_open", |caller, arguments| Box::new(open(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "path_rename", |caller, arguments| Box::new(rename(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "path_link", |caller, arguments| Box::new(link(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "path_symlink", |caller, arguments| Box::new(symlink(caller, arguments)))?;
+    linker.func_wrap_async(PREVIEW_1, "path_open", |caller, arguments| {
+        Box::new(open(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "path_rename", |caller, arguments| {
+        Box::new(rename(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "path_link", |caller, arguments| {
+        Box::new(link(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "path_symlink", |caller, arguments| {
+        Box::new(symlink(caller, arguments))
+    })?;
     Ok(())
 }
 
@@ -122,10 +147,26 @@ type Open = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 async fn open(mut caller: Caller<'_, State>, arguments: Open) -> wasmtime::Result<Errno> {
     let (directory, lookup, path, length, flags, rights, inherited, descriptor, opened) = arguments;
     let mut errno = NOENT;
-    for place in caller.data().places.candidates(directory).into_iter().flatten() {
+    for place in caller
+        .data()
+        .places
+        .candidates(directory)
+        .into_iter()
+        .flatten()
+    {
         let (mut memory, state) = split(&mut caller)?;
         errno = preview1::path_open(
-            &mut state.wasi, &mut memory, place, lookup, path, length, flags, rights, inherited, descriptor, opened,
+            &mut state.wasi,
+            &mut memory,
+            place,
+            lookup,
+            path,
+            length,
+            flags,
+            rights,
+            inherited,
+            descriptor,
+            opened,
         )
         .await?;
         if errno == SUCCESS && flags & DIRECTORY != 0 {
@@ -138,10 +179,18 @@ async fn open(mut caller: Caller<'_, State>, arguments: Open) -> wasmtime::Resul
     Ok(errno)
 }
 
-fn remember(caller: &mut Caller<'_, State>, place: i32, path: (i32, i32), opened: i32) -> wasmtime::Result<()> {
+fn remember(
+    caller: &mut Caller<'_, State>,
+    place: i32,
+    path: (i32, i32),
+    opened: i32,
+) -> wasmtime::Result<()> {
     let (memory, state) = bytes(caller)?;
     let text = memory.text(path.0, path.1);
-    if let (Ok(number), Some(base)) = (memory.word(opened.cast_unsigned()), state.places.known.get(&place)) {
+    if let (Ok(number), Some(base)) = (
+        memory.word(opened.cast_unsigned()),
+        state.places.known.get(&place),
+    ) {
         let full = base.join(text);
         state.places.known.insert(number.cast_signed(), full);
     }
@@ -151,15 +200,30 @@ fn remember(caller: &mut Caller<'_, State>, place: i32, path: (i32, i32), opened
 /// The pairs of directories two paths are looked for in.
 fn pairs(places: &Places, from: i32, to: i32) -> impl Iterator<Item = (i32, i32)> + use<> {
     let (from, to) = (places.candidates(from), places.candidates(to));
-    from.into_iter().flatten().flat_map(move |from| to.into_iter().flatten().map(move |to| (from, to)))
+    from.into_iter()
+        .flatten()
+        .flat_map(move |from| to.into_iter().flatten().map(move |to| (from, to)))
 }
 
-async fn rename(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn rename(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (from, old, old_length, to, new, new_length) = arguments;
     let mut errno = NOENT;
     for (from, to) in pairs(&caller.data().places, from, to) {
         let (mut memory, state) = split(&mut caller)?;
-        errno = preview1::path_rename(&mut state.wasi, &mut memory, from, old, old_length, to, new, new_length).await?;
+        errno = preview1::path_rename(
+            &mut state.wasi,
+            &mut memory,
+            from,
+            old,
+            old_length,
+            to,
+            new,
+            new_length,
+        )
+        .await?;
         if !is_absent(errno) {
             return told(&mut caller, errno, to, (new, new_length));
         }
@@ -167,12 +231,26 @@ async fn rename(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, i
     Ok(errno)
 }
 
-async fn link(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn link(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (from, flags, old, old_length, to, new, new_length) = arguments;
     let mut errno = NOENT;
     for (from, to) in pairs(&caller.data().places, from, to) {
         let (mut memory, state) = split(&mut caller)?;
-        errno = preview1::path_link(&mut state.wasi, &mut memory, from, flags, old, old_length, to, new, new_length).await?;
+        errno = preview1::path_link(
+            &mut state.wasi,
+            &mut memory,
+            from,
+            flags,
+            old,
+            old_length,
+            to,
+            new,
+            new_length,
+        )
+        .await?;
         if !is_absent(errno) {
             return told(&mut caller, errno, to, (new, new_length));
         }
@@ -180,12 +258,30 @@ async fn link(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, i32
     Ok(errno)
 }
 
-async fn symlink(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn symlink(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (target, target_length, directory, path, length) = arguments;
     let mut errno = NOENT;
-    for place in caller.data().places.candidates(directory).into_iter().flatten() {
+    for place in caller
+        .data()
+        .places
+        .candidates(directory)
+        .into_iter()
+        .flatten()
+    {
         let (mut memory, state) = split(&mut caller)?;
-        errno = preview1::path_symlink(&mut state.wasi, &mut memory, target, target_length, place, path, length).await?;
+        errno = preview1::path_symlink(
+            &mut state.wasi,
+            &mut memory,
+            target,
+            target_length,
+            place,
+            path,
+            length,
+        )
+        .await?;
         if !is_absent(errno) {
             return told(&mut caller, errno, place, (path, length));
         }
@@ -203,6 +299,9 @@ mod tests {
         assert_eq!(places.candidates(4), [Some(4), Some(3)]);
         assert_eq!(places.candidates(3), [Some(3), None]);
         assert_eq!(Places::new(3, "/").candidates(3), [Some(3), None]);
-        assert_eq!(pairs(&places, 4, 4).collect::<Vec<_>>(), [(4, 4), (4, 3), (3, 4), (3, 3)]);
+        assert_eq!(
+            pairs(&places, 4, 4).collect::<Vec<_>>(),
+            [(4, 4), (4, 3), (3, 4), (3, 3)]
+        );
     }
 }

@@ -6,6 +6,11 @@
 //! event, 32 bytes:        userdata 0 · errno 8 · type 10 · bytes 16 · flags 24
 //! ```
 
+#![expect(
+    clippy::map_err_ignore,
+    reason = "WASI tells guests codes and no causes"
+)]
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -40,16 +45,32 @@ struct Subscription {
 }
 
 /// Waits for the first of the guest's subscriptions.
-pub(super) async fn poll(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+pub(super) async fn poll(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (subscriptions, events, count, place) = arguments;
     let (memory, state) = bytes(&mut caller)?;
-    let parsed = parse(&memory, &state.sockets, subscriptions.cast_unsigned(), count.cast_unsigned());
+    let parsed = parse(
+        &memory,
+        &state.sockets,
+        subscriptions.cast_unsigned(),
+        count.cast_unsigned(),
+    );
     let mut waiting = match parsed {
         Ok(Some(waiting)) => waiting,
         // No socket among them: wasmtime's own function knows files better.
         Ok(None) => {
             let (mut memory, state) = split(&mut caller)?;
-            return preview1::poll_oneoff(&mut state.wasi, &mut memory, subscriptions, events, count, place).await;
+            return preview1::poll_oneoff(
+                &mut state.wasi,
+                &mut memory,
+                subscriptions,
+                events,
+                count,
+                place,
+            )
+            .await;
         }
         Err(errno) => return Ok(errno),
     };
@@ -58,20 +79,40 @@ pub(super) async fn poll(mut caller: Caller<'_, State>, arguments: (i32, i32, i3
         let ready: Vec<usize> = (0..waiting.len())
             .filter(|index| is_ready(&mut waiting[*index].wait, sockets, context))
             .collect();
-        if ready.is_empty() { Poll::Pending } else { Poll::Ready(ready) }
+        if ready.is_empty() {
+            Poll::Pending
+        } else {
+            Poll::Ready(ready)
+        }
     })
     .await;
     let (mut memory, _) = bytes(&mut caller)?;
-    let result = write(&mut memory, &waiting, &ready, events.cast_unsigned(), place.cast_unsigned());
+    let result = write(
+        &mut memory,
+        &waiting,
+        &ready,
+        events.cast_unsigned(),
+        place.cast_unsigned(),
+    );
     Ok(result.err().unwrap_or(SUCCESS))
 }
 
 /// The subscriptions, or `None` when there is no socket among them.
-fn parse(memory: &Memory<'_>, sockets: &Sockets, start: u32, count: u32) -> Result<Option<Vec<Subscription>>, Errno> {
+fn parse(
+    memory: &Memory<'_>,
+    sockets: &Sockets,
+    start: u32,
+    count: u32,
+) -> Result<Option<Vec<Subscription>>, Errno> {
     if count == 0 || count > MOST {
         return Err(INVAL);
     }
-    let at = |index: u32| index.checked_mul(SUBSCRIPTION).and_then(|offset| start.checked_add(offset)).ok_or(FAULT);
+    let at = |index: u32| {
+        index
+            .checked_mul(SUBSCRIPTION)
+            .and_then(|offset| start.checked_add(offset))
+            .ok_or(FAULT)
+    };
     let mut any = false;
     for index in 0..count {
         any |= is_socket(memory, sockets, at(index)?)?;
@@ -79,7 +120,10 @@ fn parse(memory: &Memory<'_>, sockets: &Sockets, start: u32, count: u32) -> Resu
     if !any {
         return Ok(None);
     }
-    (0..count).map(|index| subscription(memory, at(index)?)).collect::<Result<_, _>>().map(Some)
+    (0..count)
+        .map(|index| subscription(memory, at(index)?))
+        .collect::<Result<_, _>>()
+        .map(Some)
 }
 
 fn subscription(memory: &Memory<'_>, at: u32) -> Result<Subscription, Errno> {
@@ -94,13 +138,19 @@ fn subscription(memory: &Memory<'_>, at: u32) -> Result<Subscription, Errno> {
                 (true, 0) => clock::realtime(),
                 (true, _) => u64::try_from(clock::monotonic().as_nanos()).unwrap_or(u64::MAX),
             };
-            Wait::Clock(Box::pin(sleep(Duration::from_nanos(timeout.saturating_sub(now)))))
+            Wait::Clock(Box::pin(sleep(Duration::from_nanos(
+                timeout.saturating_sub(now),
+            ))))
         }
         1 => Wait::Read(memory.word(field(16)?)?.cast_signed()),
         2 => Wait::Write(memory.word(field(16)?)?.cast_signed()),
         _ => return Err(INVAL),
     };
-    Ok(Subscription { userdata: memory.get(at)?, tag, wait })
+    Ok(Subscription {
+        userdata: memory.get(at)?,
+        tag,
+        wait,
+    })
 }
 
 fn is_ready(wait: &mut Wait, sockets: &Sockets, context: &mut Context<'_>) -> bool {
@@ -121,7 +171,13 @@ fn is_ready(wait: &mut Wait, sockets: &Sockets, context: &mut Context<'_>) -> bo
     }
 }
 
-fn write(memory: &mut Memory<'_>, waiting: &[Subscription], ready: &[usize], events: u32, place: u32) -> Result<(), Errno> {
+fn write(
+    memory: &mut Memory<'_>,
+    waiting: &[Subscription],
+    ready: &[usize],
+    events: u32,
+    place: u32,
+) -> Result<(), Errno> {
     let mut at = events;
     for index in ready {
         let subscription = waiting.get(*index).ok_or(BADF)?;

@@ -10,6 +10,11 @@
 //! functions that take any descriptor. A placeholder directory keeps each listener's number taken in
 //! wasmtime's own table.
 
+#![expect(
+    clippy::map_err_ignore,
+    reason = "WASI tells guests codes and no causes"
+)]
+
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, TcpListener, TcpStream};
@@ -22,7 +27,8 @@ use wasmtime::{Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 
 use super::memory::{
-    AGAIN, BADF, CONNRESET, Errno, INVAL, IO, MFILE, Memory, NOTCONN, NOTSOCK, NOTSUP, PIPE, SUCCESS, bytes, split,
+    AGAIN, BADF, CONNRESET, Errno, INVAL, IO, MFILE, Memory, NOTCONN, NOTSOCK, NOTSUP, PIPE,
+    SUCCESS, bytes, split,
 };
 use super::{PREVIEW_1, State, poll};
 
@@ -36,7 +42,7 @@ const MOST_CONNECTIONS: usize = 10_000;
 const NONBLOCK: u16 = 4;
 /// `filetype::socket_stream`.
 const SOCKET_STREAM: u8 = 6;
-/// read, fdstat_set_flags, write, filestat_get, poll, shutdown, accept.
+/// Read, set flags, write, get status, poll, shut down, accept.
 const RIGHTS: u64 = 1 << 1 | 1 << 3 | 1 << 6 | 1 << 21 | 1 << 27 | 1 << 28 | 1 << 29;
 
 /// A socket of the guest, in non-blocking mode whatever the guest sees.
@@ -56,7 +62,10 @@ pub(super) enum Mode {
 #[derive(Default)]
 pub(super) struct Sockets(BTreeMap<i32, Socket>);
 
-#[expect(deprecated, reason = "the replacement is unsafe; these own their sockets and keep its contract")]
+#[expect(
+    deprecated,
+    reason = "the replacement is unsafe; these own their sockets and keep its contract"
+)]
 fn watched<T: AsRawFd>(socket: T) -> io::Result<AsyncFd<T>> {
     AsyncFd::with_interest(socket, Interest::READABLE | Interest::WRITABLE)
 }
@@ -67,7 +76,8 @@ impl Sockets {
         let mut sockets = BTreeMap::new();
         for (port, number) in ports.iter().zip(FIRST_LISTENER..) {
             let failed = |error: io::Error| {
-                Error::new(Class::Conflict, format!("cannot listen on port {port}")).caused_by(error)
+                Error::new(Class::Conflict, format!("cannot listen on port {port}"))
+                    .caused_by(error)
             };
             let listener = TcpListener::bind((Ipv6Addr::UNSPECIFIED, *port))
                 .or_else(|_| TcpListener::bind((Ipv4Addr::UNSPECIFIED, *port)))
@@ -100,9 +110,17 @@ impl Sockets {
         if self.0.len() >= MOST_CONNECTIONS {
             return Err(MFILE);
         }
-        stream.set_nonblocking(true).map_err(|error| errno(&error))?;
-        let next = self.0.last_key_value().map_or(FIRST_CONNECTION, |(last, _)| FIRST_CONNECTION.max(last + 1));
-        self.0.insert(next, Socket::Connection(watched(stream).map_err(|error| errno(&error))?, mode));
+        stream
+            .set_nonblocking(true)
+            .map_err(|error| errno(&error))?;
+        let next = self
+            .0
+            .last_key_value()
+            .map_or(FIRST_CONNECTION, |(last, _)| FIRST_CONNECTION.max(last + 1));
+        self.0.insert(
+            next,
+            Socket::Connection(watched(stream).map_err(|error| errno(&error))?, mode),
+        );
         Ok(next)
     }
 }
@@ -131,7 +149,10 @@ async fn when_ready<T: AsRawFd, R>(
     mut work: impl FnMut(&T) -> io::Result<R>,
 ) -> Result<R, Errno> {
     if mode == Mode::Waits {
-        return socket.async_io(interest, work).await.map_err(|error| errno(&error));
+        return socket
+            .async_io(interest, work)
+            .await
+            .map_err(|error| errno(&error));
     }
     // Readiness is forgotten when a ready socket would block after all, so that a poll waits; and it may
     // have come unseen while the guest did not wait for anything, so the socket has the last word.
@@ -144,30 +165,56 @@ async fn when_ready<T: AsRawFd, R>(
 
 /// Puts our functions in front of wasmtime's.
 pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(PREVIEW_1, "sock_accept", |caller, arguments| Box::new(accept(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "sock_recv", |caller, arguments| Box::new(receive(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "sock_send", |caller, arguments| Box::new(send(caller, arguments)))?;
+    linker.func_wrap_async(PREVIEW_1, "sock_accept", |caller, arguments| {
+        Box::new(accept(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "sock_recv", |caller, arguments| {
+        Box::new(receive(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "sock_send", |caller, arguments| {
+        Box::new(send(caller, arguments))
+    })?;
     linker.func_wrap(PREVIEW_1, "sock_shutdown", shutdown)?;
-    linker.func_wrap_async(PREVIEW_1, "fd_read", |caller, arguments| Box::new(read(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "fd_write", |caller, arguments| Box::new(write(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "fd_close", |caller, arguments| Box::new(close(caller, arguments)))?;
-    linker.func_wrap_async(PREVIEW_1, "fd_fdstat_get", |caller, arguments| Box::new(status(caller, arguments)))?;
+    linker.func_wrap_async(PREVIEW_1, "fd_read", |caller, arguments| {
+        Box::new(read(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "fd_write", |caller, arguments| {
+        Box::new(write(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "fd_close", |caller, arguments| {
+        Box::new(close(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "fd_fdstat_get", |caller, arguments| {
+        Box::new(status(caller, arguments))
+    })?;
     linker.func_wrap(PREVIEW_1, "fd_fdstat_set_flags", set_flags)?;
     linker.func_wrap(PREVIEW_1, "fd_prestat_get", prestat)?;
-    linker.func_wrap_async(PREVIEW_1, "poll_oneoff", |caller, arguments| Box::new(poll::poll(caller, arguments)))?;
+    linker.func_wrap_async(PREVIEW_1, "poll_oneoff", |caller, arguments| {
+        Box::new(poll::poll(caller, arguments))
+    })?;
     Ok(())
 }
 
-async fn accept(mut caller: Caller<'_, State>, arguments: (i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn accept(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (number, flags, place) = arguments;
     let accepted = match caller.data().sockets.get(number) {
         Some(Socket::Listener(listener, mode)) => {
-            when_ready(listener, *mode, Interest::READABLE, |listener| Ok(listener.accept()?.0)).await
+            when_ready(listener, *mode, Interest::READABLE, |listener| {
+                Ok(listener.accept()?.0)
+            })
+            .await
         }
         Some(Socket::Connection(..)) => Err(INVAL),
         None => Err(NOTSOCK),
     };
-    let mode = if flags & i32::from(NONBLOCK) == 0 { Mode::Waits } else { Mode::Returns };
+    let mode = if flags & i32::from(NONBLOCK) == 0 {
+        Mode::Waits
+    } else {
+        Mode::Returns
+    };
     let (mut memory, state) = bytes(&mut caller)?;
     let result = accepted
         .and_then(|stream| state.sockets.add(stream, mode))
@@ -177,7 +224,12 @@ async fn accept(mut caller: Caller<'_, State>, arguments: (i32, i32, i32)) -> wa
 
 /// Reads into the first of the guest's buffers; the bytes pass through ours because the guest's memory
 /// may not be held while it waits.
-async fn take(caller: &mut Caller<'_, State>, number: i32, vectors: (i32, i32), flags: u16) -> wasmtime::Result<Result<usize, Errno>> {
+async fn take(
+    caller: &mut Caller<'_, State>,
+    number: i32,
+    vectors: (i32, i32),
+    flags: u16,
+) -> wasmtime::Result<Result<usize, Errno>> {
     const PEEK: u16 = 1;
     const MOST: usize = 64 * 1024;
     let (mut memory, _) = bytes(caller)?;
@@ -193,7 +245,11 @@ async fn take(caller: &mut Caller<'_, State>, number: i32, vectors: (i32, i32), 
     let count = match caller.data().sockets.connection(number) {
         Ok((stream, mode)) => {
             when_ready(stream, mode, Interest::READABLE, |mut stream| {
-                if flags & PEEK == 0 { stream.read(&mut buffer) } else { stream.peek(&mut buffer) }
+                if flags & PEEK == 0 {
+                    stream.read(&mut buffer)
+                } else {
+                    stream.peek(&mut buffer)
+                }
             })
             .await
         }
@@ -206,7 +262,11 @@ async fn take(caller: &mut Caller<'_, State>, number: i32, vectors: (i32, i32), 
     }))
 }
 
-async fn give(caller: &mut Caller<'_, State>, number: i32, vectors: (i32, i32)) -> wasmtime::Result<Result<usize, Errno>> {
+async fn give(
+    caller: &mut Caller<'_, State>,
+    number: i32,
+    vectors: (i32, i32),
+) -> wasmtime::Result<Result<usize, Errno>> {
     let (mut memory, _) = bytes(caller)?;
     let content = memory
         .first_vector(vectors.0.cast_unsigned(), vectors.1.cast_unsigned())
@@ -217,13 +277,20 @@ async fn give(caller: &mut Caller<'_, State>, number: i32, vectors: (i32, i32)) 
     };
     Ok(match caller.data().sockets.connection(number) {
         Ok((stream, mode)) => {
-            when_ready(stream, mode, Interest::WRITABLE, |mut stream| stream.write(&content)).await
+            when_ready(stream, mode, Interest::WRITABLE, |mut stream| {
+                stream.write(&content)
+            })
+            .await
         }
         Err(errno) => Err(errno),
     })
 }
 
-fn counted(caller: &mut Caller<'_, State>, count: Result<usize, Errno>, place: i32) -> wasmtime::Result<Errno> {
+fn counted(
+    caller: &mut Caller<'_, State>,
+    count: Result<usize, Errno>,
+    place: i32,
+) -> wasmtime::Result<Errno> {
     let (mut memory, _) = bytes(caller)?;
     Ok(flattened(count.and_then(|count| {
         let count = u32::try_from(count).map_err(|_| INVAL)?;
@@ -231,7 +298,10 @@ fn counted(caller: &mut Caller<'_, State>, count: Result<usize, Errno>, place: i
     })))
 }
 
-async fn receive(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn receive(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (number, vectors, count, flags, size_place, flags_place) = arguments;
     let flags = u16::try_from(flags).unwrap_or_default();
     let taken = take(&mut caller, number, (vectors, count), flags).await?;
@@ -244,7 +314,10 @@ async fn receive(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, 
     counted(&mut caller, taken, size_place)
 }
 
-async fn send(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn send(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (number, vectors, count, _flags, size_place) = arguments;
     let given = give(&mut caller, number, (vectors, count)).await?;
     counted(&mut caller, given, size_place)
@@ -258,26 +331,37 @@ fn shutdown(caller: Caller<'_, State>, number: i32, how: i32) -> Errno {
         _ => return INVAL,
     };
     match caller.data().sockets.connection(number) {
-        Ok((stream, _)) => stream.get_ref().shutdown(how).map_or_else(|error| errno(&error), |()| SUCCESS),
+        Ok((stream, _)) => stream
+            .get_ref()
+            .shutdown(how)
+            .map_or_else(|error| errno(&error), |()| SUCCESS),
         Err(errno) => errno,
     }
 }
 
-async fn read(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn read(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (number, vectors, count, place) = arguments;
     if caller.data().sockets.get(number).is_none() {
         let (mut memory, state) = split(&mut caller)?;
-        return preview1::fd_read(&mut state.wasi, &mut memory, number, vectors, count, place).await;
+        return preview1::fd_read(&mut state.wasi, &mut memory, number, vectors, count, place)
+            .await;
     }
     let taken = take(&mut caller, number, (vectors, count), 0).await?;
     counted(&mut caller, taken, place)
 }
 
-async fn write(mut caller: Caller<'_, State>, arguments: (i32, i32, i32, i32)) -> wasmtime::Result<Errno> {
+async fn write(
+    mut caller: Caller<'_, State>,
+    arguments: (i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
     let (number, vectors, count, place) = arguments;
     if caller.data().sockets.get(number).is_none() {
         let (mut memory, state) = split(&mut caller)?;
-        return preview1::fd_write(&mut state.wasi, &mut memory, number, vectors, count, place).await;
+        return preview1::fd_write(&mut state.wasi, &mut memory, number, vectors, count, place)
+            .await;
     }
     let given = give(&mut caller, number, (vectors, count)).await?;
     counted(&mut caller, given, place)
@@ -313,8 +397,14 @@ async fn status(mut caller: Caller<'_, State>, arguments: (i32, i32)) -> wasmtim
 }
 
 fn set_flags(mut caller: Caller<'_, State>, number: i32, flags: i32) -> wasmtime::Result<Errno> {
-    let wanted = if flags & i32::from(NONBLOCK) == 0 { Mode::Waits } else { Mode::Returns };
-    if let Some(Socket::Listener(_, mode) | Socket::Connection(_, mode)) = caller.data_mut().sockets.0.get_mut(&number) {
+    let wanted = if flags & i32::from(NONBLOCK) == 0 {
+        Mode::Waits
+    } else {
+        Mode::Returns
+    };
+    if let Some(Socket::Listener(_, mode) | Socket::Connection(_, mode)) =
+        caller.data_mut().sockets.0.get_mut(&number)
+    {
         *mode = wanted;
         return Ok(SUCCESS);
     }
@@ -328,14 +418,20 @@ fn prestat(mut caller: Caller<'_, State>, number: i32, place: i32) -> wasmtime::
     const NO_DIRECTORY: u8 = 1;
     if caller.data().sockets.get(number).is_some() {
         let (mut memory, _) = bytes(&mut caller)?;
-        return Ok(flattened(memory.put(place.cast_unsigned(), &[NO_DIRECTORY, 0, 0, 0, 0, 0, 0, 0])));
+        return Ok(flattened(
+            memory.put(place.cast_unsigned(), &[NO_DIRECTORY, 0, 0, 0, 0, 0, 0, 0]),
+        ));
     }
     let (mut memory, state) = split(&mut caller)?;
     preview1::fd_prestat_get(&mut state.wasi, &mut memory, number, place)
 }
 
 /// What a poll needs to know about a number that is no socket.
-pub(super) fn is_socket(memory: &Memory<'_>, sockets: &Sockets, subscription: u32) -> Result<bool, Errno> {
+pub(super) fn is_socket(
+    memory: &Memory<'_>,
+    sockets: &Sockets,
+    subscription: u32,
+) -> Result<bool, Errno> {
     let [tag] = memory.get(subscription.checked_add(8).ok_or(BADF)?)?;
     if tag == 0 {
         return Ok(false);

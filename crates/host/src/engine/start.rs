@@ -48,15 +48,14 @@ impl Engine {
             }
             _ => {}
         }
-        let (mut connection, _monitor) = client::spawn(&self.directories, id)?;
-        if let Some(streams) = options.attach {
-            connection.send(&attach_request(streams), &[])?;
-        }
+        // On the connection before the monitor runs, so that neither output nor the reason of a failed
+        // start can be missed, and a terminal has its size from the beginning.
+        let attach = options.attach.map(attach_request);
+        let resize = options.size.map(|size| Request::Resize { size, exec: None });
+        let first: Vec<Request> = attach.into_iter().chain(resize).collect();
+        let (mut connection, _monitor) = client::spawn_with(&self.directories, id, &first)?;
         let pid = connection.started()?;
         drop(operation);
-        if let Some(size) = options.size {
-            connection.send(&Request::Resize { size, exec: None }, &[])?;
-        }
         Ok(Started { pid, connection })
     }
 

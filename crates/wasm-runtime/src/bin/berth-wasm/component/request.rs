@@ -1,4 +1,4 @@
-//! Requests that components send: over our own name look-up, without TLS.
+//! Requests that components send: over our own name look-up, with TLS where the scheme says so.
 
 #![expect(
     clippy::map_err_ignore,
@@ -6,14 +6,19 @@
 )]
 
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Scheme;
 use http::{HeaderName, Request, Response, Uri};
 use http_body_util::BodyExt as _;
-use hyper::client::conn::http1;
+use hyper::client::conn::http1::{self, SendRequest};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, RequestOptions, WasiBody, WasiHttpHooks,
@@ -53,19 +58,9 @@ async fn send(
     mut request: Request<WasiBody>,
     options: RequestOptions,
 ) -> Result<(Response<WasiBody>, Ended), Error> {
-    if request.uri().scheme() == Some(&Scheme::HTTPS) {
-        return Err(Error::InternalError(Some(
-            "berth sends no https requests for components yet".to_owned(),
-        )));
-    }
     let patience = options.connect_timeout.unwrap_or(PATIENCE);
-    let stream = timeout(patience, connect(request.uri()))
-        .await
-        .map_err(|_| Error::ConnectionTimeout)??;
-    let handshake = http1::handshake(TokioIo::new(stream));
-    let (mut sender, connection) = timeout(patience, handshake)
-        .await
-        .map_err(|_| Error::ConnectionTimeout)??;
+    let opened = timeout(patience, open(request.uri()));
+    let (mut sender, connection) = opened.await.map_err(|_| Error::ConnectionTimeout)??;
     // Only proxies want scheme and authority in the request line.
     let path = request
         .uri()
@@ -88,9 +83,50 @@ async fn send(
     Ok((response, Box::new(ended)))
 }
 
+/// A connection, plain or encrypted, as hyper drives it.
+type Connection = Pin<Box<dyn Future<Output = hyper::Result<()>> + Send>>;
+
+async fn open(uri: &Uri) -> Result<(SendRequest<WasiBody>, Connection), Error> {
+    let stream = connect(uri).await?;
+    if uri.scheme() != Some(&Scheme::HTTPS) {
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+        return Ok((sender, Box::pin(connection)));
+    }
+    let host = uri
+        .host()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_owned();
+    let name = ServerName::try_from(host).map_err(|_| Error::HttpRequestUriInvalid)?;
+    let stream = connector()?
+        .connect(name, stream)
+        .await
+        .map_err(Error::Tls)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    Ok((sender, Box::pin(connection)))
+}
+
+/// TLS with the roots browsers trust: a wasm image has no certificate files.
+fn connector() -> Result<TlsConnector, Error> {
+    let roots = RootCertStore {
+        roots: webpki_roots::TLS_SERVER_ROOTS.into(),
+    };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|_| Error::TlsProtocolError)?;
+    let settings = builder.with_root_certificates(roots).with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(settings)))
+}
+
 async fn connect(uri: &Uri) -> Result<TcpStream, Error> {
     let host = uri.host().ok_or(Error::HttpRequestUriInvalid)?;
-    let port = uri.port_u16().unwrap_or(80);
+    let default = if uri.scheme() == Some(&Scheme::HTTPS) {
+        443
+    } else {
+        80
+    };
+    let port = uri.port_u16().unwrap_or(default);
     let addresses = names::resolve(host)
         .await
         .map_err(|failure| match failure {

@@ -71,9 +71,11 @@ impl Arguments for Attach {
             ends_stdin: config.stdin_once,
             tty: config.tty,
             forwards_signals: self.sig_proxy,
+            redraws: true,
             until_removed: false,
             detach_keys: self.detach_keys.unwrap_or_default(),
         };
-        Ok(Session::new(connection, signals, wishes)?.run()?.status())
+        let end = Session::new(connection, signals, wishes)?.run()?;
+        Ok(end.conclude(context, &format!("berth attach {name} comes back")))
     }
 }

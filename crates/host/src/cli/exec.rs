@@ -125,9 +125,8 @@ impl Arguments for Exec {
             (None, None) => return Err(no_terminal()),
         };
         let keys = self.detach_keys.unwrap_or_default();
-        Ok(ExecSession::new(session.connection, signals, pipes, keys)?
-            .run()?
-            .status())
+        let end = ExecSession::new(session.connection, signals, pipes, keys)?.run()?;
+        Ok(end.conclude(context, "the process keeps running"))
     }
 }
 

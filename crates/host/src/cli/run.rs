@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, ContainerId, Error, Result};
+use berth_contract::{Class, ContainerId, ContainerName, Error, Result};
 use berth_host::Engine;
 use berth_host::api::types::ContainerConfig;
 use berth_host::engine::{RemoveOptions, StartOptions, Streams};
@@ -75,6 +75,7 @@ impl Arguments for Run {
         let container = Container {
             engine: &engine,
             id: &created.id,
+            name: &created.name,
             config: &prepared.request.config,
             auto_remove: prepared.request.host_config.auto_remove,
             pidfile,
@@ -95,6 +96,7 @@ impl Arguments for Run {
 struct Container<'run> {
     engine: &'run Engine,
     id: &'run ContainerId,
+    name: &'run ContainerName,
     config: &'run ContainerConfig,
     auto_remove: bool,
     pidfile: Option<PathBuf>,
@@ -127,11 +129,13 @@ impl Container<'_> {
             ends_stdin: config.stdin_once,
             tty: config.tty,
             forwards_signals,
+            redraws: false,
             until_removed: self.auto_remove,
             detach_keys,
         };
         let end = Session::new(started.connection, signals, wishes)?.run()?;
-        Ok(end.status())
+        let hint = format!("berth attach {} comes back", self.name);
+        Ok(end.conclude(context, &hint))
     }
 
     fn start(&self, attach: Option<Streams>) -> Result<berth_host::engine::Started> {

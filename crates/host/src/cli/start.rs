@@ -139,9 +139,12 @@ impl Start {
             ends_stdin: config.stdin_once,
             tty: config.tty,
             forwards_signals: self.sig_proxy,
+            redraws: container.state.running,
             until_removed: container.host_config.auto_remove,
             detach_keys: self.detach_keys.unwrap_or_default(),
         };
-        Ok(Session::new(connection, signals, wishes)?.run()?.status())
+        let end = Session::new(connection, signals, wishes)?.run()?;
+        let name = container.name.trim_start_matches('/');
+        Ok(end.conclude(context, &format!("berth attach {name} comes back")))
     }
 }

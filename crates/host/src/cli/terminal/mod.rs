@@ -19,6 +19,8 @@ use std::io;
 use berth_contract::{Class, Error, Exit, Signal, TerminalSize};
 use berth_sys::terminal;
 
+use super::Context;
+
 pub(crate) use detach::DetachKeys;
 pub(crate) use exec::{ExecSession, Pipes};
 pub(crate) use session::{Session, Wishes};
@@ -38,8 +40,16 @@ pub(crate) enum End {
 }
 
 impl End {
-    /// The client's own exit status.
-    pub(crate) fn status(&self) -> u8 {
+    /// Says how to come back, when the user left; gives the client's own exit status.
+    pub(crate) fn conclude(&self, context: &Context, hint: &str) -> u8 {
+        if *self == Self::Detached {
+            // The cursor stands where the guest left it.
+            context.screen.say(&format!("\ndetached; {hint}"));
+        }
+        self.status()
+    }
+
+    fn status(&self) -> u8 {
         match self {
             Self::Exited(exit) => exit.status(),
             Self::Detached => 0,

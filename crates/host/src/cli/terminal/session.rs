@@ -38,6 +38,8 @@ pub(crate) struct Wishes {
     pub(crate) tty: bool,
     /// Signals go to the guest.
     pub(crate) forwards_signals: bool,
+    /// What is on the terminal was drawn for another one: the guest is made to draw again.
+    pub(crate) redraws: bool,
     /// It stays until the container is removed (`--rm`).
     pub(crate) until_removed: bool,
     /// The keys that leave the container running.
@@ -109,7 +111,7 @@ impl Session {
     /// The monitor is gone, or output cannot be written.
     pub(crate) fn run(mut self) -> Result<End> {
         if self.wishes.tty {
-            self.resize()?;
+            self.begin()?;
         }
         loop {
             let may_wait = self.send_pending()?;
@@ -193,6 +195,19 @@ impl Session {
             }
         }
         Ok(None)
+    }
+
+    /// Gives the guest this terminal's size. Programs draw again when it changes, so one that is joined
+    /// later is told another size first.
+    fn begin(&mut self) -> Result<()> {
+        if self.wishes.redraws
+            && let Some(mut size) = super::size()
+        {
+            size.rows = size.rows.saturating_add(1);
+            self.connection
+                .send(&Request::Resize { size, exec: None }, &[])?;
+        }
+        self.resize()
     }
 
     fn resize(&mut self) -> Result<()> {

@@ -55,7 +55,7 @@ impl Arguments for Attach {
         }
         let config = &container.config;
         let stdin = !self.no_stdin && config.open_stdin;
-        if let Some(refusal) = terminal::refusal(config.tty, stdin) {
+        if let Some(refusal) = terminal::refusal(config.tty && stdin) {
             return context.refuse(&refusal);
         }
         let signals = terminal::forwarded()

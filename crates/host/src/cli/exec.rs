@@ -87,7 +87,7 @@ pub(crate) struct Exec {
 
 impl Arguments for Exec {
     fn run(self, context: &Context) -> Outcome {
-        if let Some(refusal) = terminal::refusal(self.tty, self.interactive && !self.detach) {
+        if let Some(refusal) = terminal::refusal(self.tty && self.interactive && !self.detach) {
             return context.refuse(&refusal);
         }
         let engine = context.engine()?;

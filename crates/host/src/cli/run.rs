@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, ContainerId, ContainerName, Error, Result};
+use berth_contract::{Class, ContainerId, ContainerName, Error, Result, Signal};
 use berth_host::Engine;
 use berth_host::api::types::ContainerConfig;
 use berth_host::engine::{RemoveOptions, StartOptions, Streams};
 
 use super::create::make;
 use super::request::{CreateFlags, REFUSED, conflict};
-use super::terminal::{self, DetachKeys, Session, Wishes};
+use super::terminal::{self, DetachKeys, End, Session, Wishes};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Run>(
@@ -66,7 +66,8 @@ impl Arguments for Run {
             ) = (false, false, false);
             config.stdin_once = false;
         }
-        if let Some(refusal) = terminal::refusal(config.tty, config.attach_stdin && !self.detach) {
+        if let Some(refusal) = terminal::refusal(config.tty && config.attach_stdin && !self.detach)
+        {
             return context.refuse(&refusal);
         }
         let engine = context.engine()?;
@@ -134,6 +135,12 @@ impl Container<'_> {
             detach_keys,
         };
         let end = Session::new(started.connection, signals, wishes)?.run()?;
+        if end == End::Closed && self.auto_remove {
+            // As a program of the host, which SIGPIPE ends when its reader has left: nobody can join a
+            // container that is only there for this command, and `run --rm … | head` must not leave one
+            // that writes for ever. Process 1 would not receive SIGPIPE itself.
+            self.engine.kill(self.id, Signal::KILL).ok();
+        }
         let hint = format!("berth attach {} comes back", self.name);
         Ok(end.conclude(context, &hint))
     }

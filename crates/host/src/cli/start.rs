@@ -30,6 +30,7 @@ pub(crate) const VERB: Verb = Verb::new::<Start>(
 
 /// The arguments of `start`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Start {
     /// Stay at the container's output, and hand signals to it
     #[arg(short, long)]
@@ -110,7 +111,7 @@ impl Start {
         let container = engine.inspect(id, false)?;
         let config = &container.config;
         let stdin = self.interactive && config.open_stdin;
-        if let Some(refusal) = terminal::refusal(config.tty, stdin) {
+        if let Some(refusal) = terminal::refusal(config.tty && stdin) {
             return context.refuse(&refusal);
         }
         let signals = terminal::forwarded()

@@ -95,7 +95,9 @@ impl Engine {
     /// # Errors
     /// Class `Conflict` when a container mounts it, `NotFound` when there is none.
     pub fn remove_volume(&self, name: &str) -> Result<()> {
-        let parsed: VolumeName = name.parse().map_err(|_| missing(name))?;
+        let Ok(parsed) = name.parse::<VolumeName>() else {
+            return Err(missing(name));
+        };
         volume::remove(self.paths(), &parsed)
     }
 

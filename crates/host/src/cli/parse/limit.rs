@@ -74,7 +74,7 @@ pub(crate) fn restart(text: &str) -> Parsed<RestartPolicy> {
         ("on-failure", Some(times)) => {
             let times = times
                 .parse()
-                .map_err(|_| format!("{times:?} is no number of times"))?;
+                .map_err(|_not_a_number| format!("{times:?} is no number of times"))?;
             Ok(RestartPolicy {
                 name: name.to_owned(),
                 maximum_retry_count: times,
@@ -105,7 +105,8 @@ pub(crate) fn block_weight(text: &str) -> Parsed<u16> {
 /// `DEVICE:BYTES` with Docker's units.
 pub(crate) fn bytes_device(text: &str) -> Parsed<ThrottleDevice> {
     let (path, rate) = device_and_value(text, "BYTES")?;
-    let rate = u64::try_from(size::bytes(rate)?).map_err(|_| "the rate is negative".to_owned())?;
+    let rate = u64::try_from(size::bytes(rate)?)
+        .map_err(|_not_a_number| "the rate is negative".to_owned())?;
     Ok(ThrottleDevice { path, rate })
 }
 
@@ -114,7 +115,7 @@ pub(crate) fn operations_device(text: &str) -> Parsed<ThrottleDevice> {
     let (path, rate) = device_and_value(text, "OPERATIONS")?;
     let rate = rate
         .parse()
-        .map_err(|_| format!("{rate:?} is no number of operations"))?;
+        .map_err(|_not_a_number| format!("{rate:?} is no number of operations"))?;
     Ok(ThrottleDevice { path, rate })
 }
 

@@ -45,8 +45,8 @@ pub(crate) fn mount(text: &str) -> Parsed<Mount> {
 
 fn kind_of(fields: &[String]) -> Parsed<MountKind> {
     let kinds = fields.iter().filter_map(|field| field.split_once('='));
-    let kinds = kinds.filter(|(key, _)| key.eq_ignore_ascii_case("type"));
-    match kinds.last().map(|(_, kind)| kind) {
+    let mut kinds = kinds.filter(|(key, _)| key.eq_ignore_ascii_case("type"));
+    match kinds.next_back().map(|(_, kind)| kind) {
         None | Some("volume") => Ok(MountKind::Volume),
         Some("bind") => Ok(MountKind::Bind),
         Some("tmpfs") => Ok(MountKind::Tmpfs),

@@ -91,7 +91,9 @@ fn set(membership: &mut Membership, key: &str, value: &str) -> Parsed<()> {
                 .insert(name, value);
         }
         "gw-priority" => {
-            endpoint.gw_priority = value.parse().map_err(|_| "it is no number".to_owned())?;
+            endpoint.gw_priority = value
+                .parse()
+                .map_err(|_unparsable| "it is no number".to_owned())?;
         }
         "link-local-ip" => return Err("link-local addresses are chosen by the kernel".into()),
         "interface_name" => return Err("interfaces are named eth0, eth1, …".into()),

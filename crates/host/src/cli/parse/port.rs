@@ -84,7 +84,7 @@ fn split_address(rest: &str) -> Parsed<(Option<IpAddr>, &str)> {
             .ok_or("the bracket [ is not closed")?;
         let address: Ipv6Addr = address
             .parse()
-            .map_err(|_| format!("{address:?} is not an IPv6 address"))?;
+            .map_err(|_unparsable| format!("{address:?} is not an IPv6 address"))?;
         let port = port.strip_prefix(':').unwrap_or(port);
         return Ok((Some(address.into()), port));
     }

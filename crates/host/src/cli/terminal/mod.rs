@@ -69,8 +69,8 @@ pub(crate) fn size() -> Option<TerminalSize> {
 
 /// Why a container's terminal cannot be fed from here, if it cannot: as in Docker, a terminal is fed from
 /// a terminal, because the program waits for keys that nobody can press.
-pub(crate) fn refusal(tty: bool, stdin: bool) -> Option<Error> {
-    let refused = tty && stdin && !terminal::is_terminal(io::stdin());
+pub(crate) fn refusal(feeds_terminal: bool) -> Option<Error> {
+    let refused = feeds_terminal && !terminal::is_terminal(io::stdin());
     refused.then(|| {
         Error::new(Class::Invalid, "the input device is not a TTY")
             .hint("leave -t away to feed a program from a pipe or a file")

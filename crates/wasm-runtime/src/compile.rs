@@ -135,7 +135,8 @@ impl Partial {
         let file = File::options()
             .write(true)
             .create_new(true)
-            .mode(0o600)
+            // The directory keeps others out; a guest of any user reopens its own through /proc.
+            .mode(0o644)
             .open(&path)
             .explain(|| format!("cannot make {}", path.display()))?;
         Ok(Self { path, file })

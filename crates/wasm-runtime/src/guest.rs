@@ -3,7 +3,7 @@
 //! What `exec` means here: a wasm file runs as a second instance, with its own memory, in the same
 //! namespaces, root and cgroup; a native file runs as in any container. In a container whose own program
 //! is not one of its files (an artifact holds just a module) a command that is no file there becomes
-//! arguments for another instance of that module.
+//! arguments for another instance of that module; no command at all is such an instance everywhere.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -169,14 +169,13 @@ impl Guest for WasmGuest {
                 self.instance(process, stdio, module.into())
             }
             Some(_) => self.inner.exec(process, stdio),
-            None if find(&root, &exec.name, process).is_none() => {
+            None if arguments.is_empty() || find(&root, &exec.name, process).is_none() => {
                 let module = fd::duplicate(&exec.module)
                     .explain(|| "cannot reuse the compiled module".to_owned())?;
                 let mut again = process.clone();
                 let own_name = std::iter::once(exec.name.clone());
-                let further = arguments
-                    .into_iter()
-                    .skip_while(|argument| *argument == exec.name);
+                let says_name = arguments.first() == Some(&exec.name);
+                let further = arguments.into_iter().skip(usize::from(says_name));
                 again.set_args(Some(own_name.chain(further).collect()));
                 self.instance(&again, stdio, module)
             }

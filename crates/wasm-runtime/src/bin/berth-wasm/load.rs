@@ -6,8 +6,8 @@
 )]
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt as _;
 
 use berth_contract::{Class, Error, Result};
 use wasmtime::component::Component;
@@ -34,8 +34,8 @@ pub(crate) enum Code {
 ///   place when it ended with success. Files there are never written again, only unlinked.
 /// - wasmtime refuses files of another version, other settings or another CPU.
 pub(crate) fn code(engine: &Engine, file: OwnedFd) -> Result<Code> {
-    let mut file = File::from(file);
-    match kind(&mut file)? {
+    let file = File::from(file);
+    match kind(&file)? {
         Kind::Module => {
             // SAFETY: see above.
             let module = unsafe { Module::deserialize_open_file(engine, file) };
@@ -49,12 +49,13 @@ pub(crate) fn code(engine: &Engine, file: OwnedFd) -> Result<Code> {
 
 /// The ELF header's flags say what wasmtime put into the file (`wasmtime_environ::obj`); the loader
 /// checks the rest.
-fn kind(file: &mut File) -> Result<Kind> {
+///
+/// Read at an offset: instances in one container share the open file and its position.
+fn kind(file: &File) -> Result<Kind> {
     let mut head = [0_u8; 52];
-    let unreadable =
-        |error| Error::new(Class::Internal, "the compiled module cannot be read").caused_by(error);
-    file.read_exact(&mut head).map_err(unreadable)?;
-    file.rewind().map_err(unreadable)?;
+    file.read_exact_at(&mut head, 0).map_err(|error| {
+        Error::new(Class::Internal, "the compiled module cannot be read").caused_by(error)
+    })?;
     let [.., first, second, third, fourth] = head;
     match (
         head.starts_with(b"\x7fELF"),
@@ -74,20 +75,35 @@ enum Kind {
     Component,
 }
 
-/// wasmtime 48 maps components by path only; `/proc` names the open file. Where the root has no `/proc`
-/// the code is copied into memory instead, which is slower and shares nothing with other containers.
-fn component(engine: &Engine, mut file: File) -> Result<Component> {
+/// wasmtime 48 maps components by path only; `/proc` names the open file. Where that is not to be had the
+/// code is copied into memory instead, which is slower and shares nothing with other containers.
+fn component(engine: &Engine, file: File) -> Result<Component> {
     let path = format!("/proc/self/fd/{}", berth_sys::fd::number(&file));
-    if std::path::Path::new(&path).exists() {
+    if is_named(&path) {
         // SAFETY: see `code`; the path is this very file.
         let component = unsafe { Component::deserialize_file(engine, path) };
         return component.map_err(refusal("the compiled component does not load"));
     }
-    let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|error| {
+    let bytes = copy(&file).map_err(|error| {
         Error::new(Class::Internal, "the compiled component cannot be read").caused_by(error)
     })?;
     // SAFETY: see `code`; the copy is ours.
     let component = unsafe { Component::deserialize(engine, bytes) };
     component.map_err(refusal("the compiled component does not load"))
+}
+
+fn copy(file: &File) -> std::io::Result<Vec<u8>> {
+    let length = usize::try_from(file.metadata()?.len()).map_err(std::io::Error::other)?;
+    let mut bytes = vec![0; length];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
+}
+
+/// Whether the kernel names an open file there: an image can hold a file of that path, and nothing can
+/// be mounted over the kernel's.
+fn is_named(path: &str) -> bool {
+    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
+    let folder = File::open("/proc/self/fd");
+    folder.is_ok_and(|folder| berth_sys::path::is_on(&folder, PROC_SUPER_MAGIC).unwrap_or(false))
+        && File::open(path).is_ok()
 }

@@ -4,7 +4,8 @@
 #![expect(
     clippy::unwrap_used,
     clippy::print_stderr,
-    reason = "a test fails by panicking and says when it is skipped"
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says when it is skipped, and is told where the programs are"
 )]
 
 use std::fs::File;

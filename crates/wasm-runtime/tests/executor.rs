@@ -2,6 +2,12 @@
 //! way of ending shows. Without the programs every test says so and passes.
 //!
 //! `BERTH_PROGRAMS` names their folder; else it is the release folder beside these tests.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, says when it is skipped, and is told where the programs are"
+)]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

@@ -154,6 +154,10 @@ impl ExecSession {
     /// The monitor is gone, or output cannot be written.
     pub(crate) fn run(mut self) -> Result<End> {
         self.resize();
+        // The session may have ended with the answer that began it: that is read already, and no poll tells.
+        if let Some(exit) = self.take_replies()? {
+            return self.drain().map(|_| End::Exited(exit));
+        }
         loop {
             let may_wait = self.send_pending()?;
             let timeout = if may_wait { None } else { Some(Duration::ZERO) };

@@ -113,6 +113,10 @@ impl Session {
         if self.wishes.tty {
             self.begin()?;
         }
+        // What came with the answer to the attach is read already, and no poll tells.
+        if let Some(end) = self.take_output()? {
+            return Ok(end);
+        }
         loop {
             let may_wait = self.send_pending()?;
             let timeout = if may_wait { None } else { Some(Duration::ZERO) };

@@ -10,6 +10,8 @@
 )]
 
 use std::ffi::OsString;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -261,7 +263,12 @@ fn a_busy_loop_ends_with_the_signal() {
         .spawn()
         .unwrap();
     let mut hello = [0; 6];
-    std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut hello).unwrap();
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut hello)
+        .unwrap();
     let children =
         std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
     let started = Instant::now();
@@ -365,4 +372,44 @@ fn names(directory: &Path, extension: &str) -> usize {
                 .is_some_and(|found| found == extension)
         })
         .count()
+}
+
+/// SIGTERM ends a server in good order: nothing new is taken, and the status is 0.
+#[test]
+fn an_http_component_is_served_and_drained() {
+    let Some(mut run) = Run::new(include_str!("http.wat")) else {
+        return;
+    };
+    // A port that was free a moment ago; nothing else here listens.
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
+    run.configuration.ports = vec![port];
+    let mut child = run.command(&[]).spawn().unwrap();
+    let answer = |deadline: Instant| loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(mut stream) => {
+                stream
+                    .write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+                    .unwrap();
+                let mut text = String::new();
+                stream.read_to_string(&mut text).unwrap();
+                return text;
+            }
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    let deadline = Instant::now() + Duration::from_secs(10);
+    for _ in 0..3 {
+        let text = answer(deadline);
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
+    }
+    Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }

@@ -3,7 +3,10 @@
 //! The native one needs the C compiler that the build needs anyway; it uses no C library, so that a
 //! machine without a static one can build it. The wasm one is assembled by the `wat` crate.
 
-#![expect(clippy::disallowed_methods, reason = "cargo speaks to build scripts through the environment")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "cargo speaks to build scripts through the environment"
+)]
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
@@ -26,14 +29,23 @@ fn variable(name: &str) -> Result<String, Box<dyn Error>> {
 fn compiler() -> Result<String, Box<dyn Error>> {
     let target = variable("TARGET")?;
     let specific = format!("CC_{}", target.replace('-', "_"));
-    let names = [format!("CC_{target}"), specific, "TARGET_CC".to_owned(), "CC".to_owned()];
+    let names = [
+        format!("CC_{target}"),
+        specific,
+        "TARGET_CC".to_owned(),
+        "CC".to_owned(),
+    ];
     let chosen = names.iter().find_map(|name| std::env::var(name).ok());
     if let Some(chosen) = chosen {
         return Ok(chosen);
     }
     let architecture = variable("CARGO_CFG_TARGET_ARCH")?;
     let native = variable("HOST")?.starts_with(&architecture);
-    Ok(if native { "cc".to_owned() } else { format!("{architecture}-linux-gnu-gcc") })
+    Ok(if native {
+        "cc".to_owned()
+    } else {
+        format!("{architecture}-linux-gnu-gcc")
+    })
 }
 
 fn native(program: &Path) -> Result<(), Box<dyn Error>> {

@@ -97,7 +97,10 @@ pub trait Guest: fmt::Debug {
         inherited: Vec<Inherited>,
     ) -> Result<Box<dyn Guest>> {
         let _unused = (process, stdio, program, inherited);
-        Err(Error::new(Class::Unsupported, "this runtime runs no foreign programs in its guests"))
+        Err(Error::new(
+            Class::Unsupported,
+            "this runtime runs no foreign programs in its guests",
+        ))
     }
 
     /// Kills what is left of the guest and removes its cgroup. May be called twice.

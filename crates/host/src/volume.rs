@@ -218,7 +218,7 @@ mod tests {
         let layer = paths.data().join("layer");
         fs::create_dir_all(layer.join("srv/sub")).unwrap();
         fs::write(layer.join("srv/sub/file"), "first").unwrap();
-        let image = Merged::open(&[layer.clone()]).unwrap();
+        let image = Merged::open(std::slice::from_ref(&layer)).unwrap();
         fill(paths, &volume.name, &image, Path::new("/srv")).unwrap();
         let file = content(paths, &volume.name).join("sub/file");
         assert_eq!(fs::read_to_string(&file).unwrap(), "first");

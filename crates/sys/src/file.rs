@@ -106,7 +106,9 @@ impl Directory {
     /// # Errors
     /// Whatever `open(2)` says.
     pub fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { fd: fs::open(path, OFlags::RDONLY | DIRECTORY, Mode::empty())? })
+        Ok(Self {
+            fd: fs::open(path, OFlags::RDONLY | DIRECTORY, Mode::empty())?,
+        })
     }
 
     /// A second handle on the same directory.
@@ -114,7 +116,9 @@ impl Directory {
     /// # Errors
     /// No file descriptors left.
     pub fn duplicate(&self) -> io::Result<Self> {
-        Ok(Self { fd: self.fd.try_clone()? })
+        Ok(Self {
+            fd: self.fd.try_clone()?,
+        })
     }
 
     /// Opens a directory beneath this one; `.` is this one.
@@ -136,7 +140,10 @@ impl Directory {
         if file.metadata()?.is_file() {
             Ok(file)
         } else {
-            Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+            Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "not a regular file",
+            ))
         }
     }
 
@@ -159,8 +166,14 @@ impl Directory {
     /// # Errors
     /// `EEXIST` and whatever else `openat(2)` says.
     pub fn create_file(&self, name: &OsStr, mode: u32) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = self.open_at(Path::new(name), flags, Mode::from_raw_mode(mode), Links::Refused)?;
+        let flags =
+            OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = self.open_at(
+            Path::new(name),
+            flags,
+            Mode::from_raw_mode(mode),
+            Links::Refused,
+        )?;
         Ok(File::from(fd))
     }
 
@@ -170,7 +183,12 @@ impl Directory {
     /// Whatever `openat(2)` says.
     pub fn open_or_create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = self.open_at(Path::new(name), flags, Mode::from_raw_mode(mode), Links::Refused)?;
+        let fd = self.open_at(
+            Path::new(name),
+            flags,
+            Mode::from_raw_mode(mode),
+            Links::Refused,
+        )?;
         Ok(File::from(fd))
     }
 
@@ -195,7 +213,13 @@ impl Directory {
     /// # Errors
     /// Whatever `linkat(2)` says.
     pub fn create_hard_link(&self, name: &OsStr, from: &Self, existing: &OsStr) -> io::Result<()> {
-        Ok(fs::linkat(&from.fd, existing, &self.fd, name, AtFlags::empty())?)
+        Ok(fs::linkat(
+            &from.fd,
+            existing,
+            &self.fd,
+            name,
+            AtFlags::empty(),
+        )?)
     }
 
     /// Makes a device node, FIFO or socket.
@@ -214,7 +238,13 @@ impl Directory {
                 return Err(io::ErrorKind::InvalidInput.into());
             }
         };
-        Ok(fs::mknodat(&self.fd, name, file_type, Mode::from_raw_mode(mode), device)?)
+        Ok(fs::mknodat(
+            &self.fd,
+            name,
+            file_type,
+            Mode::from_raw_mode(mode),
+            device,
+        )?)
     }
 
     /// What the entry is, itself and not what a link points at; `None` if there is none.
@@ -316,7 +346,13 @@ impl Directory {
     /// `EPERM` without `CAP_CHOWN`.
     pub fn set_owner(&self, name: &OsStr, uid: u32, gid: u32) -> io::Result<()> {
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        Ok(fs::chownat(&self.fd, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(fs::chownat(
+            &self.fd,
+            name,
+            Some(uid),
+            Some(gid),
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     /// Sets the mode of an entry known not to be a symbolic link.
@@ -324,7 +360,12 @@ impl Directory {
     /// # Errors
     /// Whatever `fchmodat(2)` says.
     pub fn set_mode(&self, name: &OsStr, mode: u32) -> io::Result<()> {
-        Ok(fs::chmodat(&self.fd, name, Mode::from_raw_mode(mode), AtFlags::empty())?)
+        Ok(fs::chmodat(
+            &self.fd,
+            name,
+            Mode::from_raw_mode(mode),
+            AtFlags::empty(),
+        )?)
     }
 
     /// Sets access and modification time of an entry, of a symbolic link itself.
@@ -333,7 +374,12 @@ impl Directory {
     /// Whatever `utimensat(2)` says.
     pub fn set_times(&self, name: &OsStr, accessed: Time, modified: Time) -> io::Result<()> {
         let times = timestamps(accessed, modified);
-        Ok(fs::utimensat(&self.fd, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+        Ok(fs::utimensat(
+            &self.fd,
+            name,
+            &times,
+            AtFlags::SYMLINK_NOFOLLOW,
+        )?)
     }
 
     /// Sets an extended attribute of an entry, of a symbolic link itself.
@@ -341,7 +387,12 @@ impl Directory {
     /// # Errors
     /// `ENOTSUP`, `EPERM`, `ENOSPC` from `lsetxattr(2)`.
     pub fn set_attribute(&self, name: &OsStr, key: &OsStr, value: &[u8]) -> io::Result<()> {
-        Ok(fs::lsetxattr(self.proc_path(name).as_path(), key, value, XattrFlags::empty())?)
+        Ok(fs::lsetxattr(
+            self.proc_path(name).as_path(),
+            key,
+            value,
+            XattrFlags::empty(),
+        )?)
     }
 
     /// The extended attributes of an entry, of a symbolic link itself.
@@ -358,7 +409,10 @@ impl Directory {
         let mut list = vec![0_u8; length];
         let filled = fs::llistxattr(path.as_path(), &mut list[..])?;
         let mut attributes = Vec::new();
-        for key in list[..filled].split(|byte| *byte == 0).filter(|key| !key.is_empty()) {
+        for key in list[..filled]
+            .split(|byte| *byte == 0)
+            .filter(|key| !key.is_empty())
+        {
             let key = OsString::from_vec(key.to_vec());
             let mut value = vec![0_u8; fs::lgetxattr_query(path.as_path(), key.as_os_str())?];
             let length = fs::lgetxattr(path.as_path(), key.as_os_str(), &mut value[..])?;
@@ -394,7 +448,10 @@ impl Directory {
 }
 
 impl Metadata {
-    #[expect(clippy::useless_conversion, reason = "the widths of stat's fields differ by architecture")]
+    #[expect(
+        clippy::useless_conversion,
+        reason = "the widths of stat's fields differ by architecture"
+    )]
     fn from_stat(stat: &fs::Stat) -> Self {
         let device = (fs::major(stat.st_rdev), fs::minor(stat.st_rdev));
         let kind = match FileType::from_raw_mode(stat.st_mode) {
@@ -412,7 +469,9 @@ impl Metadata {
             uid: stat.st_uid,
             gid: stat.st_gid,
             size: u64::try_from(stat.st_size).unwrap_or(0),
-            allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+            allocated: u64::try_from(stat.st_blocks)
+                .unwrap_or(0)
+                .saturating_mul(512),
             links: u64::from(stat.st_nlink),
             inode: u64::from(stat.st_ino),
             device: u64::from(stat.st_dev),
@@ -424,13 +483,22 @@ impl Metadata {
 
 impl Time {
     fn new(seconds: i64, nanoseconds: u64) -> Self {
-        Self { seconds, nanoseconds: u32::try_from(nanoseconds).unwrap_or(0) }
+        Self {
+            seconds,
+            nanoseconds: u32::try_from(nanoseconds).unwrap_or(0),
+        }
     }
 }
 
 fn timestamps(accessed: Time, modified: Time) -> Timestamps {
-    let spec = |time: Time| Timespec { tv_sec: time.seconds, tv_nsec: i64::from(time.nanoseconds) };
-    Timestamps { last_access: spec(accessed), last_modification: spec(modified) }
+    let spec = |time: Time| Timespec {
+        tv_sec: time.seconds,
+        tv_nsec: i64::from(time.nanoseconds),
+    };
+    Timestamps {
+        last_access: spec(accessed),
+        last_modification: spec(modified),
+    }
 }
 
 /// Sets owner, then mode: `chown(2)` clears setuid, so the order matters.

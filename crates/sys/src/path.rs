@@ -486,8 +486,11 @@ fn retry(mut attempt: impl FnMut() -> rustix::io::Result<OwnedFd>) -> io::Result
 /// Whether the file system at a path of this process's own root is mounted read-only.
 #[must_use]
 pub fn is_read_only(path: &Path) -> bool {
-    rustix::fs::statvfs(path)
-        .is_ok_and(|status| status.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY))
+    rustix::fs::statvfs(path).is_ok_and(|status| {
+        status
+            .f_flag
+            .contains(rustix::fs::StatVfsMountFlags::RDONLY)
+    })
 }
 
 #[cfg(test)]

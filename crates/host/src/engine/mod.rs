@@ -31,11 +31,11 @@ mod wait;
 
 pub use images::{ImageListing, PrunedImages};
 pub use logs::Logs;
-pub use volumes::VolumeEntry;
 pub use options::{
     CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, Listing, LogLine, LogOptions,
     PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams, WaitFor,
 };
+pub use volumes::VolumeEntry;
 
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_monitor::launch::{Directories, LAUNCH_FILE, Launch};

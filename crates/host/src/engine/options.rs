@@ -31,7 +31,10 @@ pub struct Created {
 
 /// Which streams a client wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "three streams, each wanted or not")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "three streams, each wanted or not"
+)]
 pub struct Streams {
     /// It will send standard input.
     pub stdin: bool,
@@ -126,7 +129,10 @@ pub enum Stream {
 
 /// Which lines of a container's log are wanted.
 #[derive(Debug, Clone, Copy, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "two streams, each wanted or not, and follow")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "two streams, each wanted or not, and follow"
+)]
 pub struct LogOptions {
     /// Standard output's.
     pub stdout: bool,

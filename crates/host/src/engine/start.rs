@@ -51,7 +51,9 @@ impl Engine {
         // On the connection before the monitor runs, so that neither output nor the reason of a failed
         // start can be missed, and a terminal has its size from the beginning.
         let attach = options.attach.map(attach_request);
-        let resize = options.size.map(|size| Request::Resize { size, exec: None });
+        let resize = options
+            .size
+            .map(|size| Request::Resize { size, exec: None });
         let first: Vec<Request> = attach.into_iter().chain(resize).collect();
         let (mut connection, _monitor) = client::spawn_with(&self.directories, id, &first)?;
         let pid = connection.started()?;

@@ -218,7 +218,13 @@ mod tests {
 
     #[test]
     fn users_are_looked_up_as_docker_does() {
-        let cases: [(&str, &[&str], (u32, u32, &[u32], &str)); 11] = [
+        /// What was asked, groups to add, and the uid, gid, groups and home that come of it.
+        type Case = (
+            &'static str,
+            &'static [&'static str],
+            (u32, u32, &'static [u32], &'static str),
+        );
+        let cases: [Case; 11] = [
             ("", &[], (0, 0, &[0], "/root")),
             ("root", &[], (0, 0, &[0], "/root")),
             ("0", &[], (0, 0, &[0], "/root")),

@@ -39,8 +39,16 @@ impl Cgroup {
     /// # Errors
     /// A hierarchy refuses it.
     pub fn enter(&self, cloned: bool) -> Result<()> {
-        for member in self.members.iter().filter(|member| !(cloned && member.unified)) {
-            let file = if member.unified { "cgroup.procs" } else { "tasks" };
+        for member in self
+            .members
+            .iter()
+            .filter(|member| !(cloned && member.unified))
+        {
+            let file = if member.unified {
+                "cgroup.procs"
+            } else {
+                "tasks"
+            };
             member.directory.write(file, "0").map_err(|failure| {
                 failure.explain("cannot put the container's process into its cgroup")
             })?;

@@ -22,7 +22,10 @@ pub(crate) struct EtcFiles {
 }
 
 /// All mounts: the default ones that nothing replaces, then the user's and `/etc`'s, shallow ones first.
-#[expect(clippy::too_many_arguments, reason = "each decides about one group of mounts")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each decides about one group of mounts"
+)]
 pub(super) fn mounts(
     host: &HostConfig,
     namespaces: &Namespaces,

@@ -12,7 +12,10 @@ use crate::api::types::HostConfig;
 
 /// What `--security-opt` says.
 #[derive(Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "independent options, each on or off")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent options, each on or off"
+)]
 pub(super) struct Security {
     /// Refuse new privileges through setuid programs; on unless switched off.
     pub(super) no_new_privileges: bool,

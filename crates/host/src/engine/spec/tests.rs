@@ -1,7 +1,7 @@
 //! Whole specs out of whole requests.
 
 use super::*;
-use crate::engine::mount::{Material, Planned};
+use crate::engine::mount::Material;
 
 const ID: &str = "abababababababababababababababababababababababababababababababab";
 

@@ -27,6 +27,9 @@ use crate::compile::Compiler;
 /// A module larger than this is refused; the largest known (Ruby with its library) has 31 MB.
 pub const LARGEST_MODULE: u64 = 512 << 20;
 
+/// Hashing less than this takes no longer than a few system calls, and files come and go.
+const WORTH_A_MEMO: u64 = 1 << 20;
+
 /// The directory of compiled modules.
 #[derive(Debug, Clone)]
 pub struct Cache {
@@ -66,6 +69,9 @@ impl Cache {
         let metadata = module
             .metadata()
             .explain(|| "cannot read the wasm module".to_owned())?;
+        if metadata.size() < WORTH_A_MEMO {
+            return self.compiled_bytes(&read(module)?);
+        }
         let memo = self.memo(&metadata);
         if let Some(digest) = read_memo(&memo).filter(|text| is_digest(text)) {
             let path = self.place(&digest, &engine);
@@ -108,12 +114,18 @@ impl Cache {
 
     /// Removes every compiled module whose source `is_used` does not know; returns the bytes freed.
     ///
-    /// A guest that runs one of them keeps it mapped; its next start compiles again.
+    /// A guest that runs one of them keeps it mapped; its next start compiles again. What is known of
+    /// files is forgotten: most of them are gone.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn prune(&self, is_used: &dyn Fn(&Digest) -> bool) -> Result<u64> {
         let unreadable = || format!("cannot read {}", self.directory.display());
+        let known = self.directory.join(KNOWN);
+        for memo in std::fs::read_dir(&known).explain(unreadable)?.flatten() {
+            // One that stays behind is as good as before.
+            std::fs::remove_file(memo.path()).ok();
+        }
         let mut freed = 0;
         for entry in std::fs::read_dir(&self.directory).explain(unreadable)? {
             let entry = entry.explain(unreadable)?;

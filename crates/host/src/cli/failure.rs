@@ -29,7 +29,7 @@ pub(crate) fn render(error: &Error, coloured: bool) -> String {
         // A cause of several lines (a compiler's report) stays readable: its lines are indented.
         let cause_text = cause.to_string();
         let mut lines = cause_text.trim_end().lines();
-        let first = escape(lines.next().unwrap_or_default());
+        let first = escape(without_errno(lines.next().unwrap_or_default()));
         text.push_str(&format!("{} {first}\n", label("31", "caused by")));
         for line in lines {
             text.push_str(&format!("  {}\n", escape(line)));
@@ -43,6 +43,14 @@ pub(crate) fn render(error: &Error, coloured: bool) -> String {
         text.push_str(&format!("{} {}\n", label("36", "hint"), escape(hint)));
     }
     text
+}
+
+/// The words of a failed system call without the number that the standard library adds to them.
+fn without_errno(text: &str) -> &str {
+    match text.rsplit_once(" (os error ") {
+        Some((words, rest)) if rest.trim_end_matches(')').parse::<u32>().is_ok() => words,
+        _ => text,
+    }
 }
 
 /// A text with every character escaped that could move the cursor, start a line, or reverse reading.
@@ -83,6 +91,16 @@ mod tests {
              hint: use -p 8081:80\n"
         );
         assert!(render(&error, true).starts_with("\x1b[1;31merror:\x1b[0m cannot start web\n"));
+    }
+
+    #[test]
+    fn a_failed_system_call_is_told_in_words() {
+        let error = Error::new(Class::Internal, "cannot open x")
+            .caused_by(std::io::Error::from_raw_os_error(2));
+        assert_eq!(
+            render(&error, false),
+            "error: cannot open x\ncaused by: No such file or directory\n"
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use berth_contract::{ContainerId, ContainerName, Exit, Result, Signal, TerminalS
 use berth_monitor::client;
 use berth_monitor::protocol::{Reply, Request};
 
+use super::Engine;
 use super::options::{StartOptions, StopOptions};
-use super::{Engine, not_running};
 use crate::records::{free, reserve};
 
 impl Engine {
@@ -114,7 +114,7 @@ impl Engine {
     fn ask(&self, id: &ContainerId, request: &Request) -> Result<()> {
         self.record(id)?;
         if !self.observe(id)?.alive {
-            return Err(not_running(id));
+            return Err(self.not_running(id));
         }
         match client::connect(&self.directories, id)?.ask(request)? {
             Reply::Exited { .. } | Reply::Ok | Reply::Removed => Ok(()),

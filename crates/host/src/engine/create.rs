@@ -243,10 +243,12 @@ impl Draft<'_> {
             }
             _ => None,
         };
-        let facts = self.source.facts(program.map(|program| program.kind))?;
+        let (program, path) = program.map(|program| (program.kind, program.path)).unzip();
+        let facts = self.source.facts(program)?;
         let (linux, wasm) = runtimes(self.engine);
         let kind = dispatch::choose(
             &facts,
+            path.as_deref(),
             &[(RuntimeKind::Wasm, &wasm), (RuntimeKind::Linux, &linux)],
         )?;
         let name = crate::records::runtime_name(kind);
@@ -318,17 +320,8 @@ impl Draft<'_> {
             Some(program) => files.open(&program.path)?,
             None => None,
         };
-        match file {
-            Some(file) => cache.compiled(&file).map(Some),
-            None => Err(Error::new(
-                Class::CommandNotFound,
-                "cannot find the container's program",
-            )
-            .caused_by(format!(
-                "{} is not there",
-                words.first().map_or("", String::as_str)
-            ))),
-        }
+        // A program that is not there is the start's failure, as for a native guest.
+        file.map(|file| cache.compiled(&file)).transpose()
     }
 
     fn rootfs(&self, staging: &Path) -> Result<Rootfs> {

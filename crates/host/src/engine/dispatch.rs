@@ -120,9 +120,10 @@ fn candidates(command: &str, env: &[String], cwd: &str) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Asks the runtimes in turn.
+/// Asks the runtimes in turn; a refusal names `program` when that is what is wrong.
 pub(super) fn choose(
     facts: &ImageFacts,
+    program: Option<&Path>,
     runtimes: &[(RuntimeKind, &dyn Runtime)],
 ) -> Result<RuntimeKind> {
     let mut refusal = None;
@@ -133,7 +134,13 @@ pub(super) fn choose(
             Verdict::Refused { reason, hint } => refusal = refusal.or(Some((reason, hint))),
         }
     }
-    let error = Error::new(Class::Unsupported, "cannot run this image here");
+    let error = match (&facts.program, program) {
+        (Some(ProgramKind::Unknown), Some(path)) => Error::new(
+            Class::CannotInvoke,
+            format!("cannot run {}", path.display()),
+        ),
+        _ => Error::new(Class::Unsupported, "cannot run this image here"),
+    };
     Err(match refusal {
         Some((reason, hint)) => error.caused_by(reason).hint(hint),
         None => error.caused_by(format!(

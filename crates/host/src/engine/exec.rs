@@ -9,11 +9,11 @@ use berth_monitor::launch::{RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::{Reply, Request};
 use berth_sys::error::Explain as _;
 
+use super::Engine;
 use super::create::read_identity;
 use super::options::{ExecRequest, ExecSession, ExecStreams};
 use super::spec::{overlay, user, working_directory};
 use super::start::lowers;
-use super::{Engine, not_running};
 use crate::records::read_document;
 
 impl Engine {
@@ -30,14 +30,14 @@ impl Engine {
     ) -> Result<ExecSession> {
         let seen = self.observe(id)?;
         if !seen.alive {
-            return Err(not_running(id));
+            return Err(self.not_running(id));
         }
         if seen.status.state == State::Paused {
-            return Err(Error::new(
-                Class::Conflict,
-                format!("container {} is paused", id.short()),
-            )
-            .hint(format!("berth unpause {}", id.short())));
+            let name = self.called(id);
+            return Err(
+                Error::new(Class::Conflict, format!("container {name} is paused"))
+                    .hint(format!("berth unpause {name}")),
+            );
         }
         let process = self.exec_process(id, request, &streams)?;
         let bytes = berth_sys::random::bytes().explain(|| "cannot choose an id".to_owned())?;

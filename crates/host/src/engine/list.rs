@@ -42,7 +42,7 @@ impl Engine {
         // A container that runs is told about and left alone.
         let alive = self.observe(id).is_ok_and(|seen| seen.alive);
         let kept = if alive {
-            Err(super::not_running(id))
+            Err(self.not_running(id))
         } else {
             quarantine(self.paths(), id)
         };

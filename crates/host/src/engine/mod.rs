@@ -127,7 +127,7 @@ impl Engine {
     /// It does not run, or the options are unknown.
     pub fn top(&self, id: &ContainerId, options: &[String]) -> Result<ContainerTop> {
         if !self.observe(id)?.alive {
-            return Err(not_running(id));
+            return Err(self.not_running(id));
         }
         let pids = self
             .cgroup(id)?
@@ -178,6 +178,18 @@ impl Engine {
                 .hint("try again")
         })
     }
+
+    /// A container by the name its user knows.
+    fn called(&self, id: &ContainerId) -> String {
+        self.record(id)
+            .map_or_else(|_| id.short().to_owned(), |record| record.name.to_string())
+    }
+
+    fn not_running(&self, id: &ContainerId) -> Error {
+        let name = self.called(id);
+        Error::new(Class::Conflict, format!("container {name} is not running"))
+            .hint(format!("berth start {name}"))
+    }
 }
 
 fn no_such(id: &ContainerId) -> Error {
@@ -186,12 +198,4 @@ fn no_such(id: &ContainerId) -> Error {
         format!("no such container: {}", id.short()),
     )
     .hint("berth ps -a")
-}
-
-fn not_running(id: &ContainerId) -> Error {
-    Error::new(
-        Class::Conflict,
-        format!("container {} is not running", id.short()),
-    )
-    .hint(format!("berth start {}", id.short()))
 }

@@ -15,7 +15,7 @@ use berth_sys::error::Explain as _;
 use super::dispatch::Files;
 use super::options::{StartOptions, Started, Streams};
 use super::spec::Namespaces;
-use super::{Engine, MODULE_FILE, no_such, not_running};
+use super::{Engine, MODULE_FILE, no_such};
 use crate::records::{Record, command, read_document, write_document};
 
 impl Engine {
@@ -89,7 +89,7 @@ impl Engine {
     pub fn attach(&self, id: &ContainerId, streams: Streams) -> Result<client::Connection> {
         let seen = self.observe(id)?;
         if !seen.alive {
-            return Err(not_running(id));
+            return Err(self.not_running(id));
         }
         if seen.status.state == State::Paused {
             return Err(Error::new(
@@ -123,7 +123,7 @@ impl Engine {
         if launch.runtime == RuntimeKind::Wasm
             && launch.module.as_ref().is_none_or(|module| !module.exists())
         {
-            launch.module = Some(self.compile_again(id, &launch)?);
+            launch.module = self.compile_again(id, &launch)?;
         }
         if launch != before {
             write_document(&path, &launch)?;
@@ -132,18 +132,23 @@ impl Engine {
     }
 
     /// The compiled module is gone (pruned, or berth was updated): it is made from its source again.
-    fn compile_again(&self, id: &ContainerId, launch: &Launch) -> Result<PathBuf> {
+    /// Without a source there is none; the monitor refuses to start then, and writes that down.
+    fn compile_again(&self, id: &ContainerId, launch: &Launch) -> Result<Option<PathBuf>> {
         let cache = self.wasm_cache()?;
         let kept = self.paths().container(id).join(MODULE_FILE);
         let explain = || format!("cannot read the module of container {}", id.short());
         if kept.exists() {
-            return cache.compiled(&fs::File::open(&kept).explain(explain)?);
+            return cache
+                .compiled(&fs::File::open(&kept).explain(explain)?)
+                .map(Some);
         }
         let record = self.record(id)?;
         if let Ok(image) = self.store().find(&record.image_id, None)
             && let (Some(path), Some(digest)) = (image.module(), image.module_digest())
         {
-            return cache.compiled_blob(digest, &fs::File::open(&path).explain(explain)?);
+            return cache
+                .compiled_blob(digest, &fs::File::open(&path).explain(explain)?)
+                .map(Some);
         }
         let image = Merged::open(&lowers(launch))?;
         let files = Files {
@@ -157,10 +162,7 @@ impl Engine {
             Some(program) => files.open(&program.path)?,
             None => None,
         };
-        let file = file.ok_or_else(|| {
-            Error::new(Class::CommandNotFound, explain()).caused_by(format!("{word} is not there"))
-        })?;
-        cache.compiled(&file)
+        file.map(|file| cache.compiled(&file)).transpose()
     }
 
     /// Puts the present paths of other containers' namespaces into the spec.

@@ -64,6 +64,9 @@ pub fn load(
 ) -> Result<Vec<Loaded>> {
     let mut transaction = store.transaction()?;
     let files = Files::spool(source, &transaction)?;
+    if files.0.is_empty() {
+        return Err(invalid("it is empty").hint("berth load -i FILE"));
+    }
     let mut loader = Loader {
         store,
         transaction: &mut transaction,
@@ -123,7 +126,7 @@ impl Files {
         let damaged = |error: std::io::Error| match error.raw_os_error() {
             Some(_) => Error::new(berth_sys::error::class(&error), "cannot read the archive")
                 .caused_by(error),
-            None => Error::new(Class::Invalid, "the archive is damaged").caused_by(error),
+            None => invalid("it is damaged or no tar archive").context_io(&error),
         };
         let mut archive = tar::Archive::new(decompress(source).map_err(damaged)?);
         let mut files = HashMap::new();
@@ -198,7 +201,8 @@ fn spool_file(entry: &mut impl Read, transaction: &Transaction) -> Result<Spoole
             }
         };
         file.write_all(&buffer[..length])
-            .explain(|| format!("cannot write {}", path.display()))?;
+            .explain(|| format!("cannot write {}", path.display()))
+            .map_err(|error| error.context("cannot load the archive"))?;
     }
     Ok(Spooled::File {
         path,
@@ -214,7 +218,8 @@ trait ContextIo {
 
 impl ContextIo for Error {
     fn context_io(self, error: &std::io::Error) -> Self {
-        Self::new(self.class(), self.to_string()).caused_by(error.to_string())
+        let reason = std::error::Error::source(&self).map_or_else(String::new, ToString::to_string);
+        Self::new(self.class(), self.to_string()).caused_by(format!("{reason}: {error}"))
     }
 }
 

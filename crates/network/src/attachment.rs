@@ -146,12 +146,12 @@ impl Network {
         Ok(reservation)
     }
 
-    /// Removes the default network's bridge, filter table and definition, for an engine whose
-    /// directories are about to be removed. No container may use it any more.
+    /// Removes the default network's bridge, filter table and definition, and tells whether it was there.
+    /// No container may use it any more; the next one that needs it makes it anew.
     ///
     /// # Errors
-    /// The kernel refuses. A network that was never made is removed.
-    pub fn dismantle(&self) -> Result<()> {
+    /// The kernel refuses.
+    pub fn dismantle(&self) -> Result<bool> {
         bridge::dismantle(&self.directories, &bridge::DEFAULT.parse()?)
     }
 

@@ -78,11 +78,11 @@ pub(crate) fn ready(directories: &Directories, name: &NetworkName) -> Result<Bri
     })
 }
 
-/// Removes a network's bridge, filter table and definition: for an engine whose directories go.
-pub(crate) fn dismantle(directories: &Directories, name: &NetworkName) -> Result<()> {
+/// Removes a network's bridge, filter table and definition; whether there was such a network.
+pub(crate) fn dismantle(directories: &Directories, name: &NetworkName) -> Result<bool> {
     let networks = directories.networks();
     let Some(definition) = Definition::load(&networks, name)? else {
-        return Ok(());
+        return Ok(false);
     };
     let _guard = lock(&networks)?;
     let mut route = Route::open().map_err(|error| refused(name, error))?;
@@ -94,9 +94,15 @@ pub(crate) fn dismantle(directories: &Directories, name: &NetworkName) -> Result
             .map_err(|error| refused(name, error))?;
     }
     let path = networks.join(format!("{name}.json"));
-    fs::remove_file(&path).map_err(|error| {
-        Error::new(Class::Internal, format!("cannot remove {}", path.display())).caused_by(error)
-    })
+    match fs::remove_file(&path) {
+        // Another process dismantled it while this one waited for the lock.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(
+            Error::new(Class::Internal, format!("cannot remove {}", path.display()))
+                .caused_by(error),
+        ),
+        Ok(()) => Ok(true),
+    }
 }
 
 fn lock(networks: &Path) -> Result<File> {

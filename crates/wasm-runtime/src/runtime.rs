@@ -91,10 +91,10 @@ impl Runtime for WasmRuntime {
             .as_ref()
             .ok_or_else(|| Error::new(Class::Invalid, "the runtime-spec has no process"))?;
         let module = slot.module.take().ok_or_else(|| {
-            Error::new(
-                Class::Internal,
-                "the wasm container was started without its compiled module",
-            )
+            let command = process.args().as_ref().and_then(|words| words.first());
+            let command = command.map_or("the container's program", String::as_str);
+            Error::new(Class::CommandNotFound, format!("cannot run {command}"))
+                .caused_by("no such file")
         })?;
         let own_module =
             fd::duplicate(&module).explain(|| "cannot keep the compiled module".to_owned())?;

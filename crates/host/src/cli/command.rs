@@ -122,10 +122,10 @@ pub(super) fn usage_failure(
             (invalid(line.trim_start_matches("error: ").to_owned()), 125)
         }
     };
-    let status = if verb.failure == FailureStatus::OfClass {
-        125
-    } else {
+    let status = if verb.failure == FailureStatus::One {
         status
+    } else {
+        125
     };
     (failure, status)
 }

@@ -26,7 +26,7 @@ pub(crate) const VERB: Verb = Verb::new::<Exec>(
     ),
     ("-l", "name the container: berth exec $(berth ps -lq) …"),
 ])
-.failing_by_class();
+.failing_by_program();
 
 /// The size of a terminal that nobody looks at.
 const UNSEEN: TerminalSize = TerminalSize {

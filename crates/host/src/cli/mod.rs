@@ -32,6 +32,7 @@ mod kill;
 mod load;
 mod logs;
 mod nearest;
+mod network;
 mod parse;
 mod pause;
 mod port;
@@ -93,6 +94,7 @@ pub(crate) static VERBS: &[Verb] = &[
     image::HISTORY,
     image::VERB,
     volume::VERB,
+    network::VERB,
     info::VERB,
     info::SYSTEM,
     version::VERB,

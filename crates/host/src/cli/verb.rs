@@ -50,8 +50,10 @@ pub(crate) enum Action {
 pub(crate) enum FailureStatus {
     /// 1, whatever went wrong.
     One,
-    /// 125, 126 or 127 by the class of the failure: `run`, `create`, `start`, `exec`.
+    /// 125, 126 or 127 by the class of the failure: `run`, `create`, `start`.
     OfClass,
+    /// 126 or 127 when the program is at fault, else 1: `exec`.
+    OfProgram,
 }
 
 /// The groups of `berth --help`.
@@ -153,6 +155,12 @@ impl Verb {
         self
     }
 
+    /// The same verb, whose failures end with 126 or 127 when the guest's program is at fault.
+    pub(crate) const fn failing_by_program(mut self) -> Self {
+        self.failure = FailureStatus::OfProgram;
+        self
+    }
+
     /// Whether `word` is this verb.
     pub(crate) fn is(&self, word: &str) -> bool {
         self.name == word || self.aliases.contains(&word)
@@ -163,6 +171,10 @@ impl Verb {
         match self.failure {
             FailureStatus::One => 1,
             FailureStatus::OfClass => error.class().exit_code(),
+            FailureStatus::OfProgram => match error.class() {
+                class @ (Class::CommandNotFound | Class::CannotInvoke) => class.exit_code(),
+                _ => 1,
+            },
         }
     }
 }

@@ -16,6 +16,7 @@ mod logs;
 mod merge;
 mod mount;
 mod network;
+mod networks;
 mod options;
 mod policy;
 mod remove;
@@ -141,7 +142,13 @@ impl Engine {
     }
 
     fn record(&self, id: &ContainerId) -> Result<Record> {
-        Record::read(&self.paths.container(id))?.ok_or_else(|| no_such(id))
+        let record = Record::read(&self.paths.container(id)).map_err(|error| match error.class() {
+            Class::Internal => error
+                .context(format!("container {} is damaged", id.short()))
+                .hint(format!("berth rm -f {}", id.short())),
+            _ => error,
+        })?;
+        record.ok_or_else(|| no_such(id))
     }
 
     fn launch(&self, id: &ContainerId) -> Result<Launch> {

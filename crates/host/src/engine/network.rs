@@ -11,7 +11,7 @@ use crate::api::types::{
 };
 
 /// The network of containers that name none.
-const DEFAULT: &str = "bridge";
+pub(super) const DEFAULT: &str = "bridge";
 
 fn refuse(message: impl Into<String>) -> Error {
     Error::new(Class::Invalid, message)

@@ -53,7 +53,15 @@ fn rust_for_preview_1() {
     let Some(screen) = run("rust_for_preview_1", "rust-p1", &["one", "two words"]) else {
         return;
     };
-    insta::assert_snapshot!(screen, @"");
+    insta::assert_snapshot!(screen, @r#"
+    exit: 0
+    --- stdout ---
+    rust got ["one", "two words"]
+    GREETING=hi
+    read back: rust was here
+    clock runs: true
+    --- stderr ---
+    "#);
 }
 
 #[test]
@@ -61,7 +69,15 @@ fn rust_for_preview_2() {
     let Some(screen) = run("rust_for_preview_2", "rust-p2", &["fail"]) else {
         return;
     };
-    insta::assert_snapshot!(screen, @"");
+    insta::assert_snapshot!(screen, @"
+    exit: 5
+    --- stdout ---
+    go got [fail]
+    GREETING=hi
+    read back: go was here
+    goroutines: 42
+    --- stderr ---
+    ");
 }
 
 #[test]
@@ -69,5 +85,13 @@ fn go_for_preview_1() {
     let Some(screen) = run("go_for_preview_1", "go", &["fail"]) else {
         return;
     };
-    insta::assert_snapshot!(screen, @"");
+    insta::assert_snapshot!(screen, @r"
+    exit: 5
+    --- stdout ---
+    go got [fail]
+    GREETING=hi
+    read back: go was here
+    goroutines: 42
+    --- stderr ---
+    ");
 }

@@ -33,8 +33,9 @@ fn a_shell_is_usable() {
     terminal.wait_for("/ # ");
     terminal.send("ps aux | wc -l; mount | grep -c overlay\r");
     terminal.wait_for("/ # ");
-    terminal.send("sleep 100\r");
-    terminal.wait_for("sleep 100");
+    // The child's own word that it has the terminal: before, the shell would take the key as a letter.
+    terminal.send("sh -c 'echo slee''ping; exec sleep 100'\r");
+    terminal.wait_for("sleeping");
     terminal.send("\x03");
     terminal.wait_for("/ # ");
     terminal.send("exit 5\r");
@@ -100,7 +101,14 @@ fn exec_has_its_own_terminal() {
 fn a_terminal_is_asked_for_where_there_is_none() {
     let sandbox = Sandbox::with_busybox();
     let screen = sandbox.berth(&["run", "--rm", "-it", "busybox", "true"]);
-    insta::assert_snapshot!(screen, @"");
+    insta::assert_snapshot!(screen, @r"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: the input device is not a TTY
+
+    hint: leave -t away to feed a program from a pipe or a file
+    ");
     let without_input =
         sandbox.berth(&["run", "--rm", "-t", "--network", "none", "busybox", "tty"]);
     assert!(

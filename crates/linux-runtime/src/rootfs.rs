@@ -94,7 +94,7 @@ fn overlay(
     owner: Option<Owner<'_>>,
 ) -> io::Result<OwnedFd> {
     let overlay = FileSystem::new("overlay")?;
-    overlay.string("source", "berth")?;
+    overlay.string("source", "overlay")?;
     // A detached mount dissolves with its descriptor: they stay open until the overlay has cloned them.
     let mut views = Vec::new();
     for lower in lowers {

@@ -15,7 +15,7 @@ mod oci;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
@@ -201,14 +201,28 @@ fn spool_file(entry: &mut impl Read, transaction: &Transaction) -> Result<Spoole
             }
         };
         file.write_all(&buffer[..length])
-            .explain(|| format!("cannot write {}", path.display()))
-            .map_err(|error| error.context("cannot load the archive"))?;
+            .map_err(|error| unwritable(&path, error))?;
     }
     Ok(Spooled::File {
         path,
         digest: sum.digest(),
         size: sum.bytes(),
     })
+}
+
+/// What keeps a staged file from being written is told of the data directory, which the user knows.
+fn unwritable(path: &Path, error: std::io::Error) -> Error {
+    let data = path.ancestors().nth(3).unwrap_or(path);
+    let is_full = error.kind() == std::io::ErrorKind::StorageFull;
+    let failure = Error::new(
+        berth_sys::error::class(&error),
+        format!("cannot write to {}", data.display()),
+    );
+    let failure = failure.caused_by(error).context("cannot load the archive");
+    match is_full {
+        true => failure.hint("berth image prune"),
+        false => failure,
+    }
 }
 
 /// Keeps the reader's own words as the cause.

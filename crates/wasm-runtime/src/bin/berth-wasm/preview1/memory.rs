@@ -151,6 +151,6 @@ mod tests {
             }),
             Err(FAULT)
         );
-        assert!(memory.first_vector(0, 3).is_err());
+        assert!(memory.first_vector(12, 1).is_err());
     }
 }

@@ -69,15 +69,15 @@ fn rust_for_preview_2() {
     let Some(screen) = run("rust_for_preview_2", "rust-p2", &["fail"]) else {
         return;
     };
-    insta::assert_snapshot!(screen, @"
-    exit: 5
+    insta::assert_snapshot!(screen, @r#"
+    exit: 1
     --- stdout ---
-    go got [fail]
+    rust got ["fail"]
     GREETING=hi
-    read back: go was here
-    goroutines: 42
+    read back: rust was here
+    clock runs: true
     --- stderr ---
-    ");
+    "#);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What is asked of a running container's monitor: stop, kill, pause, resize; and renaming.
 
-use berth_contract::{ContainerId, ContainerName, Exit, Result, Signal, TerminalSize};
-use berth_monitor::client;
-use berth_monitor::protocol::{Reply, Request};
+use berth_contract::{Class, ContainerId, ContainerName, Exit, Result, Signal, TerminalSize};
+use berth_monitor::client::{self, Connection};
+use berth_monitor::protocol::Request;
 
 use super::Engine;
 use super::options::{StartOptions, StopOptions};
@@ -15,17 +15,34 @@ impl Engine {
     /// Its monitor cannot be reached.
     pub fn stop(&self, id: &ContainerId, options: &StopOptions) -> Result<Option<Exit>> {
         // The container must exist even when there is nothing to stop.
-        let record = self.record(id)?;
-        if !self.observe(id)?.alive {
-            return Ok(None);
-        }
+        self.record(id)?;
         let request = Request::Stop {
             signal: options.signal,
             timeout: options.timeout,
         };
-        let mut connection = client::connect(&self.directories, &record.id)?;
-        connection.send(&request, &[])?;
-        connection.exited().map(Some)
+        while let Some(mut connection) = self.reach(id)? {
+            let ended = connection
+                .send(&request, &[])
+                .and_then(|()| connection.exited());
+            match ended {
+                // Its monitor went away before it was told: whether something runs has to be asked again.
+                Err(error) if error.class() == Class::Unavailable => {}
+                ended => return ended.map(Some),
+            }
+        }
+        Ok(None)
+    }
+
+    /// A connection to a container's monitor; `None` when the container does not run.
+    pub(super) fn reach(&self, id: &ContainerId) -> Result<Option<Connection>> {
+        while self.observe(id)?.alive {
+            match client::connect(&self.directories, id) {
+                // So young that it does not listen yet, or about to be gone: a matter of microseconds.
+                Err(error) if error.class() == Class::Conflict => std::thread::yield_now(),
+                connected => return connected.map(Some),
+            }
+        }
+        Ok(None)
     }
 
     /// Stops a container, if it runs, and starts it.
@@ -35,7 +52,7 @@ impl Engine {
     pub fn restart(&self, id: &ContainerId, options: &StopOptions) -> Result<()> {
         if self.record(id)?.host_config.auto_remove {
             return Err(berth_contract::Error::new(
-                berth_contract::Class::Conflict,
+                Class::Conflict,
                 format!("cannot restart container {}", id.short()),
             )
             .caused_by("it is removed as soon as it stops (--rm)")
@@ -113,12 +130,13 @@ impl Engine {
 
     fn ask(&self, id: &ContainerId, request: &Request) -> Result<()> {
         self.record(id)?;
-        if !self.observe(id)?.alive {
+        let Some(mut connection) = self.reach(id)? else {
             return Err(self.not_running(id));
-        }
-        match client::connect(&self.directories, id)?.ask(request)? {
-            Reply::Exited { .. } | Reply::Ok | Reply::Removed => Ok(()),
-            Reply::Started { .. } | Reply::ExecStarted { .. } | Reply::Failed { .. } => Ok(()),
+        };
+        match connection.ask(request) {
+            // It ended while it was asked.
+            Err(error) if error.class() == Class::Unavailable => Err(self.not_running(id)),
+            answer => answer.map(drop),
         }
     }
 }

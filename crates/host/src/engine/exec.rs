@@ -4,7 +4,6 @@ use berth_contract::oci::{BoxBuilder, Process, Spec};
 use berth_contract::{Class, ContainerId, Error, Result, Rootfs, State};
 use berth_image::Merged;
 use berth_linux_runtime::defaults;
-use berth_monitor::client;
 use berth_monitor::launch::{RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::{Reply, Request};
 use berth_sys::error::Explain as _;
@@ -42,7 +41,7 @@ impl Engine {
         let process = self.exec_process(id, request, &streams)?;
         let bytes = berth_sys::random::bytes().explain(|| "cannot choose an id".to_owned())?;
         let session = ContainerId::from_random(bytes).to_string();
-        let mut connection = client::connect(&self.directories, id)?;
+        let mut connection = self.reach(id)?.ok_or_else(|| self.not_running(id))?;
         let ask = Request::Exec {
             id: session.clone(),
             process: Box::new(process),

@@ -99,7 +99,7 @@ impl Engine {
             .caused_by("it is paused")
             .hint(format!("berth unpause {}", id.short())));
         }
-        let mut connection = client::connect(&self.directories, id)?;
+        let mut connection = self.reach(id)?.ok_or_else(|| self.not_running(id))?;
         connection.send(&attach_request(streams), &[])?;
         Ok(connection)
     }

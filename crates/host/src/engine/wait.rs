@@ -54,10 +54,12 @@ impl Engine {
             Err(error) => return Err(error),
         };
         let removed = until == WaitFor::Removed;
-        connection.send(&Request::Wait { removed }, &[])?;
         let mut exit = None;
+        let mut reply = connection
+            .send(&Request::Wait { removed }, &[])
+            .and_then(|()| connection.reply());
         loop {
-            match connection.reply() {
+            match reply {
                 Ok((Reply::Exited { exit: how }, _)) if !removed => return Ok(Some(how)),
                 Ok((Reply::Exited { exit: how }, _)) => exit = Some(how),
                 Ok((Reply::Removed, _)) => return Ok(exit),
@@ -66,6 +68,7 @@ impl Engine {
                 Err(error) if error.class() == Class::Unavailable => return Ok(None),
                 Err(error) => return Err(error),
             }
+            reply = connection.reply();
         }
     }
 }

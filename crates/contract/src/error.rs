@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A result whose failure is an [`enum@Error`].
+/// A result whose failure is an [`struct@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of failure it is: the same class gives the same exit code and the same HTTP status.
@@ -128,7 +128,7 @@ impl StdError for Error {
     }
 }
 
-/// An [`enum@Error`] as plain data: what crosses a socket or is kept on disk.
+/// An [`struct@Error`] as plain data: what crosses a socket or is kept on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The class of the failure.

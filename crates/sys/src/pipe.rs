@@ -68,7 +68,7 @@ pub fn write(file: impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 /// Writes as much of several pieces as fits and says how much that was.
 ///
 /// # Errors
-/// As for [`write`].
+/// As for [`write()`].
 pub fn write_pieces(file: impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
     loop {
         match rustix::io::writev(&file, pieces) {

@@ -1,3 +1,5 @@
+//! What the log writer promises, line by line.
+
 use std::collections::BTreeMap;
 
 use super::*;

@@ -4,6 +4,11 @@
 //! request. A flag that berth does not offer stands in [`REFUSED`] with what to do instead: nothing is
 //! accepted and then ignored.
 
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "comments on flags are their help: brackets there mean optional parts"
+)]
+
 mod logging;
 mod network;
 mod process;

@@ -5,17 +5,121 @@ use berth_testkit::{Sandbox, Screen};
 #[test]
 fn hello_runs_without_any_set_up() {
     let sandbox = Sandbox::new();
-    let native = sandbox.berth(&["run", "--rm", "hello"]);
-    insta::assert_snapshot!(native, @"");
+    let native = sandbox.berth(&["run", "--rm", "hello"]).hide_ids();
+    insta::assert_snapshot!(native, @r#"
+    exit: 0
+    --- stdout ---
+    Hello from berth!
+
+    This is a native program. The runtime is "linux": the kernel runs it directly.
+
+    What isolates it, as it sees it from inside:
+      processes     it is number 1 of its own process namespace
+      host name     [ID]
+      system calls  filtered (seccomp)
+      capabilities  00000000a80425fb
+      privileges    can never grow (no_new_privs)
+      and           its own files, mounts, network, IPC and control group
+
+    Try next:
+      berth run --platform wasi/wasm hello        the same image as WebAssembly
+      berth run -it --rm busybox sh               a shell in a container
+      berth run -d --name web -p 8080:80 nginx    a service in the background
+      berth ps -a                                 what runs and what ran
+    --- stderr ---
+    "#);
     let wasm = sandbox.berth(&["run", "--rm", "--platform", "wasi/wasm", "hello"]);
-    insta::assert_snapshot!(wasm, @"");
+    insta::assert_snapshot!(wasm, @r#"
+    exit: 0
+    --- stdout ---
+    Hello from berth!
+
+    This is a WebAssembly program. The runtime is "wasm": wasmtime executes it, compiled to machine code.
+
+    What isolates it:
+      memory        it reaches its own linear memory and nothing else of its process
+      system calls  none of its own; WASI calls are served by an engine that is itself filtered
+      capabilities  none (no_new_privs, seccomp, landlock around the engine)
+      and           the same namespaces, files, mounts, network and control group as a native container
+
+    Try next:
+      berth run --platform linux hello            the same image as a native program
+      berth run ./app.wasm                        a module of your own
+      berth run -it --rm busybox sh               a shell in a container
+      berth ps -a                                 what runs and what ran
+    --- stderr ---
+    "#);
 }
 
 #[test]
 fn help_fits_on_one_screen() {
     let sandbox = Sandbox::new();
     let help = sandbox.berth(&["--help"]);
-    insta::assert_snapshot!(help, @"");
+    insta::assert_snapshot!(help, @"
+    exit: 0
+    --- stdout ---
+    Run native and wasm containers.
+
+    Examples:
+      berth run hello
+      berth run -it --rm busybox sh
+      berth run -d --name web -p 8080:80 nginx
+
+    Usage: berth [FLAGS] COMMAND
+
+    Run:
+      run          Make a container and run it
+      ps           List containers
+      exec         Run a second process in a running container
+      logs         Print what containers wrote
+      attach       Join a running container's terminal
+      stop         Stop containers: a signal, a grace time, then a kill
+      start        Start containers that do not run
+      restart      Stop containers and start them again
+      create       Make a container without starting it
+      kill         Send a signal to containers
+      pause        Freeze all processes of containers
+      unpause      Thaw containers that are paused
+      wait         Wait for containers to end and print their exit codes
+      rm           Remove containers
+      rename       Give a container another name
+      inspect      Print everything about containers or images
+      top          List a container's processes
+      port         Print where a container's ports are published
+      container    Manage containers
+
+    Images:
+      images       List images
+      pull         Fetch images from registries
+      load         Load images from an archive
+      import       Make an image of a tar of a root file system
+      tag          Give an image a further name
+      untag        Take a name away and keep the image
+      rmi          Remove images
+      history      Print how an image was made
+      image        Manage images
+
+    Volumes & networks:
+      volume       Manage volumes
+      network      Manage networks
+
+    System:
+      info         Print facts about this host
+      system       Manage berth itself
+      version      Print the version
+      completion   Print the completions for a shell
+
+    Global flags (before the command):
+          --root DIR         Keep images, containers and volumes in DIR
+          --runroot DIR      Keep the state of running containers in DIR
+          --config DIR       Read registry logins from DIR/config.json [env: DOCKER_CONFIG]
+      -D, --debug            Tell what is done, step by step
+      -l, --log-level LEVEL  Say only what is at least this grave: debug, info, warn, error
+      -v, --version          Print the version
+
+    berth COMMAND --help tells more about one command.
+    --- stderr ---
+    ");
     assert!(
         help.stdout.lines().count() <= 60,
         "help is longer than a screen"
@@ -51,7 +155,15 @@ fn an_ordinary_user_is_told_what_is_missing() {
         .env("PATH", "/usr/bin:/bin");
     let screen = Screen::new(&command.output().unwrap());
     let screen = screen.replace(&sandbox.path().display().to_string(), "[SANDBOX]");
-    insta::assert_snapshot!(screen, @"");
+    insta::assert_snapshot!(screen, @"
+    exit: 125
+    --- stdout ---
+    --- stderr ---
+    error: cannot make a container
+    caused by: berth works for root only so far, not for ordinary users
+
+    hint: run the same command with sudo
+    ");
 }
 
 #[test]

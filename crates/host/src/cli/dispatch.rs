@@ -48,14 +48,13 @@ fn carry_out(environment: Environment, mut words: Vec<OsString>) -> Result<u8, F
     let (globals, front) = Globals::parse(&words).map_err(with(125))?;
     let start = match front {
         Front::Help => return Ok(print(&help::overview(VERBS))),
-        Front::Version => match VERBS.iter().position(|verb| verb.is("version")) {
-            Some(_) => {
-                words.truncate(0);
-                words.push("version".into());
-                0
-            }
-            None => return Ok(print(concat!("berth ", env!("CARGO_PKG_VERSION"), "\n"))),
-        },
+        Front::Version => {
+            return Ok(print(concat!(
+                "berth version ",
+                env!("CARGO_PKG_VERSION"),
+                "\n"
+            )));
+        }
         Front::Verb(index) => index,
     };
     let (path, verb, rest) = match find(&words, start).map_err(with(1))? {

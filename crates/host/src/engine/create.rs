@@ -67,6 +67,7 @@ impl Engine {
         name: Option<&ContainerName>,
         options: &CreateOptions<'_>,
     ) -> Result<Created> {
+        self.require_root("cannot make a container")?;
         let bytes = berth_sys::random::bytes().explain(|| "cannot choose an id".to_owned())?;
         let id = ContainerId::from_random(bytes);
         let store = Store::open(self.paths().data());

@@ -153,6 +153,7 @@ impl Engine {
         options: &PullOptions,
         progress: &dyn Progress,
     ) -> Result<Pulled> {
+        self.require_root("cannot keep an image")?;
         let store = self.store();
         if !hello::is_meant(reference) {
             return berth_image::pull(&store, reference, options, progress);
@@ -183,6 +184,7 @@ impl Engine {
         platform: Option<&str>,
         progress: &dyn Progress,
     ) -> Result<Vec<Loaded>> {
+        self.require_root("cannot keep an image")?;
         let platform = platform.map(str::parse).transpose()?;
         berth_image::load(&self.store(), source, &LoadOptions { platform }, progress)
     }
@@ -192,6 +194,7 @@ impl Engine {
     /// # Errors
     /// It is no tar, or a hostile one.
     pub fn import(&self, source: impl Read, mut options: ImportOptions) -> Result<Image> {
+        self.require_root("cannot keep an image")?;
         options
             .created
             .get_or_insert_with(|| crate::format::time::rfc3339(berth_sys::clock::realtime()));

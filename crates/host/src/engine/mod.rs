@@ -64,7 +64,7 @@ impl Engine {
     /// Opens the engine; makes nothing yet, so that `ps` on a fresh machine stays cheap.
     ///
     /// # Errors
-    /// An ordinary user's containers need user namespaces, which are not there yet.
+    /// None now; what an ordinary user cannot do is refused when it is asked for.
     pub fn open(config: Config) -> Result<Self> {
         let paths = Paths::new(&config);
         let directories = paths.directories();
@@ -142,12 +142,13 @@ impl Engine {
     }
 
     fn record(&self, id: &ContainerId) -> Result<Record> {
-        let record = Record::read(&self.paths.container(id)).map_err(|error| match error.class() {
-            Class::Internal => error
-                .context(format!("container {} is damaged", id.short()))
-                .hint(format!("berth rm -f {}", id.short())),
-            _ => error,
-        })?;
+        let record =
+            Record::read(&self.paths.container(id)).map_err(|error| match error.class() {
+                Class::Internal => error
+                    .context(format!("container {} is damaged", id.short()))
+                    .hint(format!("berth rm -f {}", id.short())),
+                _ => error,
+            })?;
         record.ok_or_else(|| no_such(id))
     }
 
@@ -184,6 +185,16 @@ impl Engine {
                 .caused_by("another berth starts, renames or removes it")
                 .hint("try again")
         })
+    }
+
+    /// Refuses what needs the rights of root, before anything is downloaded or written.
+    fn require_root(&self, sentence: &str) -> Result<()> {
+        if berth_sys::user::effective_id() == 0 {
+            return Ok(());
+        }
+        Err(Error::new(Class::Denied, sentence)
+            .caused_by("berth works for root only so far, not for ordinary users")
+            .hint("run the same command with sudo"))
     }
 
     /// A container by the name its user knows.

@@ -7,4 +7,5 @@ mod errors;
 mod isolation;
 mod many;
 mod newcomer;
+mod reference;
 mod terminal;

@@ -84,7 +84,7 @@ impl Session {
             .map_err(broken)?;
         let input = Input::open(&poller, INPUT, wishes.stdin);
         if wishes.until_removed {
-            connection.send(&Request::Wait { removed: true }, &[])?;
+            unless_gone(connection.send(&Request::Wait { removed: true }, &[]))?;
         }
         let keys = if wishes.tty {
             wishes.detach_keys.clone()
@@ -154,13 +154,15 @@ impl Session {
     /// Sends what input is pending and watches for more; whether the loop may wait for events.
     fn send_pending(&mut self) -> Result<bool> {
         if !self.pending.is_empty() {
-            let count = self.connection.send_stdin(&self.pending)?;
-            self.pending.drain(..count);
+            match unless_gone(self.connection.send_stdin(&self.pending))? {
+                Some(count) => drop(self.pending.drain(..count)),
+                None => self.pending.clear(),
+            }
         }
         if self.ending && self.pending.is_empty() {
             self.ending = false;
             if self.wishes.ends_stdin {
-                self.connection.end_stdin()?;
+                unless_gone(self.connection.end_stdin())?;
             }
         }
         let room = self.has_room();
@@ -178,7 +180,7 @@ impl Session {
             Read::Bytes(bytes) => match self.matcher.take(&bytes) {
                 Keys::Pass(bytes) => self.pending = bytes,
                 Keys::Detach(bytes) => {
-                    self.connection.send_stdin(&bytes)?;
+                    unless_gone(self.connection.send_stdin(&bytes))?;
                     return Ok(Some(End::Detached));
                 }
             },
@@ -193,7 +195,7 @@ impl Session {
                     self.resize()?;
                 }
             } else if self.wishes.forwards_signals && self.exit.is_none() {
-                self.connection.send(&Request::Kill { signal }, &[])?;
+                unless_gone(self.connection.send(&Request::Kill { signal }, &[]))?;
             } else {
                 return Ok(Some(End::Signalled(signal)));
             }
@@ -208,17 +210,21 @@ impl Session {
             && let Some(mut size) = super::size()
         {
             size.rows = size.rows.saturating_add(1);
-            self.connection
-                .send(&Request::Resize { size, exec: None }, &[])?;
+            unless_gone(
+                self.connection
+                    .send(&Request::Resize { size, exec: None }, &[]),
+            )?;
         }
         self.resize()
     }
 
     fn resize(&mut self) -> Result<()> {
         match super::size() {
-            Some(size) => self
-                .connection
-                .send(&Request::Resize { size, exec: None }, &[]),
+            Some(size) => unless_gone(
+                self.connection
+                    .send(&Request::Resize { size, exec: None }, &[]),
+            )
+            .map(drop),
             None => Ok(()),
         }
     }
@@ -262,6 +268,14 @@ fn write(file: BorrowedFd<'_>, name: &str, bytes: &[u8]) -> Result<Written> {
         )
         .caused_by(error)
     })
+}
+
+/// What was sent; `None` when the monitor ended before: why is still to be read from the connection.
+fn unless_gone<T>(sent: Result<T>) -> Result<Option<T>> {
+    match sent {
+        Err(error) if error.class() == Class::Unavailable => Ok(None),
+        sent => sent.map(Some),
+    }
 }
 
 fn gone() -> Error {

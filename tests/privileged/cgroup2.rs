@@ -14,7 +14,7 @@ use std::process::{Command, Stdio};
 use berth_testkit::{ImageArchive, available, programs, skip};
 
 /// Each step's name and command; `berth` stands for berth with directories on a tmpfs.
-const STEPS: [(&str, &str); 13] = [
+const STEPS: [(&str, &str); 16] = [
     ("load", "berth load -q -i /busybox.tar"),
     (
         "runs",
@@ -29,6 +29,12 @@ const STEPS: [(&str, &str); 13] = [
         "berth run --rm --network none -m 64m --memory-swap 64m --cpus 0.5 --pids-limit 20 busybox \
          sh -c 'cd /sys/fs/cgroup; cat memory.max memory.swap.max cpu.max pids.max'",
     ),
+    (
+        "cpuset",
+        "berth run --rm --network none --cpuset-cpus 0 busybox true",
+    ),
+    ("network", "berth run --rm busybox true"),
+    ("links", "ls /sys/class/net"),
     (
         "memory",
         "berth run --name eats --network none -m 32m --memory-swap 32m busybox \
@@ -47,12 +53,13 @@ const STEPS: [(&str, &str); 13] = [
         "berth run -d --name sleeps --network none busybox sleep 1000",
     ),
     ("pause", "berth pause sleeps"),
-    ("paused", "berth ps --format '{{.Names}} {{.State}}'"),
+    ("paused", "berth ps -a --format '{{.Names}} {{.State}}'"),
     ("unpause", "berth unpause sleeps"),
     ("exec", "berth exec sleeps echo second"),
     (
         "remove",
-        "berth pause sleeps && berth rm -f sleeps eats && ls /sys/fs/cgroup/berth",
+        "berth pause sleeps && berth rm -f sleeps eats && berth ps -aq && \
+         find /sys/fs/cgroup/berth -mindepth 1 -type d",
     ),
 ];
 
@@ -95,7 +102,52 @@ fn pure_cgroup2_holds_every_limit() {
         stderr: String::new(),
     }
     .hide_ids();
-    insta::assert_snapshot!(hidden.stdout);
+    insta::assert_snapshot!(hidden.stdout, @"
+    load (0):
+    Loaded image: busybox:latest
+    runs (0):
+    on cgroup v2
+    inside (0):
+    0::/
+    limits (0):
+    67108864
+    0
+    50000 100000
+    20
+    cpuset (125):
+    error: cannot apply the CPU set
+    caused by: the host's cgroups have no cpuset controller
+
+    hint: leave the limit out, or enable the controller on the host
+    network (125):
+    error: cannot set up the packet filter of the bridge network
+    caused by: Protocol not supported
+
+    hint: use --network none or --network host
+    links (0):
+    lo
+    memory (137):
+
+    killed (0):
+    true 137
+    device (1):
+    cat: can't open '/tmp/d': Operation not permitted
+    start (0):
+    [ID]
+    pause (0):
+    sleeps
+    paused (0):
+    sleeps paused
+    eats exited
+    unpause (0):
+    sleeps
+    exec (0):
+    second
+    remove (0):
+    sleeps
+    sleeps
+    eats
+    ");
 }
 
 /// Makes the guest kernel's root.
@@ -106,7 +158,7 @@ fn prepare(root: &Path) {
         std::fs::create_dir(root.join(folder)).unwrap();
     }
     std::fs::copy("/bin/busybox", root.join("bin/busybox")).unwrap();
-    for applet in ["sh", "mount", "modprobe", "mkdir", "sleep", "ls"] {
+    for applet in ["sh", "mount", "modprobe", "mkdir", "sleep", "ls", "find"] {
         std::os::unix::fs::symlink("busybox", root.join("bin").join(applet)).unwrap();
     }
     for program in ["berth", "berth-monitor", "berth-wasm", "berth-wasmc"] {

@@ -5,6 +5,11 @@ use std::process::Command;
 
 use berth_testkit::{Sandbox, Terminal, available, skip};
 
+/// A command that says when it works and when it goes on; its echo on the terminal says neither.
+const JOB: &str = "python3 -c 'import os, signal, time; \
+     say = lambda *_: os.write(1, b\"aw\" b\"ake\\n\"); \
+     signal.signal(signal.SIGCONT, say); say(); time.sleep(1000)'";
+
 /// A tar of a minimal Debian with python3 and procps, made once for all runs of the tests.
 fn debian(test: &str) -> Option<PathBuf> {
     if !available(test, "debootstrap") {
@@ -71,10 +76,18 @@ fn a_debian_shell_is_usable() {
     );
     terminal.send("ls --color=always -d /usr\r");
     terminal.wait_for("\x1b[01;34m/usr");
-    terminal.send("sleep 1000\r");
+    // Each key is typed at the program's own word that it has the terminal: before, bash would take it
+    // as a letter of the next line.
+    terminal.send(JOB);
+    terminal.send("\r");
+    terminal.wait_for("awake");
     terminal.send("\x1a");
     terminal.wait_for("Stopped");
-    terminal.send("fg\r\x03");
+    terminal.wait_for("root@box:/# ");
+    terminal.send("fg\r");
+    terminal.wait_for("awake");
+    terminal.send("\x03");
+    terminal.wait_for("KeyboardInterrupt");
     terminal.wait_for("root@box:/# ");
     terminal.send("exit 6\r");
     assert_eq!(terminal.finish().0, 6);

@@ -4,5 +4,6 @@
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
 mod cgroup2;
+mod chroot;
 mod debian;
 mod registry;

@@ -5,6 +5,9 @@ use std::process::{Child, Command, Stdio};
 
 use berth_testkit::{ImageArchive, Sandbox, available};
 
+/// The name and password of a guarded registry; an open one ignores them.
+const LOGIN: &str = "sailor:salt and pepper";
+
 /// Debian's `docker-registry`, on a port of its own, ended with the test.
 struct Registry {
     child: Child,
@@ -12,7 +15,28 @@ struct Registry {
 }
 
 impl Registry {
+    /// Open to everybody.
     fn start(sandbox: &Sandbox) -> Self {
+        Self::start_with(sandbox, "")
+    }
+
+    /// Open to [`LOGIN`] alone.
+    fn start_guarded(sandbox: &Sandbox) -> Self {
+        let file = sandbox.path().join("htpasswd");
+        let (user, password) = LOGIN.split_once(':').unwrap();
+        let output = Command::new("htpasswd")
+            .args(["-nbB", "-C", "4", user, password])
+            .output()
+            .unwrap();
+        std::fs::write(&file, output.stdout).unwrap();
+        let rule = format!(
+            "auth: {{htpasswd: {{realm: tests, path: {}}}}}\n",
+            file.display()
+        );
+        Self::start_with(sandbox, &rule)
+    }
+
+    fn start_with(sandbox: &Sandbox, rule: &str) -> Self {
         let place = sandbox.path();
         // The registry cannot be asked for a free port, so one is found for it.
         let port = std::net::TcpListener::bind("127.0.0.1:0")
@@ -23,7 +47,7 @@ impl Registry {
         let config = format!(
             "version: 0.1\nlog: {{level: info}}\n\
              storage: {{filesystem: {{rootdirectory: {}/registry}}, delete: {{enabled: true}}}}\n\
-             http: {{addr: \"127.0.0.1:{port}\"}}\n",
+             http: {{addr: \"127.0.0.1:{port}\"}}\n{rule}",
             place.display()
         );
         let file = place.join("registry.yml");
@@ -57,6 +81,8 @@ impl Registry {
                 "--quiet",
                 "--insecure-policy",
                 "--dest-tls-verify=false",
+                "--dest-creds",
+                LOGIN,
             ])
             .arg(format!("docker-archive:{}", file.display()))
             .arg(format!("docker://127.0.0.1:{}/{name}", self.port))
@@ -98,7 +124,13 @@ fn an_image_of_a_real_registry_is_pulled_and_run() {
     let screen = screen
         .replace(&registry.port.to_string(), "[PORT]")
         .hide_ids();
-    insta::assert_snapshot!(screen, @"");
+    insta::assert_snapshot!(screen, @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such image: 127.0.0.1:[PORT]/tools/busybox:2.0
+    caused by: GET http://127.0.0.1:[PORT]/v2/tools/busybox/manifests/2.0: 404 Not Found: manifest unknown (MANIFEST_UNKNOWN)
+    ");
 }
 
 #[test]
@@ -121,4 +153,67 @@ fn two_pulls_at_once_both_succeed() {
             .success(),
         "whole"
     );
+}
+
+#[test]
+fn a_guarded_registry_opens_to_the_logins_of_config_json() {
+    let test = "a_guarded_registry_opens_to_the_logins_of_config_json";
+    if !["docker-registry", "skopeo", "htpasswd"]
+        .iter()
+        .all(|program| available(test, program))
+    {
+        return;
+    }
+    let sandbox = Sandbox::new();
+    let registry = Registry::start_guarded(&sandbox);
+    registry.push(&sandbox, &ImageArchive::busybox(), "private/busybox");
+    let host = format!("127.0.0.1:{}", registry.port);
+    let name = format!("{host}/private/busybox");
+    let hidden = |arguments: &[&str]| {
+        sandbox
+            .berth(arguments)
+            .replace(&registry.port.to_string(), "[PORT]")
+            .hide_ids()
+    };
+    insta::assert_snapshot!(hidden(&["pull", &name]), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: the registry denies access to 127.0.0.1:[PORT]/private/busybox:latest
+    caused by: GET http://127.0.0.1:[PORT]/v2/private/busybox/manifests/latest: 401 Unauthorized: authentication required (UNAUTHORIZED)
+
+    hint: check the name, and the login for 127.0.0.1:[PORT] in ~/.docker/config.json
+    ");
+
+    let folder = sandbox.path().join("logins");
+    std::fs::create_dir(&folder).unwrap();
+    let config = folder.to_str().unwrap();
+    let write = |auth: &serde_json::Value| {
+        let file = serde_json::json!({ "auths": { &host: auth } });
+        std::fs::write(folder.join("config.json"), file.to_string()).unwrap();
+    };
+    write(&serde_json::json!({ "username": "sailor", "password": "sugar" }));
+    insta::assert_snapshot!(hidden(&["--config", config, "pull", &name]), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: the registry denies access to 127.0.0.1:[PORT]/private/busybox:latest
+    caused by: GET http://127.0.0.1:[PORT]/v2/private/busybox/manifests/latest: 401 Unauthorized: authentication required (UNAUTHORIZED)
+
+    hint: check the name, and the login for 127.0.0.1:[PORT] in ~/.docker/config.json
+    ");
+
+    // The base64 of LOGIN, as `docker login` writes it.
+    write(&serde_json::json!({ "auth": "c2FpbG9yOnNhbHQgYW5kIHBlcHBlcg==" }));
+    let run = [
+        "--config",
+        config,
+        "run",
+        "--rm",
+        "--quiet",
+        "--network",
+        "none",
+    ];
+    let run = [&run[..], &[&name, "echo", "let in"]].concat();
+    assert_eq!(sandbox.berth(&run).success(), "let in");
 }

@@ -117,11 +117,12 @@ impl Context {
     /// The engine over the directories that the flags, the user and the environment name.
     ///
     /// # Errors
-    /// A directory cannot be used, or berth cannot tell where its own programs lie.
+    /// A directory cannot be used, or berth's own programs cannot be found.
     pub(crate) fn engine(&self) -> Result<Engine> {
         let executable = std::env::current_exe().map_err(|error| {
-            Error::new(Class::Internal, "cannot tell where berth's programs lie")
+            Error::new(Class::Internal, "cannot find berth's own programs")
                 .caused_by(format!("/proc/self/exe: {error}"))
+                .hint("mount -t proc proc /proc")
         })?;
         let overrides = Overrides {
             data: self.globals.root.clone(),

@@ -124,9 +124,9 @@ impl Failure {
         };
         let error = Error::new(class, message).caused_by(self);
         match class {
-            Class::Denied => {
-                error.hint(format!("check the name, or log in: berth login {registry}"))
-            }
+            Class::Denied => error.hint(format!(
+                "check the name, and the login for {registry} in ~/.docker/config.json"
+            )),
             _ => error,
         }
     }

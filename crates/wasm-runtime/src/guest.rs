@@ -153,7 +153,14 @@ impl Guest for WasmGuest {
         let exec = self.exec.as_ref().ok_or_else(nested)?;
         let arguments = process.args().clone().unwrap_or_default();
         let root = Directory::open(Path::new(&format!("/proc/{}/root", self.inner.pid())))
-            .explain(|| "cannot look into the container".to_owned())?;
+            .map_err(|error| match error.kind() {
+                // The guest has just ended.
+                std::io::ErrorKind::NotFound => {
+                    Error::new(Class::Conflict, "cannot run a command in the container")
+                        .caused_by("it is not running")
+                }
+                _ => Error::new(Class::Internal, "cannot look into the container").caused_by(error),
+            })?;
         let found = arguments
             .first()
             .and_then(|name| find(&root, name, process));

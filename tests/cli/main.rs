@@ -6,6 +6,7 @@ mod crash;
 mod errors;
 mod isolation;
 mod many;
+mod networks;
 mod newcomer;
 mod reference;
 mod terminal;

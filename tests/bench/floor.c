@@ -250,8 +250,8 @@ static void remove_bridge(int fd) {
 
 static void make_pair(int fd, int i, pid_t pid) {
     struct ifinfomsg body = {.ifi_flags = IFF_UP, .ifi_change = IFF_UP}, peer = {0};
-    char name[16];
-    snprintf(name, sizeof name, "floor%d", i);
+    char name[16];  // Unlike every other run's: the kernel takes links down some time after their namespace.
+    snprintf(name, sizeof name, "fl%d.%d", getpid() % 100000, i);
     begin(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, &body, sizeof body);
     attribute(IFLA_IFNAME, name, strlen(name) + 1);
     attribute(IFLA_MASTER, &bridge, 4);

@@ -144,6 +144,9 @@ static void filter_calls(void) {
 
 static const char *const hierarchies[] = {"pids", "memory", "cpu", "cpuacct", "cpuset", "devices", "freezer", "blkio", "systemd", NULL};
 
+// Cgroups of a run that failed half way must not be in the next one's way.
+static int own(int i) { return getpid() % 100000 * 1000 + i; }
+
 static int present(const char *hierarchy) { return !access(format("/sys/fs/cgroup/%s/cgroup.procs", hierarchy), F_OK); }
 
 static void make_cgroups(int i) {
@@ -154,29 +157,29 @@ static void make_cgroups(int i) {
             put("/sys/fs/cgroup/cpuset/floor/cpuset.cpus", "0");
             put("/sys/fs/cgroup/cpuset/floor/cpuset.mems", "0");
         }
-        if (mkdir(format("/sys/fs/cgroup/%s/floor/%d", *h, i), 0755)) die(path);
+        if (mkdir(format("/sys/fs/cgroup/%s/floor/%d", *h, own(i)), 0755)) die(path);
         if (!strcmp(*h, "cpuset")) {
-            put(format("/sys/fs/cgroup/cpuset/floor/%d/cpuset.cpus", i), "0");
-            put(format("/sys/fs/cgroup/cpuset/floor/%d/cpuset.mems", i), "0");
+            put(format("/sys/fs/cgroup/cpuset/floor/%d/cpuset.cpus", own(i)), "0");
+            put(format("/sys/fs/cgroup/cpuset/floor/%d/cpuset.mems", own(i)), "0");
         }
     }
     if (!present("devices")) return;
-    put(format("/sys/fs/cgroup/devices/floor/%d/devices.deny", i), "a");
+    put(format("/sys/fs/cgroup/devices/floor/%d/devices.deny", own(i)), "a");
     static const char *const rules[] = {"c *:* m", "b *:* m", "c 1:3 rwm", "c 1:5 rwm", "c 1:7 rwm", "c 1:8 rwm",
         "c 1:9 rwm", "c 5:0 rwm", "c 5:2 rwm", "c 136:* rwm", NULL};
-    for (const char *const *rule = rules; *rule; rule++) put(format("/sys/fs/cgroup/devices/floor/%d/devices.allow", i), *rule);
+    for (const char *const *rule = rules; *rule; rule++) put(format("/sys/fs/cgroup/devices/floor/%d/devices.allow", own(i)), *rule);
 }
 
 static void join_cgroups(int i, pid_t pid) {
     char number[16];
     snprintf(number, sizeof number, "%d", pid);
     for (const char *const *h = hierarchies; *h; h++)
-        if (present(*h)) put(format("/sys/fs/cgroup/%s/floor/%d/cgroup.procs", *h, i), number);
+        if (present(*h)) put(format("/sys/fs/cgroup/%s/floor/%d/cgroup.procs", *h, own(i)), number);
 }
 
 static void remove_cgroups(int i) {
     for (const char *const *h = hierarchies; *h; h++)
-        for (int tries = 0; tries < 1000 && rmdir(format("/sys/fs/cgroup/%s/floor/%d", *h, i)) && errno == EBUSY; tries++) usleep(100);
+        for (int tries = 0; tries < 1000 && rmdir(format("/sys/fs/cgroup/%s/floor/%d", *h, own(i))) && errno == EBUSY; tries++) usleep(100);
 }
 
 // --- network ------------------------------------------------------------------------------------

@@ -86,47 +86,72 @@ def berth(*arguments):
     return lambda: milliseconds(lambda: call(BERTH + list(arguments)))
 
 
-def crun():
-    """crun as [argv prefix] if it works here; in a private mount namespace, where hybrid cgroups are hidden."""
+def crun_bundle(*command):
+    """A bundle for crun with the very runtime-spec that berth gives its own runtime, or None."""
     if not shutil.which("crun"):
         return None
-    bundle = f"{PLACE}/bundle"
-    os.makedirs(bundle)
-    call(["crun", "spec"], cwd=bundle)
-    config = json.load(open(f"{bundle}/config.json"))
-    config["process"].update(terminal=False, args=["/bin/true"])
-    config["process"].pop("rlimits", None)
-    config["root"] = {"path": f"{PLACE}/rootfs", "readonly": True}
-    json.dump(config, open(f"{bundle}/config.json", "w"))
+    bundle = f"{PLACE}/bundle-{command[0]}"
+    if not os.path.exists(bundle):
+        os.makedirs(bundle)
+        identity = read(BERTH + ["create", "--network", "none", "busybox", *command])
+        with open(f"{PLACE}/data/containers/{identity}/config.json") as file:
+            config = json.load(file)
+        call(BERTH + ["rm", identity])
+        config["ociVersion"] = "1.0.2"  # what older ones accept; nothing newer is in it
+        config["root"] = {"path": f"{PLACE}/rootfs"}
+        config["linux"]["cgroupsPath"] = "/berth-bench"
+        config["process"].pop("rlimits", None)
+        config["process"]["user"].pop("username", None)
+        # Its binds are files of the container just removed.
+        config["mounts"] = [mount for mount in config["mounts"] if mount.get("type") != "bind"]
+        config.pop("annotations", None)
+        with open(f"{bundle}/config.json", "w") as file:
+            json.dump(config, file)
     return bundle
 
 
-def crun_turns(bundle, runs):
-    """crun needs the hybrid mount gone, so all its runs happen inside one private mount namespace."""
-    script = (
-        "umount /sys/fs/cgroup/unified 2>/dev/null; cd $1; i=0; while [ $i -lt $2 ]; do "
-        "a=$(date +%s%N); crun run bench-$$-$i </dev/null >/dev/null || exit 1; b=$(date +%s%N); "
-        "echo $((b-a)); i=$((i+1)); done")
-    lines = read(["unshare", "-m", "sh", "-c", script, "sh", bundle, str(runs)]).split()
-    return [int(line) / 1e6 for line in lines]
+def crun(script, bundle, runs):
+    """Times `script` (which uses $i) under crun, in a mount namespace where hybrid cgroups are hidden."""
+    loop = (
+        "umount /sys/fs/cgroup/unified 2>/dev/null; cd $1; "
+        + script[0] + "; i=0; while [ $i -lt $2 ]; do a=${EPOCHREALTIME/./}; "
+        + script[1] + " </dev/null >/dev/null || exit 1; b=${EPOCHREALTIME/./}; echo $((b-a)); i=$((i+1)); done; "
+        + script[2])
+    lines = read(["unshare", "-m", "bash", "-c", loop, "bash", bundle, str(runs)]).split()
+    return [int(line) / 1e3 for line in lines]
+
+
+def with_crun(actions, script, *command):
+    """Adds crun to the actions where it works here."""
+    bundle = crun_bundle(*command)
+    try:
+        if bundle:
+            crun(script, bundle, 2)
+            actions["crun"] = lambda: crun(script, bundle, 1)[0]
+    except subprocess.CalledProcessError as error:
+        print(f"crun does not run here: {error.stderr}")
+    return actions
 
 
 # --- the measurements -----------------------------------------------------------------------------
 
+CRUN_RUN = (":", "crun run bench-$$-$i", ":")
+CRUN_EXEC = (
+    "crun run -d --pid-file pid bench-$$ </dev/null >/dev/null 2>&1 || exit 1",
+    "crun exec bench-$$ true",
+    "crun delete -f bench-$$",
+)
+
+
 def run_none():
     actions = {"berth": berth("run", "--rm", "--network", "none", "busybox", "true"), "floor": floor("none")}
-    bundle = crun()
-    if bundle:
-        try:
-            crun_turns(bundle, 2)
-            actions["crun run"] = lambda: crun_turns(bundle, 1)[0]
-        except subprocess.CalledProcessError:
-            print("crun does not run here: left out")
+    with_crun(actions, CRUN_RUN, "true")
     report("run --rm --network none busybox true", alternate(actions, options.runs))
 
 
 def run_bridge():
     actions = {"berth": berth("run", "--rm", "busybox", "true"), "floor": floor("bridge")}
+    with_crun(actions, CRUN_RUN, "true")
     report("run --rm busybox true (default bridge)", alternate(actions, options.runs))
 
 
@@ -144,6 +169,7 @@ def exec_true():
     call(BERTH + ["run", "-d", "--network", "none", "--name", "bench", "busybox", "sleep", "1000"])
     try:
         actions = {"berth": berth("exec", "bench", "true"), "floor": floor("exec")}
+        with_crun(actions, CRUN_EXEC, "sleep", "1000")
         report("exec true", alternate(actions, options.runs))
     finally:
         call(BERTH + ["rm", "-f", "bench"])
@@ -238,4 +264,5 @@ finally:
     left = subprocess.run(BERTH + ["ps", "-aq"], stdin=NULL, stdout=subprocess.PIPE).stdout.decode().split()
     if left:
         call(BERTH + ["rm", "-f"] + left)
+    call(BERTH + ["network", "prune", "-f"])
     shutil.rmtree(PLACE, ignore_errors=True)

@@ -104,6 +104,8 @@ pub(crate) fn hello() -> Outcome {
         "wasi/wasm",
         "hello",
     ]))?;
+    // The bridge these folders' containers were on; a person's own berth keeps its bridge.
+    shell::read(&mut berth(&["network", "prune", "--force"]))?;
     println!(
         "\nThe programs are in {}; `cargo xtask install` puts them in place.",
         programs.display()

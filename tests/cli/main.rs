@@ -8,5 +8,6 @@ mod isolation;
 mod many;
 mod networks;
 mod newcomer;
+mod promises;
 mod reference;
 mod terminal;

@@ -102,8 +102,14 @@ impl Transaction {
 
     /// Stages a blob that was written and verified.
     pub(crate) fn add_file(&mut self, path: PathBuf, digest: Digest) {
-        if !self.store.has_blob(&digest) && self.blobs.iter().all(|(_, staged)| *staged != digest) {
+        if self.blobs.iter().any(|(_, staged)| *staged == digest) {
+            return;
+        }
+        if !self.store.has_blob(&digest) {
             self.blobs.push((path, digest));
+        } else if path != self.store.blob_path(&digest) {
+            // Another process was faster, after we had looked and before we opened the partial file anew.
+            drop(std::fs::remove_file(path));
         }
     }
 

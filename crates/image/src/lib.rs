@@ -13,6 +13,7 @@
 
 mod archive;
 mod artifact;
+mod assembly;
 mod builder;
 pub mod documents;
 mod image;
@@ -24,8 +25,10 @@ mod reference;
 mod registry;
 mod rootfs;
 mod store;
+mod tree;
 
 pub use archive::{ImportOptions, LoadOptions, Loaded, import, load};
+pub use assembly::{Assembly, Layer};
 pub use builder::{FileEntry, ImageBuilder, install};
 pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
 pub use image::Image;
@@ -36,3 +39,4 @@ pub use reference::Reference;
 pub use registry::{Credentials, Login, Proxy, PullOptions, PullPolicy, Pulled, pull};
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use store::{Containers, Hold, Listing, NoContainers, Removed, Store, Usage, Use};
+pub use tree::{Entry, Place};

@@ -18,7 +18,7 @@ use berth_sys::file::{Directory, Kind, Links, Metadata};
 use crate::layer::OPAQUE_KEYS;
 
 /// The links Linux follows before it gives up (`path_resolution(7)`).
-const LINK_LIMIT: usize = 40;
+pub(crate) const LINK_LIMIT: usize = 40;
 /// The longest `#!` line Linux reads.
 const HEAD: u64 = 256;
 
@@ -29,7 +29,7 @@ pub struct Merged {
 }
 
 /// One directory of the merged tree: its parts, topmost first.
-type Stack = Rc<Vec<Directory>>;
+pub(crate) type Stack = Rc<Vec<Directory>>;
 
 /// What a path leads to.
 #[derive(Debug)]
@@ -56,6 +56,10 @@ impl Merged {
         Ok(Self {
             root: Rc::new(layers.iter().map(open).collect::<Result<_>>()?),
         })
+    }
+
+    pub(crate) fn root(&self) -> Stack {
+        Rc::clone(&self.root)
     }
 
     /// What a path leads to after all links; `None` if nothing is there.
@@ -171,7 +175,7 @@ impl Merged {
 }
 
 /// The parts of a path that mean something; its root and `.` do not.
-fn parts(path: &Path) -> impl Iterator<Item = OsString> {
+pub(crate) fn parts(path: &Path) -> impl Iterator<Item = OsString> {
     path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some(OsString::from("..")),
@@ -189,7 +193,8 @@ pub(crate) fn look_up(parent: &Stack, name: &OsStr) -> io::Result<Option<Node>> 
         match metadata.kind {
             Kind::CharacterDevice(0, 0) => break,
             Kind::Directory => {
-                let opaque = is_opaque(directory, name)?;
+                // There is nothing below the last one to be hidden.
+                let opaque = layer + 1 < parent.len() && is_opaque(directory, name)?;
                 found.push(directory.directory(Path::new(name), Links::Refused)?);
                 if opaque {
                     break;

@@ -75,6 +75,8 @@ pub struct Metadata {
     pub modified: Time,
     /// Last access.
     pub accessed: Time,
+    /// Last change of content or attributes; nobody can set it.
+    pub changed: Time,
 }
 
 /// A point in time: seconds since the epoch and nanoseconds.
@@ -477,6 +479,7 @@ impl Metadata {
             device: u64::from(stat.st_dev),
             modified: Time::new(i64::from(stat.st_mtime), u64::from(stat.st_mtime_nsec)),
             accessed: Time::new(i64::from(stat.st_atime), u64::from(stat.st_atime_nsec)),
+            changed: Time::new(i64::from(stat.st_ctime), u64::from(stat.st_ctime_nsec)),
         }
     }
 }

@@ -13,6 +13,7 @@ mod stage;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,7 @@ use berth_sys::file::{self, Directory, Links};
 pub(crate) use apply::OPAQUE_KEYS;
 pub(crate) use stage::{stage_layer, unpack_new};
 pub(crate) use stream::{Hashing, decompress};
+pub(crate) use write::{WriteOptions, write};
 
 /// What must come out of a layer's stream.
 #[derive(Debug, Clone, Default)]

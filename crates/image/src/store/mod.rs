@@ -113,6 +113,11 @@ impl Store {
         self.data.join("layers/empty")
     }
 
+    /// A path beneath the data directory.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.data.join(name)
+    }
+
     pub(crate) fn directory(&self, name: &str) -> Result<Directory> {
         let path = self.data.join(name);
         Directory::open(&path).explain(|| format!("cannot open {}", path.display()))

@@ -56,6 +56,21 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Gives a target that is here its names; without any it is a dangling image.
+    pub(crate) fn add_to_index(&self, names: &[Reference], target: &Descriptor) -> Result<()> {
+        self.change_index(|index| {
+            for name in names {
+                set_name(index, name, target);
+            }
+            if names.is_empty() {
+                add_unnamed(index, target);
+            }
+            Ok(())
+        })
+    }
+}
+
 impl Transaction {
     /// Where layers are made; each under a name of its own.
     pub(crate) fn directory(&self) -> &Directory {

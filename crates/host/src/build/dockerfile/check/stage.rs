@@ -1,0 +1,204 @@
+//! Checks of stages as wholes: their names, bases and platforms, and what stands in them twice.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use berth_image::Reference;
+
+use super::{Inputs, Rule, Warning, suggestion, variables};
+use crate::build::dockerfile::Dockerfile;
+use crate::build::dockerfile::instruction::{Command, Instruction};
+use crate::build::dockerfile::position::Lines;
+use crate::build::dockerfile::stage::{Base, Stage, Stages};
+
+pub(super) fn check(
+    file: &Dockerfile,
+    stages: &Stages,
+    inputs: &Inputs<'_>,
+    warnings: &mut Vec<Warning>,
+) {
+    let mut names = BTreeSet::new();
+    for stage in &stages.stages {
+        let mut warn = |rule, detail, lines| {
+            warnings.push(Warning {
+                rule,
+                detail,
+                lines,
+            });
+        };
+        if let Some(name) = &stage.name {
+            if !names.insert(name.clone()) {
+                let detail = format!("Duplicate stage name {name:?}, stage names should be unique");
+                warn(Rule::DuplicateStageName, detail, stage.lines);
+            }
+            if matches!(name.as_str(), "context" | "scratch") {
+                let detail =
+                    format!("Stage name should not use the same name as reserved stage {name:?}");
+                warn(Rule::ReservedStageName, detail, stage.lines);
+            }
+        }
+        base(file, stage, stages, inputs, &mut warn);
+        platform(file, stage, inputs, &mut warn);
+        commands(stage, &mut warn);
+        working_directory(stage, stages, &mut warn);
+    }
+    default_arguments(file, inputs, warnings);
+}
+
+type Warn<'a> = dyn FnMut(Rule, String, Lines) + 'a;
+
+fn base(
+    file: &Dockerfile,
+    stage: &Stage,
+    stages: &Stages,
+    inputs: &Inputs<'_>,
+    warn: &mut Warn<'_>,
+) {
+    let escape = file.directives.escape;
+    let mut texts = vec![stage.from.base.as_str()];
+    texts.extend(stage.from.platform.as_deref());
+    let known: BTreeSet<&str> = stages
+        .declared
+        .iter()
+        .map(String::as_str)
+        .chain(inputs.platform.keys().map(String::as_str))
+        .collect();
+    for name in texts.iter().flat_map(|text| variables(text, escape)) {
+        if !known.contains(name.as_str()) {
+            let near = suggestion(&name, "", known.iter().copied());
+            let detail = format!("FROM argument '{name}' is not declared{near}");
+            warn(Rule::UndefinedArgInFrom, detail, stage.lines);
+        }
+    }
+}
+
+fn platform(file: &Dockerfile, stage: &Stage, inputs: &Inputs<'_>, warn: &mut Warn<'_>) {
+    let (Some(text), Some(platform)) = (&stage.from.platform, &stage.platform) else {
+        return;
+    };
+    let names = variables(text, file.directives.escape);
+    if names.iter().any(|name| name == "TARGETPLATFORM")
+        && inputs.platform.get("TARGETPLATFORM") == Some(platform)
+    {
+        let detail = "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior";
+        warn(
+            Rule::RedundantTargetPlatform,
+            detail.to_owned(),
+            stage.lines,
+        );
+    }
+    if names.is_empty() {
+        // A stage that is named after its platform is meant to have that one.
+        let name = stage.name.as_deref().unwrap_or_default();
+        let named = platform
+            .split('/')
+            .any(|part| !part.is_empty() && name.contains(part));
+        if !named {
+            let detail = format!("FROM --platform flag should not use constant value {platform:?}");
+            warn(Rule::FromPlatformFlagConstDisallowed, detail, stage.lines);
+        }
+    }
+}
+
+/// The shell form where signals matter, and instructions of which only the last counts.
+fn commands(stage: &Stage, warn: &mut Warn<'_>) {
+    let mut last: BTreeMap<&str, Lines> = BTreeMap::new();
+    let mut has_shell = false;
+    for one in &stage.instructions {
+        let name = one.instruction.name();
+        match &one.instruction {
+            Instruction::Shell(_) => has_shell = true,
+            Instruction::Cmd(command) | Instruction::Entrypoint(command) => {
+                if matches!(command, Command::Shell(_)) && !has_shell {
+                    let detail = format!(
+                        "JSON arguments recommended for {name} to prevent unintended behavior related to OS signals"
+                    );
+                    warn(Rule::JSONArgsRecommended, detail, one.lines);
+                }
+            }
+            Instruction::Healthcheck(_) => {}
+            _ => continue,
+        }
+        if name != "SHELL"
+            && let Some(earlier) = last.insert(name, one.lines)
+        {
+            // It is the earlier one that has no effect.
+            let detail = format!(
+                "Multiple {name} instructions should not be used in the same stage because only the last one will be used"
+            );
+            warn(Rule::MultipleInstructionsDisallowed, detail, earlier);
+        }
+    }
+}
+
+fn working_directory(stage: &Stage, stages: &Stages, warn: &mut Warn<'_>) {
+    let mut is_set = inherits_absolute(stage, stages);
+    for one in &stage.instructions {
+        let Instruction::Workdir(path) = &one.instruction else {
+            continue;
+        };
+        // What a variable holds is not known here; it counts as a whole path.
+        if path.starts_with(['/', '$']) {
+            is_set = true;
+        } else if !is_set {
+            let detail = format!(
+                "Relative workdir {path:?} can have unexpected results if the base image changes"
+            );
+            warn(Rule::WorkdirRelativePath, detail, one.lines);
+        }
+    }
+}
+
+fn inherits_absolute(stage: &Stage, stages: &Stages) -> bool {
+    let mut base = &stage.base;
+    while let Base::Stage(index) = base {
+        let Some(stage) = stages.stages.get(*index) else {
+            return false;
+        };
+        let sets = |one: &crate::build::dockerfile::Located| matches!(&one.instruction, Instruction::Workdir(path) if path.starts_with(['/', '$']));
+        if stage.instructions.iter().any(sets) {
+            return true;
+        }
+        base = &stage.base;
+    }
+    // Nothing is beneath `scratch` that could change.
+    *base == Base::Scratch
+}
+
+/// A file should build without any `--build-arg`.
+fn default_arguments(file: &Dockerfile, inputs: &Inputs<'_>, warnings: &mut Vec<Warning>) {
+    let defaults = Stages::of(file, &BTreeMap::new(), &inputs.platform);
+    let mut warn = |base: &str, lines| {
+        warnings.push(Warning {
+            rule: Rule::InvalidDefaultArgInFrom,
+            detail: format!(
+                "Default value for ARG {base} results in empty or invalid base image name"
+            ),
+            lines,
+        });
+    };
+    match defaults {
+        Ok(stages) => {
+            for stage in &stages.stages {
+                let Base::Image(name) = &stage.base else {
+                    continue;
+                };
+                let varies = !variables(&stage.from.base, file.directives.escape).is_empty();
+                if varies && Reference::parse(name).is_err() {
+                    warn(&stage.from.base, stage.lines);
+                }
+            }
+        }
+        Err(misread) => {
+            let from = file
+                .instructions
+                .iter()
+                .find_map(|one| match &one.instruction {
+                    Instruction::From(from) if one.lines == misread.lines => Some(from),
+                    _ => None,
+                });
+            if let Some(from) = from {
+                warn(&from.base, misread.lines);
+            }
+        }
+    }
+}

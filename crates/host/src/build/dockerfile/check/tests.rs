@@ -1,0 +1,218 @@
+//! A table of all checks.
+
+use super::*;
+use crate::build::dockerfile::directive;
+
+/// What the checks find: `line Rule: detail`.
+fn found(text: &str) -> Vec<String> {
+    let file = Dockerfile::read("Dockerfile", text).unwrap();
+    let platform: BTreeMap<String, String> = [
+        ("TARGETPLATFORM", "linux/amd64"),
+        ("BUILDPLATFORM", "linux/amd64"),
+        ("TARGETARCH", "amd64"),
+    ]
+    .map(|(name, value)| (name.to_owned(), value.to_owned()))
+    .into();
+    let ignored = Patterns::from_file("*/tmp/*\nsecret").unwrap();
+    let inputs = Inputs {
+        platform,
+        ignored: Some(&ignored),
+        environments: BTreeMap::from([("known".to_owned(), vec!["FROM_BASE=1".to_owned()])]),
+        ..Inputs::default()
+    };
+    let mut asked = file.directives.check.clone();
+    if asked.experimental == directive::Skip::None {
+        asked.experimental = directive::Skip::All;
+    }
+    let warnings = check(&file, &asked, &inputs);
+    let line = |warning: Warning| {
+        format!(
+            "{} {}: {}",
+            warning.lines.first,
+            warning.rule.name(),
+            warning.detail
+        )
+    };
+    warnings.into_iter().map(line).collect()
+}
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
+fn every_check_finds_its_fault_and_nothing_else() {
+    for (text, expected) in [
+        (
+            "FROM a AS Bad",
+            &["1 StageNameCasing: Stage name 'Bad' should be lowercase"][..],
+        ),
+        (
+            "FROM a as b",
+            &["1 FromAsCasing: 'as' and 'FROM' keywords' casing do not match"],
+        ),
+        (
+            "from a AS b",
+            &["1 FromAsCasing: 'AS' and 'from' keywords' casing do not match"],
+        ),
+        (
+            "FROM a\nCOPY x \\\n\n.\nCOPY x \\\n.",
+            &["4 NoEmptyContinuation: Empty continuation line"],
+        ),
+        (
+            "FROM a\ncopy x y\nCOPY x z",
+            &[
+                "2 ConsistentInstructionCasing: Command 'copy' should match the case of the command majority (uppercase)",
+            ],
+        ),
+        (
+            "From a as b\nfrom a as c",
+            &[
+                "1 ConsistentInstructionCasing: Command 'From' should match the case of the command majority (lowercase)",
+            ],
+        ),
+        ("from a\ncopy x y", &[]),
+        (
+            "FROM a AS b\nFROM c AS B",
+            &[
+                "2 StageNameCasing: Stage name 'B' should be lowercase",
+                "2 DuplicateStageName: Duplicate stage name \"b\", stage names should be unique",
+            ],
+        ),
+        (
+            "FROM a AS context",
+            &[
+                "1 ReservedStageName: Stage name should not use the same name as reserved stage \"context\"",
+            ],
+        ),
+        (
+            "FROM a\nCMD x\nFROM a\nENTRYPOINT x",
+            &[
+                "2 JSONArgsRecommended: JSON arguments recommended for CMD to prevent unintended behavior related to OS signals",
+                "4 JSONArgsRecommended: JSON arguments recommended for ENTRYPOINT to prevent unintended behavior related to OS signals",
+            ],
+        ),
+        ("FROM a\nSHELL [\"x\"]\nCMD x", &[]),
+        (
+            "FROM a\nMAINTAINER me",
+            &[
+                "2 MaintainerDeprecated: Maintainer instruction is deprecated in favor of using label",
+            ],
+        ),
+        (
+            "ARG VARIANT=x\nFROM a:${VARIAN}x",
+            &[
+                "2 UndefinedArgInFrom: FROM argument 'VARIAN' is not declared (did you mean VARIANT?)",
+            ],
+        ),
+        (
+            "FROM a\nWORKDIR x\nWORKDIR /y\nWORKDIR z",
+            &[
+                "2 WorkdirRelativePath: Relative workdir \"x\" can have unexpected results if the base image changes",
+            ],
+        ),
+        ("FROM a AS b\nWORKDIR /x\nFROM b\nWORKDIR y", &[]),
+        ("FROM scratch\nWORKDIR y", &[]),
+        (
+            "FROM known\nENV A=$FROM_BASE B=$FROM_BAS\nARG C\nCOPY $C ${D:-x} /$PATH",
+            &[
+                "2 UndefinedVar: Usage of undefined variable '$FROM_BAS' (did you mean $FROM_BASE?)",
+                "4 UndefinedVar: Usage of undefined variable '$D'",
+            ],
+        ),
+        ("FROM unknown\nENV A=$B", &[]),
+        (
+            "FROM a\nCMD [\"a\"]\nCMD [\"b\"]\nHEALTHCHECK NONE\nHEALTHCHECK CMD x",
+            &[
+                "2 MultipleInstructionsDisallowed: Multiple CMD instructions should not be used in the same stage because only the last one will be used",
+                "4 MultipleInstructionsDisallowed: Multiple HEALTHCHECK instructions should not be used in the same stage because only the last one will be used",
+            ],
+        ),
+        (
+            "FROM a\nENV b c",
+            &[
+                "2 LegacyKeyValueFormat: \"ENV key=value\" should be used instead of legacy \"ENV key value\" format",
+            ],
+        ),
+        (
+            "FROM --platform=${TARGETPLATFORM} a",
+            &[
+                "1 RedundantTargetPlatform: Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+            ],
+        ),
+        (
+            "FROM a\nARG AWS_SECRET\nENV API_KEY=1 PUBLIC_KEY=2 MONKEY=3",
+            &[
+                "2 SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ARG \"AWS_SECRET\")",
+                "3 SecretsUsedInArgOrEnv: Do not use ARG or ENV instructions for sensitive data (ENV \"API_KEY\")",
+            ],
+        ),
+        (
+            "ARG TAG\nFROM a:$TAG",
+            &[
+                "2 InvalidDefaultArgInFrom: Default value for ARG a:$TAG results in empty or invalid base image name",
+            ],
+        ),
+        (
+            "FROM --platform=linux/arm64 a AS b",
+            &[
+                "1 FromPlatformFlagConstDisallowed: FROM --platform flag should not use constant value \"linux/arm64\"",
+            ],
+        ),
+        ("FROM --platform=linux/arm64 a AS build-arm64", &[]),
+        (
+            "FROM a\nCOPY x/tmp/y secret/z /\nADD secret /\nCOPY --from=b secret /",
+            &[
+                "2 CopyIgnoredFile: Attempting to Copy file \"x/tmp/y\" that is excluded by .dockerignore",
+                "2 CopyIgnoredFile: Attempting to Copy file \"secret/z\" that is excluded by .dockerignore",
+                "3 CopyIgnoredFile: Attempting to Add file \"secret\" that is excluded by .dockerignore",
+            ],
+        ),
+        (
+            "# something\nFROM a AS b\n# V tells\nARG V\n# what\nARG W X\n# other\n\nARG Y",
+            &[
+                "2 InvalidDefinitionDescription: Comment for FROM should follow the format: `# b <description>`",
+                "6 InvalidDefinitionDescription: Comment for ARG should follow the format: `# <arg_key> <description>`",
+            ],
+        ),
+        (
+            "FROM a\nEXPOSE 80/TcP 81/udp",
+            &[
+                "2 ExposeProtoCasing: Defined protocol '80/TcP' in EXPOSE instruction should be lowercase",
+            ],
+        ),
+        (
+            "FROM a\nEXPOSE 127.0.0.1:80:80",
+            &[
+                "2 ExposeInvalidFormat: EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80'",
+            ],
+        ),
+    ] {
+        assert_eq!(found(text), expected, "{text}");
+    }
+}
+
+#[test]
+fn checks_are_left_out_when_the_file_says_so() {
+    assert_eq!(
+        found("# check=skip=StageNameCasing\nFROM a AS B\nMAINTAINER x").len(),
+        1
+    );
+    assert!(found("# check=skip=all\nFROM a AS B\nMAINTAINER x").is_empty());
+    assert!(found("# check=experimental=Other\n\n# x\nFROM a AS b").is_empty());
+}
+
+#[test]
+fn the_report_is_buildkits() {
+    let file = Dockerfile::read("Dockerfile", "FROM scratch\nENV a b\n").unwrap();
+    let warnings = check(&file, &CheckDirective::default(), &Inputs::default());
+    assert_eq!(
+        report(&file, &warnings),
+        "Check complete, 1 warning has been found!\n\n\
+         WARNING: LegacyKeyValueFormat - https://docs.docker.com/go/dockerfile/rule/legacy-key-value-format/\n\
+         \"ENV key=value\" should be used instead of legacy \"ENV key value\" format\n\n\
+         Dockerfile:2\n--------------------\n   1 |     FROM scratch\n   2 | >>> ENV a b\n   3 |     \n--------------------\n"
+    );
+    assert_eq!(report(&file, &[]), "Check complete, no warnings found.\n");
+    assert!(
+        summary(&warnings)
+            .starts_with(" 1 warning found (use --check to expand):\n - LegacyKeyValueFormat: ")
+    );
+}

@@ -1,0 +1,153 @@
+//! The language of Dockerfiles: from text to typed instructions and back, without doing anything.
+//!
+//! ```text
+//!  text ─► line: statements ─► read: instructions ─► stage: a graph ─► (the build)
+//!                │                   │                   │
+//!                └───────────────────┴──────► check: 21 checks
+//!  expand: variables, when the build knows them     print: back to text
+//! ```
+
+pub mod check;
+mod directive;
+pub mod expand;
+mod flag;
+mod heredoc;
+pub mod instruction;
+mod line;
+mod mount;
+mod position;
+mod print;
+mod read;
+mod stage;
+mod word;
+
+use berth_contract::{Class, Error};
+
+pub use directive::{CheckDirective, Directives, Skip, check as check_directive};
+pub use heredoc::Heredoc;
+pub use instruction::{Instruction, Located};
+pub use line::{Misread, SIZE_LIMIT};
+pub use mount::{Mount, MountKind, Sharing};
+pub use position::{Lines, excerpt};
+pub use stage::{Base, Stage, Stages};
+
+/// A Dockerfile that was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dockerfile {
+    /// What it is called in messages.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+    /// How it is read.
+    pub directives: Directives,
+    /// What it says.
+    pub instructions: Vec<Located>,
+    /// The last lines of instructions that have an empty line within.
+    pub empty_continuations: Vec<usize>,
+}
+
+impl Dockerfile {
+    /// Reads a Dockerfile.
+    ///
+    /// # Errors
+    /// Class `Invalid`, with the place marked.
+    pub fn parse(name: &str, text: String) -> Result<Self, Error> {
+        Self::read(name, &text).map_err(|misread| refused(name, &text, &misread))
+    }
+
+    /// Reads a Dockerfile.
+    ///
+    /// # Errors
+    /// The reason and its place.
+    pub fn read(name: &str, text: &str) -> Result<Self, Misread> {
+        let found = line::statements(text)?;
+        let escape = found.directives.escape;
+        let mut instructions = Vec::with_capacity(found.statements.len());
+        for statement in found.statements {
+            let instruction = read::instruction(&statement, escape)
+                .map_err(|reason| Misread::new(reason, statement.lines))?;
+            instructions.push(Located {
+                instruction,
+                keyword: statement.keyword,
+                lines: statement.lines,
+                comments: statement.comments,
+            });
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            text: text.to_owned(),
+            directives: found.directives,
+            instructions,
+            empty_continuations: found.empty_continuations,
+        })
+    }
+
+    /// The failure of something that stands here.
+    #[must_use]
+    pub fn refuse(&self, reason: impl Into<String>, lines: Lines) -> Error {
+        refused(&self.name, &self.text, &Misread::new(reason, lines))
+    }
+}
+
+/// Reads one kept instruction (`ONBUILD`), which came with an image.
+///
+/// # Errors
+/// It is none.
+pub fn parse_one(text: &str) -> Result<Instruction, String> {
+    let found = line::statements(text).map_err(|misread| misread.reason)?;
+    match &found.statements[..] {
+        [only] => read::instruction(only, found.directives.escape),
+        _ => Err("it is not one instruction".to_owned()),
+    }
+}
+
+fn refused(name: &str, text: &str, misread: &Misread) -> Error {
+    let shown = excerpt(name, text, misread.lines);
+    Error::new(Class::Invalid, format!("cannot use {name}")).caused_by(format!(
+        "line {}: {}\n{shown}",
+        misread.lines.first, misread.reason
+    ))
+}
+
+/// `true`, `1`, `f`, …: what Go takes for a boolean.
+fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "true" | "1" | "t" | "T" | "TRUE" | "True" => Some(true),
+        "false" | "0" | "f" | "F" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+/// Whether two words are a slip apart: one or two edits, of a word that is long enough for them.
+fn is_near(left: &str, right: &str) -> bool {
+    let allowed = match left.len().min(right.len()) {
+        0..=2 => 0,
+        3..=4 => 1,
+        _ => 2,
+    };
+    left.len().abs_diff(right.len()) <= allowed && edits(left, right) <= allowed
+}
+
+/// The edit distance (Levenshtein).
+fn edits(left: &str, right: &str) -> usize {
+    let right: Vec<char> = right.chars().collect();
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (index, character) in left.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = index + 1;
+        for (column, other) in right.iter().enumerate() {
+            let substituted = diagonal + usize::from(character != *other);
+            diagonal = row[column + 1];
+            row[column + 1] = substituted.min(diagonal + 1).min(row[column] + 1);
+        }
+    }
+    row[right.len()]
+}
+
+/// The nearest of several names, if one is a slip away.
+fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let near = names
+        .into_iter()
+        .filter(|name| *name != word && is_near(name, word));
+    near.min_by_key(|name| edits(name, word))
+}

@@ -1,0 +1,93 @@
+//! Where something stands in a Dockerfile, and how that place is shown.
+
+/// A range of lines, counted from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lines {
+    /// The first.
+    pub first: usize,
+    /// The last; the same for an instruction of one line.
+    pub last: usize,
+}
+
+impl Lines {
+    /// One line.
+    #[must_use]
+    pub fn one(line: usize) -> Self {
+        Self {
+            first: line,
+            last: line,
+        }
+    }
+
+    /// Whether a line is among them.
+    #[must_use]
+    pub fn contains(self, line: usize) -> bool {
+        self.first <= line && line <= self.last
+    }
+}
+
+/// The lines around a place with the place itself marked, in the form that `BuildKit` prints:
+///
+/// ```text
+/// Dockerfile:2
+/// --------------------
+///    1 |     FROM busybox
+///    2 | >>> RUN false
+/// --------------------
+/// ```
+#[must_use]
+pub fn excerpt(name: &str, text: &str, lines: Lines) -> String {
+    const RULE: &str = "--------------------";
+    let all: Vec<&str> = text.split('\n').collect();
+    let (mut start, mut end) = (lines.first, lines.last.min(all.len()));
+    if start < 1 || start > all.len() {
+        return String::new();
+    }
+    // One line is given four of context, several are given two.
+    let padding = if start == end { 4 } else { 2 };
+    let mut given = 0;
+    while given < padding {
+        if start > 1 {
+            start -= 1;
+            given += 1;
+        }
+        if end != all.len() {
+            end += 1;
+            given += 1;
+        }
+        given += 1;
+    }
+    let mut shown = format!("{name}:{}\n{RULE}\n", lines.first);
+    for number in start..=end {
+        let mark = if lines.contains(number) { ">>>" } else { "   " };
+        let line = all[number - 1].trim_end_matches('\r');
+        shown.push_str(&format!(" {number:3} | {mark} {line}\n"));
+    }
+    shown.push_str(RULE);
+    shown.push('\n');
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_place_is_marked_with_what_is_around_it() {
+        let text = "FROM busybox\nRUN a\nRUN b\nRUN c\nRUN d\nRUN e\n";
+        assert_eq!(
+            excerpt("Dockerfile", text, Lines::one(3)),
+            "Dockerfile:3\n--------------------\n   1 |     FROM busybox\n   2 |     RUN a\n   3 | >>> RUN b\n   4 |     RUN c\n   5 |     RUN d\n--------------------\n"
+        );
+        assert_eq!(
+            excerpt("D", "RUN x", Lines::one(1)),
+            "D:1\n--------------------\n   1 | >>> RUN x\n--------------------\n"
+        );
+        let two = Lines { first: 1, last: 2 };
+        assert_eq!(
+            excerpt("D", "RUN \\\r\n x\n", two),
+            "D:1\n--------------------\n   1 | >>> RUN \\\n   2 | >>>  x\n   3 |     \n--------------------\n"
+        );
+        assert_eq!(excerpt("D", "x", Lines::one(9)), "");
+    }
+}

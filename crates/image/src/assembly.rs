@@ -1,0 +1,324 @@
+//! Making images of layers that are made here, one after the other: what a builder works at.
+//!
+//! ```text
+//!  scratch directory ─► files ─► archive, hashed ─► blobs/sha256/<diff id>
+//!          └──────────────── renamed ─────────────► layers/<chain>     usable by the next step at once
+//!  config, manifest, index ─► blobs ─► one syncfs ─► index.json
+//! ```
+//!
+//! A layer that nothing leads to in the end is garbage, as after a pull that was broken off.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Digest, Error, Result};
+use berth_sys::error::Explain as _;
+use berth_sys::file::{Directory, Links, unique_name};
+use sha2::{Digest as _, Sha256};
+
+use crate::documents::{Configuration, Descriptor, Index, Manifest, media, to_json};
+use crate::layer::{WriteOptions, write};
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::store::{Hold, Store, chain_ids, sha256};
+
+/// A layer of an image that is being made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Its blob.
+    pub descriptor: Descriptor,
+    /// The digest of its archive.
+    pub diff_id: Digest,
+}
+
+/// Content on its way into images; nothing of it is collected while this lives.
+#[derive(Debug)]
+pub struct Assembly {
+    store: Store,
+    _hold: Hold,
+    ingest: Directory,
+    scratch: std::ffi::OsString,
+}
+
+impl Store {
+    /// Begins to make images.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn assembly(&self) -> Result<Assembly> {
+        let hold = self.hold()?;
+        let ingest = self.directory("ingest")?;
+        let scratch = unique_name("new-");
+        ingest
+            .create_directory(&scratch, 0o700)
+            .explain(|| "cannot make a staging directory".into())?;
+        Ok(Assembly {
+            store: self.clone(),
+            _hold: hold,
+            ingest,
+            scratch,
+        })
+    }
+
+    /// The extracted layers of a stack, topmost first; `None` when one of them is not here.
+    #[must_use]
+    pub fn extracted(&self, layers: &[Layer]) -> Option<Vec<PathBuf>> {
+        let mut paths = self.stack(layers);
+        paths.reverse();
+        if paths.is_empty() {
+            paths.push(self.empty_layer());
+        }
+        paths.iter().all(|path| path.exists()).then_some(paths)
+    }
+
+    fn stack(&self, layers: &[Layer]) -> Vec<PathBuf> {
+        let diff_ids: Vec<Digest> = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        let chains = chain_ids(&diff_ids);
+        chains.iter().map(|chain| self.layer_path(chain)).collect()
+    }
+
+    /// The blob of a manifest, config or index.
+    ///
+    /// # Errors
+    /// It is damaged, or is not here.
+    pub fn small_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
+        self.read_blob(digest, crate::documents::CONFIG_LIMIT)?
+            .ok_or_else(|| Error::new(Class::NotFound, format!("blob {digest} is not here")))
+    }
+
+    /// Opens a blob, whatever its size.
+    ///
+    /// # Errors
+    /// It is not here.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
+        let path = self.blob_path(digest);
+        File::open(&path).explain(|| format!("cannot open blob {}", digest.short()))
+    }
+}
+
+impl Assembly {
+    /// A new empty directory for the files of a layer, owned by root.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn directory(&self) -> Result<PathBuf> {
+        let name = unique_name("layer-");
+        let make = || {
+            let scratch = self
+                .ingest
+                .directory(Path::new(&self.scratch), Links::Refused)?;
+            scratch.create_directory(&name, 0o755)?;
+            scratch.set_mode(&name, 0o755)
+        };
+        let made: io::Result<()> = make();
+        made.explain(|| "cannot make a directory for a layer".into())?;
+        Ok(self.scratch_path().join(name))
+    }
+
+    fn scratch_path(&self) -> PathBuf {
+        self.store.path("ingest").join(&self.scratch)
+    }
+
+    /// Makes a layer of a directory, which is moved into the store; `below` are the layers under it,
+    /// `latest` is what later times become.
+    ///
+    /// # Errors
+    /// Something in it has no place in a layer, or the store cannot be written.
+    pub fn layer(&self, directory: &Path, below: &[Layer], latest: Option<i64>) -> Result<Layer> {
+        let root = Directory::open(directory)
+            .explain(|| format!("cannot open {}", directory.display()))?;
+        let own = root
+            .own_metadata()
+            .explain(|| "cannot look at a layer".into())?;
+        let lower = self.store.stack(below).pop();
+        let lower = lower.and_then(|path| Directory::open(&path).ok()?.own_metadata().ok());
+        let (uid, gid, mode) = lower.map_or((0, 0, 0o755), |root| (root.uid, root.gid, root.mode));
+        let options = WriteOptions {
+            with_root: (own.uid, own.gid, own.mode) != (uid, gid, mode),
+            latest,
+        };
+        let (path, digest, length, size) = self.archive(&root, options)?;
+        let blob = self.store.blob_path(&digest);
+        std::fs::rename(&path, &blob)
+            .explain(|| format!("cannot put blob {} in place", digest.short()))?;
+        let layer = Layer {
+            descriptor: Descriptor::new(media::OCI_LAYER, digest.clone(), length),
+            diff_id: digest,
+        };
+        let mut stack = below.to_vec();
+        stack.push(layer.clone());
+        if let Some(place) = self.store.stack(&stack).pop() {
+            self.publish(directory, &place, size)?;
+        }
+        Ok(layer)
+    }
+
+    /// Writes an archive aside; its path, digest and length, and the bytes of its files.
+    fn archive(
+        &self,
+        root: &Directory,
+        options: WriteOptions,
+    ) -> Result<(PathBuf, Digest, u64, u64)> {
+        let path = self.scratch_path().join(unique_name("blob-"));
+        let cannot = || format!("cannot write {}", path.display());
+        let file = File::create_new(&path).explain(cannot)?;
+        let mut sink = Summing {
+            inner: BufWriter::with_capacity(256 << 10, file),
+            hasher: Sha256::new(),
+            length: 0,
+        };
+        let size = write(root, &mut sink, options).explain(|| "cannot make a layer".into())?;
+        sink.inner.flush().explain(cannot)?;
+        let digest = Digest::sha256(sink.hasher.finalize().into());
+        Ok((path, digest, sink.length, size))
+    }
+
+    /// A layer that is there already has won; ours goes with the staging directory.
+    fn publish(&self, directory: &Path, place: &Path, size: u64) -> Result<()> {
+        let cannot = || format!("cannot put layer {} in place", place.display());
+        if place.exists() {
+            return Ok(());
+        }
+        let mut record = place.as_os_str().to_owned();
+        record.push(".size");
+        std::fs::write(&record, size.to_string()).explain(cannot)?;
+        match std::fs::rename(directory, place) {
+            Err(error) if !place.exists() => Err(error).explain(cannot),
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes a small blob.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn blob(&self, bytes: &[u8]) -> Result<Digest> {
+        let digest = sha256(bytes);
+        let place = self.store.blob_path(&digest);
+        if !place.exists() {
+            let path = self.scratch_path().join(unique_name("blob-"));
+            std::fs::write(&path, bytes).explain(|| format!("cannot write {}", path.display()))?;
+            std::fs::rename(&path, &place)
+                .explain(|| format!("cannot put blob {} in place", digest.short()))?;
+        }
+        Ok(digest)
+    }
+
+    /// Writes an image's config and manifest; returns the manifest's descriptor and the config's digest.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn image(
+        &self,
+        config: &Configuration,
+        layers: &[Layer],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<(Descriptor, Digest)> {
+        let mut config = config.clone();
+        config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
+        let bytes = to_json(&config);
+        let id = self.blob(&bytes)?;
+        let descriptors = layers
+            .iter()
+            .map(|layer| layer.descriptor.clone())
+            .collect();
+        let target = self.manifest(
+            Descriptor::new(media::OCI_CONFIG, id.clone(), bytes.len() as u64),
+            descriptors,
+            annotations,
+        )?;
+        Ok((target, id))
+    }
+
+    /// Writes a manifest of these blobs.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn manifest(
+        &self,
+        config: Descriptor,
+        layers: Vec<Descriptor>,
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Descriptor> {
+        let manifest = to_json(&Manifest {
+            schema_version: 2,
+            media_type: media::OCI_MANIFEST.to_owned(),
+            artifact_type: None,
+            config,
+            layers,
+            annotations: annotations.clone(),
+        });
+        let digest = self.blob(&manifest)?;
+        Ok(Descriptor::new(
+            media::OCI_MANIFEST,
+            digest,
+            manifest.len() as u64,
+        ))
+    }
+
+    /// Writes an index of images for several platforms.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn index(&self, entries: &[(Platform, Descriptor)]) -> Result<Descriptor> {
+        let entry = |(platform, descriptor): &(Platform, Descriptor)| Descriptor {
+            platform: Some(platform.clone()),
+            ..descriptor.clone()
+        };
+        let bytes = to_json(&Index::new(entries.iter().map(entry).collect()));
+        let digest = self.blob(&bytes)?;
+        Ok(Descriptor::new(
+            media::OCI_INDEX,
+            digest,
+            bytes.len() as u64,
+        ))
+    }
+
+    /// Writes everything to disk.
+    ///
+    /// # Errors
+    /// A write fails.
+    pub fn sync(&self) -> Result<()> {
+        self.ingest
+            .sync_file_system()
+            .explain(|| "cannot write the image to disk".into())
+    }
+
+    /// Gives what was made its names; without any it is a dangling image.
+    ///
+    /// # Errors
+    /// The list of images cannot be written.
+    pub fn name(&self, names: &[Reference], target: &Descriptor) -> Result<()> {
+        self.sync()?;
+        self.store.add_to_index(names, target)
+    }
+}
+
+impl Drop for Assembly {
+    fn drop(&mut self) {
+        // What cannot be removed now is garbage that the next transaction or collection removes.
+        drop(self.ingest.remove_all(&self.scratch));
+    }
+}
+
+/// A sink that hashes and counts what passes.
+struct Summing<W> {
+    inner: W,
+    hasher: Sha256,
+    length: u64,
+}
+
+impl<W: io::Write> io::Write for Summing<W> {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let length = self.inner.write(buffer)?;
+        self.hasher.update(&buffer[..length]);
+        self.length += length as u64;
+        Ok(length)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+}

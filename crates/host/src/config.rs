@@ -28,6 +28,8 @@ pub struct Config {
     pub run: PathBuf,
     /// Where `berth-monitor`, `berth-wasm` and `berth-wasmc` lie.
     pub programs: PathBuf,
+    /// `berth` itself.
+    pub executable: PathBuf,
 }
 
 impl Config {
@@ -55,6 +57,7 @@ impl Config {
             data: absolute(data, "--root")?,
             run: absolute(run, "--runroot")?,
             programs: programs_beside(executable),
+            executable: executable.to_owned(),
         })
     }
 }

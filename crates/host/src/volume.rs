@@ -195,6 +195,7 @@ mod tests {
         Scratch(Paths::new(&Config {
             run: data.join("run"),
             programs: data.clone(),
+            executable: data.join("berth"),
             data,
         }))
     }

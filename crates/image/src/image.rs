@@ -5,6 +5,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Digest, ImageFacts, ProgramKind, Result};
+use berth_sys::error::Explain as _;
 
 use crate::artifact::Content;
 use crate::documents::{Configuration, Descriptor, Manifest, media};
@@ -39,14 +40,8 @@ impl Image {
         config: Configuration,
         names: Names,
     ) -> Self {
-        let own = Platform {
-            os: config.os.clone(),
-            architecture: config.architecture.clone(),
-            variant: config.variant.clone(),
-        };
         // A config without a platform (old wasm tools) takes it from the index, else from what it holds.
-        let platform = match found.platform {
-            _ if !own.os.is_empty() && !own.architecture.is_empty() => own,
+        let platform = match config.platform().or(found.platform) {
             Some(platform) => platform,
             None if found
                 .manifest
@@ -85,6 +80,35 @@ impl Image {
     #[must_use]
     pub fn target(&self) -> &Digest {
         &self.target
+    }
+
+    /// What its manifest is called in an index.
+    ///
+    /// # Errors
+    /// The manifest is not there any more.
+    pub(crate) fn descriptor(&self) -> Result<Descriptor> {
+        let path = self.store.blob_path(&self.digest);
+        let length = std::fs::metadata(&path).map(|metadata| metadata.len());
+        let length = length.explain(|| format!("cannot read {}", path.display()))?;
+        let mut descriptor =
+            Descriptor::new(self.manifest.media_type(), self.digest.clone(), length);
+        descriptor.platform = Some(self.platform.clone());
+        Ok(descriptor)
+    }
+
+    /// The same image under another manifest, which describes the same layers differently.
+    pub(crate) fn described_by(self, digest: Digest, manifest: Manifest) -> Self {
+        Self {
+            target: digest.clone(),
+            digest,
+            manifest,
+            ..self
+        }
+    }
+
+    /// Its layers that are archives, with their diff ids, bottom first.
+    pub(crate) fn archives(&self) -> Vec<(&Descriptor, Digest)> {
+        self.content().archives
     }
 
     /// Its manifest.
@@ -133,6 +157,29 @@ impl Image {
     #[must_use]
     pub fn created(&self) -> &str {
         self.config.created.as_deref().unwrap_or_default()
+    }
+
+    /// When a container was last made from it, or else when it came here: nanoseconds since the Unix
+    /// epoch, kept as the time of its config's file.
+    #[must_use]
+    pub fn last_used(&self) -> u64 {
+        let time = std::fs::metadata(self.store.blob_path(self.id()))
+            .and_then(|metadata| metadata.modified());
+        let since = time.map(|time| time.duration_since(std::time::UNIX_EPOCH));
+        let nanoseconds = since.map(|since| since.unwrap_or_default().as_nanos());
+        u64::try_from(nanoseconds.unwrap_or(0)).unwrap_or(u64::MAX)
+    }
+
+    /// Notes that a container is made from it.
+    pub fn mark_used(&self) {
+        // It only orders what `prune` may remove; a store that cannot be written fails elsewhere.
+        let file = File::options()
+            .append(true)
+            .open(self.store.blob_path(self.id()));
+        let now = std::time::Duration::from_nanos(berth_sys::clock::realtime());
+        if let Ok(file) = file {
+            drop(file.set_modified(std::time::UNIX_EPOCH + now));
+        }
     }
 
     /// What its layers hold.

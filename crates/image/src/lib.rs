@@ -15,7 +15,9 @@ mod archive;
 mod artifact;
 mod assembly;
 mod builder;
+mod convert;
 pub mod documents;
+mod download;
 mod image;
 mod layer;
 mod merged;
@@ -27,10 +29,15 @@ mod rootfs;
 mod store;
 mod tree;
 
-pub use archive::{ImportOptions, LoadOptions, Loaded, import, load};
+pub use archive::{
+    ArchiveFormat, Destination, ImportOptions, LoadOptions, Loaded, SaveOptions, Selector,
+    Transport, import, load, load_directory, load_transport, save,
+};
 pub use assembly::{Assembly, Layer};
 pub use builder::{FileEntry, ImageBuilder, install};
+pub use convert::{Compression, Conversion, DocumentStyle, convert};
 pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
+pub use download::{Download, download};
 pub use image::Image;
 pub use merged::Merged;
 pub use platform::Platform;

@@ -45,6 +45,8 @@ impl Reference {
     }
 
     fn read(text: &str) -> Result<Self, String> {
+        // The transport of registries, as skopeo and Podman spell it.
+        let text = text.strip_prefix("docker://").unwrap_or(text);
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => {
                 let digest = digest.parse().map_err(|error: Error| error.to_string())?;

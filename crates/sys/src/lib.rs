@@ -50,4 +50,5 @@ pub mod spawn;
 pub mod terminal;
 #[expect(unsafe_code, reason = "a signal handler, _exit")]
 pub mod termination;
+pub mod unnamed_file;
 pub mod user;

@@ -304,7 +304,7 @@ impl Sandbox {
     }
 }
 
-/// Command lines of live processes that name a text.
+/// Command lines of live processes of ours that name a text.
 fn processes_mentioning(text: &str) -> Vec<String> {
     let processes = std::fs::read_dir("/proc")
         .expect("/proc is readable")
@@ -312,7 +312,8 @@ fn processes_mentioning(text: &str) -> Vec<String> {
     processes
         .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
         .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains("berth-monitor") && line.contains(text))
+        .filter(|line| line.contains("berth-monitor") || line.contains("empty-trash"))
+        .filter(|line| line.contains(text))
         .collect()
 }
 

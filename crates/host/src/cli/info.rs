@@ -17,10 +17,6 @@ pub(crate) const VERB: Verb = Verb::new::<Info>(
 )
 .examples("berth info\nberth info -f '{{.CgroupVersion}}'");
 
-/// `berth system …`, for scripts that spell it so.
-pub(crate) const SYSTEM: Verb =
-    Verb::family("system", Group::System, "Manage berth itself", &[VERB]);
-
 /// The flags of `info`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Info {

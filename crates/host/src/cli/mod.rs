@@ -49,6 +49,7 @@ mod screen;
 mod shared;
 mod start;
 mod stop;
+mod system;
 mod tag;
 mod terminal;
 mod top;
@@ -87,6 +88,7 @@ pub(crate) static VERBS: &[Verb] = &[
     image::IMAGES,
     pull::VERB,
     load::VERB,
+    image::SAVE,
     import::VERB,
     tag::VERB,
     tag::UNTAG,
@@ -96,7 +98,7 @@ pub(crate) static VERBS: &[Verb] = &[
     volume::VERB,
     network::VERB,
     info::VERB,
-    info::SYSTEM,
+    system::VERB,
     version::VERB,
     completion::VERB,
     completion::MAN,

@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
-use berth_image::{Credentials, PullOptions, PullPolicy, Reference};
+use berth_image::{Credentials, Loaded, PullOptions, PullPolicy, Reference, Transport};
 
 use super::progress::{PullProgress, Style};
 use super::{Arguments, Context, Group, Outcome, Verb};
@@ -67,8 +67,21 @@ impl Arguments for Pull {
         };
         let mut status = 0;
         for name in &self.names {
-            let reference = Reference::parse(name)?;
             let progress = PullProgress::new(context.screen, style);
+            if let Some(transport) = Transport::parse(name)? {
+                let platforms = options.platform.clone().into_iter().collect();
+                let loaded = engine.load_transport(&transport, platforms, &progress);
+                progress.clear();
+                match loaded {
+                    Ok(loaded) => context.screen.data(&name_of(&loaded))?,
+                    Err(error) => {
+                        context.screen.fail(&error);
+                        status = 1;
+                    }
+                }
+                continue;
+            }
+            let reference = Reference::parse(name)?;
             match engine.pull(&reference, &options, &progress) {
                 Ok(pulled) => {
                     let familiar = reference.familiar();
@@ -88,6 +101,12 @@ impl Arguments for Pull {
         }
         Ok(status)
     }
+}
+
+/// What an image out of an archive is called: its name, or its id if the archive gave it none.
+fn name_of(loaded: &Loaded) -> String {
+    let name = loaded.names.first().map(ToString::to_string);
+    format!("{}\n", name.unwrap_or_else(|| loaded.id.to_string()))
 }
 
 /// What the user's environment says about registries: logins, certificates, proxies.

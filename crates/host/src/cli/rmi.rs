@@ -1,7 +1,10 @@
 //! `berth rmi`: removes images.
 
+use berth_contract::{Class, Error, Result};
+use berth_host::Engine;
 use berth_host::api::types::DeletedImage;
 
+use super::load::platforms;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Rmi>(
@@ -10,38 +13,61 @@ pub(crate) const VERB: Verb = Verb::new::<Rmi>(
     "Remove images",
     "[OPTIONS] IMAGE [IMAGE...]",
 )
-.examples("berth rmi busybox:1.36\nberth rmi -f $(berth images -q)")
-.refusing(&[
-    (
-        "--no-prune",
-        "layers that nothing uses are always removed; leave --no-prune away",
-    ),
-    (
-        "--platform",
-        "remove the image by its id, which berth images shows for each platform",
-    ),
-]);
+.examples(
+    "berth rmi busybox:1.36\n\
+     berth rmi -f $(berth images -q)\n\
+     berth rmi --platform wasi/wasm app",
+);
 
 /// The flags of `rmi`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "Docker's and Podman's flags")]
 pub(crate) struct Rmi {
     /// The images, by name or id
-    #[arg(value_name = "IMAGE", required = true, hide = true)]
+    #[arg(value_name = "IMAGE", hide = true)]
     names: Vec<String>,
+    /// Remove every image
+    #[arg(short, long)]
+    all: bool,
     /// Remove it even if stopped containers use it or it has several names
     #[arg(short, long)]
     force: bool,
+    /// Do not mind images that do not exist
+    #[arg(short, long)]
+    ignore: bool,
+    /// Keep parents without a name; berth never removes an image that was not named
+    #[arg(long)]
+    no_prune: bool,
+    /// Remove only what the image has for this platform (can be repeated)
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]", value_delimiter = ',')]
+    platform: Vec<String>,
 }
 
 impl Arguments for Rmi {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
+        let platforms = platforms(&self.platform)?;
+        let names = match (self.all, self.names.is_empty()) {
+            (true, true) => all_names(&engine)?,
+            (true, false) => {
+                return Err(
+                    Error::new(Class::Invalid, "--all and names cannot be used together")
+                        .hint("leave --all or the names away"),
+                );
+            }
+            (false, true) => {
+                return Err(Error::new(Class::Invalid, "berth rmi needs IMAGE")
+                    .hint("usage: berth rmi [OPTIONS] IMAGE [IMAGE...]"));
+            }
+            (false, false) => self.names,
+        };
         let mut status = 0;
-        for name in &self.names {
-            match engine.remove_image(name, self.force) {
+        for name in &names {
+            match engine.remove_image(name, &platforms, self.force) {
                 Ok(removed) => context.screen.data(&lines(&removed))?,
+                Err(error) if self.ignore && error.class() == Class::NotFound => {}
                 // As in Docker, -f makes an image that is not there no failure.
-                Err(error) if self.force && error.class() == berth_contract::Class::NotFound => {
+                Err(error) if self.force && error.class() == Class::NotFound => {
                     context.screen.fail(&error);
                 }
                 Err(error) => {
@@ -50,8 +76,28 @@ impl Arguments for Rmi {
                 }
             }
         }
+        engine.empty_trash_later();
         Ok(status)
     }
+}
+
+/// Every name there is, and the ids of images without one.
+fn all_names(engine: &Engine) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for image in engine.images()?.images {
+        match image.repo_tags.is_empty() {
+            true => names.push(image.id),
+            // An image for several platforms is listed several times.
+            false => names.extend(
+                image
+                    .repo_tags
+                    .into_iter()
+                    .filter(|name| !names.contains(name))
+                    .collect::<Vec<_>>(),
+            ),
+        }
+    }
+    Ok(names)
 }
 
 /// What was removed, as Docker prints it.

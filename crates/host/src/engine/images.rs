@@ -1,14 +1,10 @@
 //! The operations on images: the store's, in the words of the Engine API, with the containers that keep
 //! images from being removed.
 
-use std::io::Read;
 use std::path::PathBuf;
 
 use berth_contract::{Class, ContainerId, Digest, Error, Result};
-use berth_image::{
-    Image, ImportOptions, LoadOptions, Loaded, Platform, Progress, PullOptions, Pulled, Reference,
-    Removed, Store, Use,
-};
+use berth_image::{Image, Platform, Progress, PullOptions, Pulled, Reference, Removed, Store, Use};
 use berth_monitor::launch::Launch;
 use berth_monitor::status::LOCK_FILE;
 use jiff::Timestamp;
@@ -28,15 +24,6 @@ pub struct ImageListing {
     pub images: Vec<ImageSummary>,
     /// One failure for each damaged image.
     pub damaged: Vec<Error>,
-}
-
-/// What `image prune` removed.
-#[derive(Debug, Default)]
-pub struct PrunedImages {
-    /// Names taken away and ids deleted.
-    pub deleted: Vec<DeletedImage>,
-    /// Bytes set free.
-    pub space_reclaimed: u64,
 }
 
 impl Engine {
@@ -81,8 +68,8 @@ impl Engine {
     ///
     /// # Errors
     /// There is no such image.
-    pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>> {
-        let image = self.find_image(name, None)?;
+    pub fn history(&self, name: &str, platform: Option<&str>) -> Result<Vec<HistoryEntry>> {
+        let image = self.find_image(name, platform)?;
         let steps = &image.config().history;
         let mut sizes = image.blobs().iter().map(|layer| layer.size);
         let mut entries: Vec<HistoryEntry> = steps
@@ -132,14 +119,22 @@ impl Engine {
         self.store().untag(name)
     }
 
-    /// Removes a name of an image, and the image itself with its last name.
+    /// Removes a name of an image, and the image itself with its last name; with platforms, only what it
+    /// has for these.
     ///
     /// # Errors
     /// There is no such image, or containers or further names stand against it.
-    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<DeletedImage>> {
-        let removed = self
-            .store()
-            .remove(name, force, &InUse::read(self.paths()))?;
+    pub fn remove_image(
+        &self,
+        name: &str,
+        platforms: &[Platform],
+        force: bool,
+    ) -> Result<Vec<DeletedImage>> {
+        let (store, containers) = (self.store(), InUse::read(self.paths()));
+        let removed = match platforms {
+            [] => store.remove(name, force, &containers)?,
+            _ => store.remove_platforms(name, platforms, force, &containers)?,
+        };
         Ok(removed.into_iter().map(deleted).collect())
     }
 
@@ -172,56 +167,6 @@ impl Engine {
             image: store.find(&name, platform)?,
             updated,
         })
-    }
-
-    /// Loads the images of an archive.
-    ///
-    /// # Errors
-    /// It is no archive of images, or holds content that is not what its digest says.
-    pub fn load(
-        &self,
-        source: impl Read,
-        platform: Option<&str>,
-        progress: &dyn Progress,
-    ) -> Result<Vec<Loaded>> {
-        self.require_root("cannot keep an image")?;
-        let platform = platform.map(str::parse).transpose()?;
-        berth_image::load(&self.store(), source, &LoadOptions { platform }, progress)
-    }
-
-    /// Makes an image of a tar of a root file system; its creation time is now unless given.
-    ///
-    /// # Errors
-    /// It is no tar, or a hostile one.
-    pub fn import(&self, source: impl Read, mut options: ImportOptions) -> Result<Image> {
-        self.require_root("cannot keep an image")?;
-        options
-            .created
-            .get_or_insert_with(|| crate::format::time::rfc3339(berth_sys::clock::realtime()));
-        berth_image::import(&self.store(), source, &options)
-    }
-
-    /// Removes the images that no container uses and that `wanted` chooses, and what nothing leads to.
-    ///
-    /// # Errors
-    /// The list of images cannot be read. An image that cannot be removed stays, and is no failure.
-    pub fn prune_images(&self, wanted: &dyn Fn(&ImageSummary) -> bool) -> Result<PrunedImages> {
-        let store = self.store();
-        let containers = InUse::read(self.paths());
-        let before = size_on_disk(&store)?;
-        let mut pruned = PrunedImages::default();
-        for image in store.list()?.images {
-            if !wanted(&summary(&image, &containers)) || !containers.of(image.id()).is_empty() {
-                continue;
-            }
-            // Another process may have taken it meanwhile: it stays then.
-            if let Ok(removed) = store.remove(&image.id().to_string(), true, &containers) {
-                pruned.deleted.extend(removed.into_iter().map(deleted));
-            }
-        }
-        store.collect(&containers)?;
-        pruned.space_reclaimed = before.saturating_sub(size_on_disk(&store)?);
-        Ok(pruned)
     }
 }
 
@@ -256,7 +201,7 @@ impl InUse {
     }
 
     /// The containers made from an image: their ids and whether they run.
-    fn of(&self, image: &Digest) -> Vec<(&ContainerId, bool)> {
+    pub(super) fn of(&self, image: &Digest) -> Vec<(&ContainerId, bool)> {
         let image = image.to_string();
         let made = self.images.iter().filter(|(own, _, _)| *own == image);
         made.map(|(_, id, running)| (id, *running)).collect()
@@ -284,15 +229,7 @@ fn is_running(paths: &Paths, id: &ContainerId) -> bool {
     lock.is_ok_and(|lock| berth_sys::lock::is_held(&lock).unwrap_or(false))
 }
 
-fn size_on_disk(store: &Store) -> Result<u64> {
-    let usage = store.usage()?;
-    Ok(usage
-        .blobs
-        .saturating_add(usage.layers)
-        .saturating_add(usage.partial))
-}
-
-fn deleted(removed: Removed) -> DeletedImage {
+pub(super) fn deleted(removed: Removed) -> DeletedImage {
     match removed {
         Removed::Untagged(name) => DeletedImage {
             untagged: name,
@@ -305,7 +242,7 @@ fn deleted(removed: Removed) -> DeletedImage {
     }
 }
 
-fn summary(image: &Image, containers: &InUse) -> ImageSummary {
+pub(super) fn summary(image: &Image, containers: &InUse) -> ImageSummary {
     ImageSummary {
         id: image.id().to_string(),
         parent_id: String::new(),

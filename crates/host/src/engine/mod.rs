@@ -3,6 +3,7 @@
 //! Every operation is here once. A container that runs is spoken to through its monitor's socket; of
 //! one that does not, the files tell everything.
 
+mod archives;
 mod capacity;
 mod collect;
 mod control;
@@ -19,6 +20,7 @@ mod network;
 mod networks;
 mod options;
 mod policy;
+mod prune_images;
 mod remove;
 mod source;
 mod spec;
@@ -26,16 +28,18 @@ mod start;
 mod storage;
 mod system;
 mod top;
+mod trash;
 mod user;
 mod volumes;
 mod wait;
 
-pub use images::{ImageListing, PrunedImages};
+pub use images::ImageListing;
 pub use logs::Logs;
 pub use options::{
     CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, Listing, LogLine, LogOptions,
     PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams, WaitFor,
 };
+pub use prune_images::{PruneWish, PrunedImages};
 pub use volumes::VolumeEntry;
 
 use berth_contract::{Class, ContainerId, Error, Result};

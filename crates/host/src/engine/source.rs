@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Digest, Error, ImageFacts, ProgramKind, Result};
 use berth_image::{
     ContainerConfig as ImageDefaults, Image, Merged, Platform, PullOptions, Reference, Silent,
-    Store,
+    Store, Transport,
 };
 use berth_sys::error::Explain as _;
 
@@ -182,6 +182,12 @@ fn image(store: &Store, text: &str, options: &CreateOptions<'_>) -> Result<Image
         .as_deref()
         .map(str::parse::<Platform>)
         .transpose()?;
+    if let Some(transport) = Transport::parse(text)? {
+        let progress = options.progress.unwrap_or(&Silent);
+        let platforms = platform.clone().into_iter().collect();
+        let loaded = berth_image::load_transport(store, &transport, platforms, progress)?;
+        return store.find(loaded.id.as_str(), platform.as_ref());
+    }
     let here = store.find(text, platform.as_ref());
     if options.pull == PullPolicy::Always || options.pull == PullPolicy::Newer {
         let known = here.ok();

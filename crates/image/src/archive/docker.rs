@@ -6,11 +6,12 @@
 use berth_contract::{Class, Digest, Error, Result};
 use serde::Deserialize;
 
-use super::{Files, Loader, Target, invalid};
+use super::files::Files;
+use super::invalid;
+use super::load::{Loader, Target};
 use crate::documents::{
     CONFIG_LIMIT, Configuration, Descriptor, MANIFEST_LIMIT, Manifest, media, to_json,
 };
-use crate::platform::Platform;
 use crate::reference::Reference;
 
 /// One image of `manifest.json`.
@@ -41,19 +42,24 @@ impl Loader<'_> {
     }
 
     /// Stages what `manifest.json` lists.
-    pub(super) fn docker(&mut self, platform: Option<&Platform>) -> Result<Vec<Target>> {
+    pub(super) fn docker(&mut self) -> Result<Vec<Target>> {
         let mut targets = Vec::new();
-        for item in self.docker_items()? {
+        for (position, item) in self.docker_items()?.into_iter().enumerate() {
+            let names = item.repo_tags.iter().flatten();
+            let mut names = names.map(Some).chain(std::iter::once(None));
+            let selected =
+                |selector: &super::Selector| names.any(|name| selector.chooses(position, name));
+            if !self.options.select.as_ref().is_none_or(selected) {
+                continue;
+            }
             let (_, id, size) = self.files.file(&item.config)?;
             check_name(&item.config, &id)?;
             let bytes = self.files.read(&item.config, CONFIG_LIMIT)?;
             let config = Configuration::parse(&bytes)?;
-            let own = Platform {
-                os: config.os.clone(),
-                architecture: config.architecture.clone(),
-                variant: config.variant.clone(),
-            };
-            if platform.is_some_and(|wanted| wanted.served_by(&own).is_none()) {
+            if config
+                .platform()
+                .is_some_and(|own| !self.options.takes(&own))
+            {
                 continue;
             }
             let manifest = manifest(
@@ -104,7 +110,7 @@ fn manifest(files: &Files, item: &Item, config: Descriptor) -> Result<Manifest> 
 }
 
 /// What a layer's first bytes say of its compression.
-pub(super) fn layer_type(path: &std::path::Path) -> Result<&'static str> {
+pub(crate) fn layer_type(path: &std::path::Path) -> Result<&'static str> {
     use berth_sys::error::Explain as _;
     use std::io::Read as _;
     let mut head = Vec::new();

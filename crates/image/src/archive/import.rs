@@ -11,7 +11,7 @@ use crate::documents::{
     Configuration, ContainerConfig, Descriptor, History, Manifest, RootFs, media, to_json,
 };
 use crate::image::Image;
-use crate::layer::{Expected, Hashing, stage_layer, unpack_new};
+use crate::layer::{Expected, Hashing, decompress_rare, stage_layer, unpack_new};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::store::Store;
@@ -38,6 +38,8 @@ pub struct ImportOptions {
 pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Result<Image> {
     let mut transaction = store.transaction()?;
     let (file, path) = transaction.new_file()?;
+    // No media type tells of layers in xz or bzip2, so their content is kept plain.
+    let source = decompress_rare(source).explain(|| "cannot read the archive".into())?;
     let hashing = Hashing::new(Tee { source, file });
     let (blob, mut rest) = (hashing.sum(), hashing.handle());
     let (name, unpacked) = unpack_new(hashing, transaction.directory(), &Expected::default())

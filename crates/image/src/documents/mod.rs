@@ -208,10 +208,8 @@ impl Document {
     #[must_use]
     pub fn media_type(&self) -> &str {
         match self {
-            Self::Manifest(manifest) if manifest.media_type.is_empty() => media::OCI_MANIFEST,
-            Self::Index(index) if index.media_type.is_empty() => media::OCI_INDEX,
-            Self::Manifest(manifest) => &manifest.media_type,
-            Self::Index(index) => &index.media_type,
+            Self::Manifest(manifest) => manifest.media_type(),
+            Self::Index(index) => index.media_type(),
         }
     }
 
@@ -223,7 +221,27 @@ impl Document {
     }
 }
 
+impl Manifest {
+    /// The media type to store it under.
+    #[must_use]
+    pub fn media_type(&self) -> &str {
+        match self.media_type.as_str() {
+            "" => media::OCI_MANIFEST,
+            known => known,
+        }
+    }
+}
+
 impl Index {
+    /// The media type to store it under.
+    #[must_use]
+    pub fn media_type(&self) -> &str {
+        match self.media_type.as_str() {
+            "" => media::OCI_INDEX,
+            known => known,
+        }
+    }
+
     /// An index of these entries.
     #[must_use]
     pub fn new(manifests: Vec<Descriptor>) -> Self {
@@ -256,6 +274,17 @@ impl Configuration {
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         check_size(bytes, CONFIG_LIMIT, "image config")?;
         from_json(bytes, "image config")
+    }
+
+    /// What it runs on, if it says so; configs of old wasm tools do not.
+    #[must_use]
+    pub fn platform(&self) -> Option<Platform> {
+        let known = !self.os.is_empty() && !self.architecture.is_empty();
+        known.then(|| Platform {
+            os: self.os.clone(),
+            architecture: self.architecture.clone(),
+            variant: self.variant.clone(),
+        })
     }
 }
 

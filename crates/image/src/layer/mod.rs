@@ -24,7 +24,7 @@ use berth_sys::file::{self, Directory, Links};
 
 pub(crate) use apply::OPAQUE_KEYS;
 pub(crate) use stage::{stage_layer, unpack_new};
-pub(crate) use stream::{Hashing, decompress};
+pub(crate) use stream::{Hashing, decompress, decompress_rare};
 pub(crate) use write::{WriteOptions, write};
 
 /// What must come out of a layer's stream.

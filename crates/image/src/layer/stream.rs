@@ -82,21 +82,14 @@ impl<R: Read> Read for Hashing<R> {
     }
 }
 
-/// The plain bytes of a stream that is gzip, zstd or not compressed: told from its first bytes, since
-/// media types are often wrong.
-pub(crate) fn decompress<'a>(mut source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
-    let mut head = [0_u8; 6];
-    let mut filled = 0;
-    while filled < head.len() {
-        match source.read(&mut head[filled..])? {
-            0 => break,
-            length => filled += length,
-        }
-    }
-    let unsupported = |name| Err(io::Error::new(io::ErrorKind::Unsupported, name));
-    let kind = head;
-    let source = io::Cursor::new(head).take(filled as u64).chain(source);
-    match kind {
+/// How much memory an xz stream may ask for: `xz -9` asks for 65 MiB.
+const XZ_MEMORY_KIB: u32 = 128 << 10;
+
+/// The plain bytes of a stream that is gzip, zstd, xz, bzip2 or not compressed: told from its first
+/// bytes, since media types are often wrong.
+pub(crate) fn decompress<'a>(source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let (head, source) = peek(source)?;
+    match head {
         [0x1f, 0x8b, ..] => {
             let buffered = io::BufReader::with_capacity(64 << 10, source);
             Ok(Box::new(flate2::bufread::MultiGzDecoder::new(buffered)))
@@ -104,10 +97,45 @@ pub(crate) fn decompress<'a>(mut source: impl Read + 'a) -> io::Result<Box<dyn R
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
             Ok(Box::new(zstd::Decoder::new(source)?))
         }
-        [b'B', b'Z', b'h', ..] => unsupported("bzip2 archives are not supported; use gzip or zstd"),
-        [0xfd, b'7', b'z', b'X', b'Z', ..] => {
-            unsupported("xz archives are not supported; use gzip or zstd")
-        }
-        _ => Ok(Box::new(source)),
+        _ => rare(head, source),
     }
+}
+
+/// As [`decompress`], but leaves gzip and zstd as they are: what a layer may be compressed with.
+pub(crate) fn decompress_rare<'a>(source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    let (head, source) = peek(source)?;
+    rare(head, source)
+}
+
+type Head = [u8; 6];
+
+/// The first bytes of a stream, and the whole stream.
+fn peek(mut source: impl Read) -> io::Result<(Head, impl Read)> {
+    let mut head = Head::default();
+    let mut filled = 0;
+    while filled < head.len() {
+        match source.read(&mut head[filled..])? {
+            0 => break,
+            length => filled += length,
+        }
+    }
+    Ok((
+        head,
+        io::Cursor::new(head).take(filled as u64).chain(source),
+    ))
+}
+
+fn rare<'a>(head: Head, source: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match head {
+        [b'B', b'Z', b'h', ..] => Box::new(bzip2::read::MultiBzDecoder::new(source)),
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            let buffered = io::BufReader::with_capacity(64 << 10, source);
+            Box::new(lzma_rust2::XzReader::new_mem_limit(
+                buffered,
+                true,
+                XZ_MEMORY_KIB,
+            ))
+        }
+        _ => Box::new(source),
+    })
 }

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 pub use credentials::{Credentials, Login};
 pub use pull::pull;
+pub(crate) use transport::client;
 
 use crate::image::Image;
 use crate::platform::Platform;

@@ -24,7 +24,7 @@ const BUNDLES: [&str; 4] = [
 const REDIRECT_LIMIT: usize = 10;
 
 /// Makes a client; `unverified` accepts any certificate.
-pub(super) fn client(
+pub(crate) fn client(
     authorities: &[PathBuf],
     proxy: &Proxy,
     unverified: bool,

@@ -93,7 +93,7 @@ pub(crate) fn digest_of_reader(like: &Digest, reader: &mut dyn io::Read) -> io::
     })
 }
 
-fn sha512(hasher: sha2::Sha512) -> Digest {
+pub(crate) fn sha512(hasher: sha2::Sha512) -> Digest {
     let mut text = String::from("sha512:");
     for byte in hasher.finalize() {
         text.extend(

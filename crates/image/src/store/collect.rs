@@ -3,7 +3,7 @@
 //! 1. Take `images.lock` exclusively, so that nobody is adding or relying on unrecorded content.
 //! 2. Mark: every entry of the index, the manifests that are here, their configs and layers; the layers
 //!    containers are made of.
-//! 3. Sweep: rename into `trash/`, then delete.
+//! 3. Sweep: rename into `trash/`. Deleting comes later, without the lock: it takes as long as it takes.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -13,7 +13,7 @@ use berth_contract::{Digest, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Kind, Links, unique_name};
 
-use super::{Containers, Store};
+use super::{Containers, Graph, Store};
 use crate::artifact::Content;
 
 /// What the store takes on disk.
@@ -42,7 +42,8 @@ struct Marked {
 }
 
 impl Store {
-    /// Removes what nothing leads to and says how many bytes that freed; nothing while others are at work.
+    /// Puts what nothing leads to into the trash and says how many bytes that will free; does nothing while
+    /// others are at work.
     ///
     /// # Errors
     /// The store cannot be read; what could not be deleted stays for the next time.
@@ -88,11 +89,26 @@ impl Store {
             }
         }
         drop(lock);
-        for name in names(&trash)? {
+        Ok(freed)
+    }
+
+    /// Whether something waits to be deleted.
+    #[must_use]
+    pub fn has_trash(&self) -> bool {
+        let trash = std::fs::read_dir(self.data.join("trash"));
+        trash.is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Deletes what was removed. It is out of sight already, so this needs no lock and may be killed.
+    pub fn empty_trash(&self) {
+        let Ok(trash) = self.directory("trash") else {
+            return;
+        };
+        for name in trash.names().unwrap_or_default() {
+            berth_sys::fault::point("trash-deleting");
             // Somebody else may be emptying the trash too.
             drop(trash.remove_all(&name));
         }
-        Ok(freed)
     }
 
     fn mark(&self, lowers: &[PathBuf]) -> Result<Marked> {
@@ -102,18 +118,12 @@ impl Store {
         for entry in &self.index()?.manifests {
             marked.blobs.insert(entry.digest.to_string());
             // A damaged image keeps nothing alive: it was set aside and has to be fetched again.
+            let mut graph = Graph::default();
+            if self.reach(entry, &|_| true, &mut graph).is_ok() {
+                let digests = graph.blobs.iter().map(|blob| blob.digest.to_string());
+                marked.blobs.extend(digests);
+            }
             for found in self.manifests(entry).unwrap_or_default() {
-                marked.blobs.insert(found.digest.to_string());
-                marked
-                    .blobs
-                    .insert(found.manifest.config.digest.to_string());
-                marked.blobs.extend(
-                    found
-                        .manifest
-                        .layers
-                        .iter()
-                        .map(|layer| layer.digest.to_string()),
-                );
                 let config = self.configuration(&found.manifest.config.digest);
                 let config = config.ok().flatten().unwrap_or_default();
                 let archives = Content::of(&found.manifest, &config).archives;
@@ -177,14 +187,14 @@ fn names(directory: &Directory) -> Result<Vec<OsString>> {
         .explain(|| "cannot read the image store".into())
 }
 
-/// Renames into the trash and deletes; bytes freed.
+/// Renames into the trash; bytes that this will free.
 fn discard(from: &Directory, name: &OsStr, trash: &Directory) -> u64 {
+    berth_sys::fault::point("collect-discarding");
     let size = entry_size(from, name).unwrap_or(0);
-    let grave = unique_name("");
-    let gone = from
-        .rename(name, trash, &grave)
-        .and_then(|()| trash.remove_all(&grave));
-    if gone.is_ok() { size } else { 0 }
+    match from.rename(name, trash, &unique_name("")) {
+        Ok(()) => size,
+        Err(_) => 0,
+    }
 }
 
 fn entry_size(directory: &Directory, name: &OsStr) -> std::io::Result<u64> {

@@ -230,6 +230,12 @@ impl Store {
         Ok(Image::new(self, found, config, names))
     }
 
+    /// The images an entry leads to, one per platform that is here.
+    pub(crate) fn images_of(&self, index: &Index, entry: &Descriptor) -> Result<Vec<Image>> {
+        let found = self.manifests(entry)?.into_iter();
+        found.map(|found| self.image(index, found)).collect()
+    }
+
     /// Everything that is here.
     ///
     /// # Errors
@@ -242,13 +248,7 @@ impl Store {
             if !seen.insert(entry.digest.clone()) {
                 continue;
             }
-            let images = self.manifests(entry).and_then(|found| {
-                found
-                    .into_iter()
-                    .map(|found| self.image(&index, found))
-                    .collect::<Result<Vec<_>>>()
-            });
-            match images {
+            match self.images_of(&index, entry) {
                 Ok(images) => listing.images.extend(images),
                 Err(error) => listing.damaged.push(error),
             }

@@ -20,8 +20,10 @@
 
 mod blobs;
 mod collect;
+mod graph;
 mod images;
 mod index;
+mod platforms;
 mod remove;
 mod transaction;
 
@@ -34,10 +36,12 @@ use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
-pub(crate) use blobs::{digest_of, digest_of_reader, sha256};
+pub(crate) use blobs::{digest_of, digest_of_reader, sha256, sha512};
 pub use collect::Usage;
+pub(crate) use graph::Graph;
 pub(crate) use images::Found;
 pub use images::Listing;
+pub(crate) use index::{name_of, no_such_image};
 pub use remove::{Containers, NoContainers, Removed, Use};
 pub(crate) use transaction::Transaction;
 

@@ -115,6 +115,12 @@ impl Transaction {
         }
     }
 
+    /// Where a blob lies, staged or in the store.
+    pub(crate) fn locate(&self, digest: &Digest) -> PathBuf {
+        let staged = self.blobs.iter().find(|(_, staged)| staged == digest);
+        staged.map_or_else(|| self.store.blob_path(digest), |(path, _)| path.clone())
+    }
+
     /// Stages a blob that was written and verified.
     pub(crate) fn add_file(&mut self, path: PathBuf, digest: Digest) {
         if self.blobs.iter().any(|(_, staged)| *staged == digest) {

@@ -67,6 +67,9 @@ pub(crate) struct History {
     /// Print ids alone
     #[arg(short, long)]
     quiet: bool,
+    /// Look at the image for this platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
 }
 
 impl Arguments for History {
@@ -77,7 +80,9 @@ impl Arguments for History {
             _ => Layout::parse(&self.format, standard)?,
         };
         let now = berth_sys::clock::realtime();
-        let steps = context.engine()?.history(&self.name)?;
+        let steps = context
+            .engine()?
+            .history(&self.name, self.platform.as_deref())?;
         let rows = steps.iter().map(|step| {
             let id = step.id.strip_prefix("sha256:").unwrap_or(&step.id);
             let created = u64::try_from(step.created)

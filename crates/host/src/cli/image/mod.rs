@@ -3,6 +3,7 @@
 mod history;
 mod list;
 mod prune;
+mod save;
 
 use berth_contract::Class;
 
@@ -16,6 +17,7 @@ const VERBS: &[Verb] = &[
     list::VERB.named("ls").aliases(&["list"]),
     pull::VERB,
     load::VERB,
+    save::VERB,
     import::VERB,
     inspect::IMAGE,
     history::VERB,
@@ -28,6 +30,8 @@ const VERBS: &[Verb] = &[
 
 /// `berth history`.
 pub(crate) use history::VERB as HISTORY;
+/// `berth save`.
+pub(crate) use save::VERB as SAVE;
 
 const EXISTS: Verb = Verb::new::<Exists>(
     "exists",

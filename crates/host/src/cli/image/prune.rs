@@ -1,7 +1,7 @@
 //! `berth image prune`: removes images that nothing uses.
 
 use berth_contract::Result;
-use berth_host::api::types::ImageSummary;
+use berth_host::engine::{PruneWish, PrunedImages};
 use berth_host::format::time::parse_moment;
 use berth_host::format::{Filters, human};
 
@@ -27,18 +27,19 @@ pub(crate) struct Prune {
     /// Do not ask
     #[arg(short, long)]
     force: bool,
+    /// Keep this many images of each repository, the newest ones
+    #[arg(long, value_name = "NUMBER")]
+    keep_last: Option<usize>,
+    /// Remove only images that no container was made from for so long, as in 720h
+    #[arg(long, value_name = "DURATION")]
+    unused_for: Option<String>,
 }
 
 impl Arguments for Prune {
     fn run(self, context: &Context) -> Outcome {
         let filters = Filters::parse(&self.filter, &["until", "label", "label!"])?;
-        let now = berth_sys::clock::realtime();
-        let zone = berth_host::zone::local(context.environment.text("TZ"));
-        let moments = filters
-            .values("until")
-            .iter()
-            .map(|text| parse_moment(text, now, &zone));
-        let until = moments.collect::<Result<Vec<_>>>()?.into_iter().min();
+        let until = moment(context, filters.values("until"))?;
+        let unused_since = moment(context, self.unused_for.as_slice())?;
         let question = if self.all {
             "This will remove all images that no container uses."
         } else {
@@ -48,24 +49,37 @@ impl Arguments for Prune {
             return Ok(0);
         }
         let engine = context.engine()?;
-        let pruned = engine.prune_images(&|image: &ImageSummary| {
-            let nameless = image.repo_tags.is_empty() && image.repo_digests.is_empty();
-            let seconds = i64::try_from(until.unwrap_or(u64::MAX) / 1_000_000_000);
-            (self.all || nameless)
-                && image.created <= seconds.unwrap_or(i64::MAX)
-                && filters.matches_labels(&image.labels)
+        let seconds = i64::try_from(until.unwrap_or(u64::MAX) / 1_000_000_000);
+        let until = seconds.unwrap_or(i64::MAX);
+        let pruned = engine.prune_images(&PruneWish {
+            all: self.all,
+            chosen: &|image| image.created <= until && filters.matches_labels(&image.labels),
+            keep_last: self.keep_last,
+            unused_since,
         })?;
-        let mut text = String::new();
-        if !pruned.deleted.is_empty() {
-            text.push_str("Deleted Images:\n");
-            text.push_str(&crate::cli::rmi::lines(&pruned.deleted));
-            text.push('\n');
-        }
-        text.push_str(&format!(
-            "Total reclaimed space: {}\n",
+        engine.empty_trash_later();
+        let text = format!(
+            "{}Total reclaimed space: {}\n",
+            listed(&pruned),
             human::size(pruned.space_reclaimed)
-        ));
+        );
         context.screen.data(&text)?;
         Ok(0)
     }
+}
+
+/// The images that were removed, as Docker prints them.
+pub(crate) fn listed(pruned: &PrunedImages) -> String {
+    match pruned.deleted.as_slice() {
+        [] => String::new(),
+        deleted => format!("Deleted Images:\n{}\n", crate::cli::rmi::lines(deleted)),
+    }
+}
+
+/// The earliest of some moments or durations.
+pub(crate) fn moment(context: &Context, values: &[String]) -> Result<Option<u64>> {
+    let now = berth_sys::clock::realtime();
+    let zone = berth_host::zone::local(context.environment.text("TZ"));
+    let moments = values.iter().map(|text| parse_moment(text, now, &zone));
+    Ok(moments.collect::<Result<Vec<_>>>()?.into_iter().min())
 }

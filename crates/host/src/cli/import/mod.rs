@@ -4,17 +4,17 @@ mod change;
 
 use std::path::Path;
 
-use berth_contract::{Class, Error};
 use berth_image::{ImportOptions, Reference};
 
 use super::load::source;
+use super::pull::pull_options;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Import>(
     "import",
     Group::Images,
     "Make an image of a tar of a root file system",
-    "[OPTIONS] FILE|- [NAME[:TAG]]",
+    "[OPTIONS] FILE|URL|- [NAME[:TAG]]",
 )
 .examples(
     "berth import root.tar.zst debian:bare\n\
@@ -24,8 +24,8 @@ pub(crate) const VERB: Verb = Verb::new::<Import>(
 /// The flags of `import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
-    /// The archive, or - for standard input; gzip and zstd are recognised
-    #[arg(value_name = "FILE|-", required = true, hide = true)]
+    /// The archive, its URL, or - for standard input; gzip, zstd, xz and bzip2 are recognised
+    #[arg(value_name = "FILE|URL|-", required = true, hide = true)]
     file: String,
     /// The image's name
     #[arg(value_name = "NAME[:TAG]", hide = true)]
@@ -44,10 +44,6 @@ pub(crate) struct Import {
 
 impl Arguments for Import {
     fn run(self, context: &Context) -> Outcome {
-        if self.file.contains("://") {
-            return Err(Error::new(Class::Unsupported, "cannot import from a URL")
-                .hint(format!("curl -L {} | berth import -", self.file)));
-        }
         let mut options = ImportOptions {
             name: self.name.as_deref().map(Reference::parse).transpose()?,
             message: self.message,
@@ -57,8 +53,14 @@ impl Arguments for Import {
         for instruction in &self.change {
             change::apply(&mut options.config, instruction)?;
         }
-        let archive = source(Some(Path::new(&self.file)), "berth import FILE")?;
-        let image = context.engine()?.import(archive, options)?;
+        let engine = context.engine()?;
+        let image = if self.file.starts_with("http://") || self.file.starts_with("https://") {
+            let archive = berth_image::download(&self.file, &pull_options(context)?)?;
+            engine.import(archive, options)?
+        } else {
+            let archive = source(Some(Path::new(&self.file)), "berth import FILE")?;
+            engine.import(archive, options)?
+        };
         context.screen.data(&format!("{}\n", image.id()))?;
         Ok(0)
     }

@@ -1,0 +1,69 @@
+//! A file of the web as a stream.
+
+use std::io::{self, Cursor, Read};
+
+use berth_contract::{Class, Error, Result};
+use berth_sys::error::Explain as _;
+
+use crate::registry::{PullOptions, client};
+
+/// The bytes of a file, as they arrive.
+#[derive(Debug)]
+pub struct Download {
+    runtime: tokio::runtime::Runtime,
+    response: reqwest::Response,
+    chunk: Cursor<Vec<u8>>,
+}
+
+/// Asks for an `http` or `https` URL; certificates and proxies are as for pulls, logins are not sent.
+///
+/// # Errors
+/// Class `Invalid` for what is no such URL, `NotFound` and `Unavailable` when the server does not send it.
+pub fn download(url: &str, options: &PullOptions) -> Result<Download> {
+    let cannot = || format!("cannot fetch {url}");
+    let parsed = reqwest::Url::parse(url);
+    let parsed = parsed.map_err(|error| Error::new(Class::Invalid, cannot()).caused_by(error))?;
+    if !matches!(parsed.scheme(), "http" | "https") {
+        return Err(Error::new(Class::Invalid, cannot()).caused_by("only http and https are known"));
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .explain(cannot)?;
+    let client = client(&options.authorities, &options.proxy, options.insecure)?;
+    let response = runtime
+        .block_on(client.get(parsed).send())
+        .map_err(|error| Error::new(Class::Unavailable, cannot()).caused_by(error))?;
+    let status = response.status();
+    if !status.is_success() {
+        let class = match status.as_u16() {
+            404 | 410 => Class::NotFound,
+            401 | 403 => Class::Denied,
+            _ => Class::Unavailable,
+        };
+        return Err(Error::new(class, cannot()).caused_by(format!("the server says {status}")));
+    }
+    Ok(Download {
+        runtime,
+        response,
+        chunk: Cursor::default(),
+    })
+}
+
+impl Read for Download {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.chunk.read(buffer)? {
+                0 if !buffer.is_empty() => {}
+                length => return Ok(length),
+            }
+            match self.runtime.block_on(self.response.chunk()) {
+                Ok(Some(chunk)) => self.chunk = Cursor::new(chunk.to_vec()),
+                Ok(None) => return Ok(0),
+                Err(error) => {
+                    return Err(io::Error::new(io::ErrorKind::ConnectionAborted, error));
+                }
+            }
+        }
+    }
+}

@@ -125,6 +125,7 @@ mod tests {
             prefix6: 64,
             gateway6: None,
             mac: [2; 6],
+            link_local: Vec::new(),
         };
         Attached {
             endpoints: vec![endpoint],

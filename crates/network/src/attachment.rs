@@ -11,7 +11,7 @@ use berth_sys::netlink::route::{Cable, Prefix, Route, Step};
 
 use crate::address::Addresses;
 use crate::bridge::{self, Bridge};
-use crate::definition::{Definition, PREFIX6};
+use crate::definition::{Definition, Description, PREFIX6};
 use crate::firewall::Firewall;
 use crate::port::{self, Held};
 use crate::proxy::Proxy;
@@ -146,13 +146,22 @@ impl Network {
         Ok(reservation)
     }
 
-    /// Removes the default network's bridge, filter table and definition, and tells whether it was there.
-    /// No container may use it any more; the next one that needs it makes it anew.
+    /// What a network is made of; `None` when it is not made yet.
     ///
     /// # Errors
-    /// The kernel refuses.
-    pub fn dismantle(&self) -> Result<bool> {
-        bridge::dismantle(&self.directories, &bridge::DEFAULT.parse()?)
+    /// Its definition is damaged.
+    pub fn describe(&self, name: &NetworkName) -> Result<Option<Description>> {
+        let definition = Definition::load(&self.directories.networks(), name)?;
+        Ok(definition.map(|definition| Description::from(&definition)))
+    }
+
+    /// Removes the default network's bridge, filter table and definition unless `is_used` says that a
+    /// container is on it, and tells whether it did. The next one that needs it makes it anew.
+    ///
+    /// # Errors
+    /// The kernel refuses, or `is_used` fails.
+    pub fn dismantle(&self, is_used: &dyn Fn() -> Result<bool>) -> Result<bool> {
+        bridge::dismantle(&self.directories, &bridge::DEFAULT.parse()?, is_used)
     }
 
     /// Gives back whatever a container whose monitor was lost still has. It may have nothing.
@@ -243,6 +252,7 @@ impl Reservation {
             prefix6: if address6.is_some() { PREFIX6 } else { 0 },
             gateway6: network.gateway6().filter(|_| address6.is_some()),
             mac: join.mac.unwrap_or_else(|| bridge::mac_of(address)),
+            link_local: join.link_local.clone(),
         });
         self.bridges.push(bridge);
         Ok(())
@@ -321,11 +331,9 @@ impl Reservation {
 
     fn connect(&mut self, pid: i32) -> io::Result<()> {
         let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
-        let ipv6 = self
-            .attached
-            .endpoints
-            .iter()
-            .any(|endpoint| endpoint.address6.is_some());
+        let ipv6 = self.attached.endpoints.iter().any(|endpoint| {
+            endpoint.address6.is_some() || endpoint.link_local.iter().any(IpAddr::is_ipv6)
+        });
         let mut inside = enter_file(&namespace, if ipv6 { Ipv6::Quiet } else { Ipv6::Untouched })?;
         let mut steps = vec![Step::Up(LOOPBACK)];
         let id = self.held.request.container.clone();
@@ -355,6 +363,14 @@ impl Reservation {
                     length: endpoint.prefix6,
                 };
                 steps.push(Step::Address(link.index, ipv6));
+            }
+            for address in &endpoint.link_local {
+                let length = if address.is_ipv4() { 16 } else { PREFIX6 };
+                let local = Prefix {
+                    address: *address,
+                    length,
+                };
+                steps.push(Step::Address(link.index, local));
             }
             steps.push(Step::Up(link.index));
             if index == 0 {

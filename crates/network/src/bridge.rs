@@ -30,10 +30,21 @@ pub(crate) struct Bridge {
 }
 
 /// Finds a network's bridge, or makes it.
+///
+/// Nobody dismantles it meanwhile; afterwards the container that asked is there for all to see, because
+/// its monitor has taken its lock before it asks.
 pub(crate) fn ready(directories: &Directories, name: &NetworkName) -> Result<Bridge> {
+    let networks = directories.networks();
+    fs::create_dir_all(&networks).map_err(|error| {
+        Error::new(
+            Class::Internal,
+            format!("cannot create {}", networks.display()),
+        )
+        .caused_by(error)
+    })?;
+    let _standing = lock(&networks, STANDING, File::lock_shared)?;
     let mut route = Route::open().map_err(|error| refused(name, error))?;
     let (mut firewall, table) = Firewall::open(directories.table())?;
-    let networks = directories.networks();
     let known = Definition::load(&networks, name)?;
     if let Some(definition) = &known
         && table
@@ -52,14 +63,7 @@ pub(crate) fn ready(directories: &Directories, name: &NetworkName) -> Result<Bri
         return Err(Error::new(Class::NotFound, format!("no network {name}"))
             .hint(format!("use --network {DEFAULT}, none or host")));
     }
-    fs::create_dir_all(&networks).map_err(|error| {
-        Error::new(
-            Class::Internal,
-            format!("cannot create {}", networks.display()),
-        )
-        .caused_by(error)
-    })?;
-    let _guard = lock(&networks)?;
+    let _guard = lock(&networks, MAKING, File::lock)?;
     let (definition, index) = make(directories, &mut route, name)?;
     let (mut again, table) = Firewall::open(directories.table())?;
     if !table {
@@ -78,13 +82,25 @@ pub(crate) fn ready(directories: &Directories, name: &NetworkName) -> Result<Bri
     })
 }
 
-/// Removes a network's bridge, filter table and definition; whether there was such a network.
-pub(crate) fn dismantle(directories: &Directories, name: &NetworkName) -> Result<bool> {
+/// Removes a network's bridge, filter table and definition unless it is in use, which is asked while no
+/// container can be given a place in it; whether it was removed.
+pub(crate) fn dismantle(
+    directories: &Directories,
+    name: &NetworkName,
+    is_used: &dyn Fn() -> Result<bool>,
+) -> Result<bool> {
     let networks = directories.networks();
+    if Definition::load(&networks, name)?.is_none() {
+        return Ok(false);
+    }
+    let _standing = lock(&networks, STANDING, File::lock)?;
+    // Another process may have dismantled it while this one waited for the lock.
     let Some(definition) = Definition::load(&networks, name)? else {
         return Ok(false);
     };
-    let _guard = lock(&networks)?;
+    if is_used()? {
+        return Ok(false);
+    }
     let mut route = Route::open().map_err(|error| refused(name, error))?;
     let (mut firewall, _) = Firewall::open(directories.table())?;
     firewall.dismantle(&definition.link)?;
@@ -94,24 +110,24 @@ pub(crate) fn dismantle(directories: &Directories, name: &NetworkName) -> Result
             .map_err(|error| refused(name, error))?;
     }
     let path = networks.join(format!("{name}.json"));
-    match fs::remove_file(&path) {
-        // Another process dismantled it while this one waited for the lock.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(
-            Error::new(Class::Internal, format!("cannot remove {}", path.display()))
-                .caused_by(error),
-        ),
-        Ok(()) => Ok(true),
-    }
+    fs::remove_file(&path).map_err(|error| {
+        Error::new(Class::Internal, format!("cannot remove {}", path.display())).caused_by(error)
+    })?;
+    Ok(true)
 }
 
-fn lock(networks: &Path) -> Result<File> {
-    let path = networks.join(".lock");
+/// Held while a bridge is made.
+const MAKING: &str = ".lock";
+/// Held by all who need a bridge to stay, and by the one who takes it away.
+const STANDING: &str = ".standing";
+
+fn lock(networks: &Path, name: &str, take: fn(&File) -> io::Result<()>) -> Result<File> {
+    let path = networks.join(name);
     let failed = |error: io::Error| {
         Error::new(Class::Internal, format!("cannot lock {}", path.display())).caused_by(error)
     };
     let file = File::create(&path).map_err(failed)?;
-    file.lock().map_err(failed)?;
+    take(&file).map_err(failed)?;
     Ok(file)
 }
 

@@ -27,6 +27,50 @@ pub(crate) struct Definition {
     pub(crate) mtu: u32,
 }
 
+/// A network as it is told to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Description {
+    /// The name of its bridge in the kernel.
+    pub link: String,
+    /// Its addresses: IPv4, then IPv6.
+    pub subnets: Vec<Subnet>,
+    /// The largest packet.
+    pub mtu: u32,
+}
+
+/// A range of addresses and the gateway in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subnet {
+    /// The first address.
+    pub address: IpAddr,
+    /// The length of the prefix.
+    pub prefix: u8,
+    /// The gateway.
+    pub gateway: IpAddr,
+}
+
+impl From<&Definition> for Description {
+    fn from(definition: &Definition) -> Self {
+        let mut subnets = vec![Subnet {
+            address: definition.subnet.into(),
+            prefix: definition.prefix,
+            gateway: definition.gateway().into(),
+        }];
+        if let (Some(address), Some(gateway)) = (definition.subnet6, definition.gateway6()) {
+            subnets.push(Subnet {
+                address: address.into(),
+                prefix: PREFIX6,
+                gateway: gateway.into(),
+            });
+        }
+        Self {
+            link: definition.link.clone(),
+            subnets,
+            mtu: definition.mtu,
+        }
+    }
+}
+
 /// The length of an IPv6 network's prefix.
 pub(crate) const PREFIX6: u8 = 64;
 

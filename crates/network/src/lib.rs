@@ -36,5 +36,6 @@ pub mod resolv;
 mod site;
 
 pub use attachment::{Attachment, Network, Reservation};
+pub use definition::{Description, Subnet};
 pub use request::{Attached, Endpoint, Join, Mode, Protocol, Publish, Published, Request};
 pub use site::Directories;

@@ -30,6 +30,9 @@ pub struct Join {
     /// A fixed IPv6 address (`--ip6`).
     #[serde(default)]
     pub address6: Option<Ipv6Addr>,
+    /// Further addresses, which nobody routes to (`--link-local-ip`).
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
     /// A fixed hardware address (`--mac-address`).
     #[serde(default)]
     pub mac: Option<[u8; 6]>,
@@ -97,6 +100,9 @@ pub struct Endpoint {
     pub gateway6: Option<Ipv6Addr>,
     /// Its hardware address.
     pub mac: [u8; 6],
+    /// Further addresses, which nobody routes to.
+    #[serde(default)]
+    pub link_local: Vec<IpAddr>,
 }
 
 /// One published port as it is bound.

@@ -108,6 +108,7 @@ fn request(number: u8, publish: Vec<Publish>) -> Request {
         address: None,
         address6: None,
         mac: None,
+        link_local: Vec::new(),
         aliases: Vec::new(),
     };
     Request {
@@ -399,8 +400,8 @@ fn beside(outside: &Guest) {
     guest.run(|| drop(ask((OUTSIDE, 80), "beyond the filter")));
     outside.run(|| drop(ask((HOST, 8080), "through the filter")));
     attachment.detach().unwrap();
-    engine.network.dismantle().unwrap();
-    engine.network.dismantle().unwrap();
+    engine.network.dismantle(&|| Ok(false)).unwrap();
+    engine.network.dismantle(&|| Ok(false)).unwrap();
     assert_eq!(forward(), before);
     let bridge = nft(&["list", "tables"]).unwrap();
     let tables = String::from_utf8(bridge.stdout).unwrap().lines().count();

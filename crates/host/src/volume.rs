@@ -6,6 +6,8 @@
 //!                 lock           held while the first content is copied
 //!                 _first/        that content on its way; renamed over an empty _data, or garbage
 //! ```
+//! A volume with options has a file system of its own, which is mounted on `_data` while somebody runs
+//! with it; what counts users and runs is in [`berth_monitor::volume`].
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,6 +17,8 @@ use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, ContainerId, Error, Result, VolumeName};
 use berth_image::Merged;
+use berth_linux_runtime::mount_on_host;
+use berth_monitor::volume::{CONTENT, Held, goes_with_last, is_mounted, release_unused};
 use berth_sys::error::Explain as _;
 use serde::{Deserialize, Serialize};
 
@@ -32,9 +36,86 @@ pub struct Volume {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
-    /// Whether nobody named it: it goes with its container when asked.
+    /// Whether nobody named it: it goes with its last container when asked.
     #[serde(default)]
     pub anonymous: bool,
+    /// The options of its own file system: `type`, `device`, `o`; without them it is a plain directory.
+    #[serde(default)]
+    pub options: BTreeMap<String, String>,
+}
+
+impl Volume {
+    /// Mounts its own file system, if it has one, until what is returned is released.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn mount(&self, paths: &Paths) -> Result<Option<Held>> {
+        if self.options.is_empty() {
+            return Ok(None);
+        }
+        let option = |key| {
+            self.options
+                .get(key)
+                .map(String::as_str)
+                .unwrap_or_default()
+        };
+        let words: Vec<String> = option("o").split(',').map(str::to_owned).collect();
+        Held::mount(&paths.volume(&self.name), |place| {
+            mount_on_host(option("type"), Path::new(option("device")), &words, place)
+                .map_err(|error| error.context(format!("cannot mount the volume {}", self.name)))
+        })
+        .map(Some)
+    }
+}
+
+/// Checks the options of the driver `local`, by Docker's rules.
+///
+/// # Errors
+/// An option is unknown or missing, or the file system is one that needs a program of the host.
+pub fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
+    let refuse = |message: String| Err(Error::new(Class::Invalid, message));
+    let known = ["type", "device", "o"];
+    if let Some(unknown) = options.keys().find(|key| !known.contains(&key.as_str())) {
+        if unknown == "size" {
+            return Err(
+                Error::new(Class::Unsupported, "cannot limit the size of a volume")
+                    .caused_by("a plain directory has no size of its own")
+                    .hint("-o type=tmpfs -o device=tmpfs -o o=size=64m is a volume in memory"),
+            );
+        }
+        return Err(
+            Error::new(Class::Invalid, format!("invalid volume option {unknown:?}"))
+                .hint("the options are type, device and o"),
+        );
+    }
+    if options.is_empty() {
+        return Ok(());
+    }
+    if let Some(missing) = ["type", "device"]
+        .iter()
+        .find(|key| !options.contains_key(**key))
+    {
+        return refuse(format!("the volume option {missing} is missing"));
+    }
+    let kind = options["type"].as_str();
+    if matches!(kind, "nfs" | "nfs4" | "cifs" | "smb3") {
+        return Err(
+            Error::new(Class::Unsupported, format!("cannot mount {kind} volumes"))
+                .caused_by("the kernel needs the help of mount(8) for it")
+                .hint("mount it on the host and use -v PATH:TARGET"),
+        );
+    }
+    let words = options.get("o").map(String::as_str).unwrap_or_default();
+    let binds = words
+        .split(',')
+        .any(|word| matches!(word, "bind" | "rbind"));
+    if binds && !options["device"].starts_with('/') {
+        return refuse(format!(
+            "the volume option device={} is not an absolute path",
+            options["device"]
+        ));
+    }
+    Ok(())
 }
 
 /// The file that holds a [`Volume`].
@@ -43,7 +124,7 @@ pub const VOLUME_FILE: &str = "volume.json";
 /// Where a volume's content is.
 #[must_use]
 pub fn content(paths: &Paths, name: &VolumeName) -> PathBuf {
-    paths.volume(name).join("_data")
+    paths.volume(name).join(CONTENT)
 }
 
 /// Makes a volume unless it is there, and says whether it was made now.
@@ -69,8 +150,11 @@ pub fn ensure(paths: &Paths, volume: &Volume) -> Result<bool> {
     // What the guest sees at its mount point when the image has nothing there.
     fs::DirBuilder::new()
         .mode(0o755)
-        .create(aside.join("_data"))
+        .create(aside.join(CONTENT))
         .explain(explain)?;
+    if volume.anonymous {
+        goes_with_last(&aside).explain(explain)?;
+    }
     write_document(&aside.join(VOLUME_FILE), volume)?;
     match fs::rename(&aside, &directory) {
         Ok(()) => Ok(true),
@@ -89,7 +173,7 @@ pub fn ensure(paths: &Paths, volume: &Volume) -> Result<bool> {
 /// The image cannot be read, or the volume not be written.
 pub fn fill(paths: &Paths, name: &VolumeName, image: &Merged, path: &Path) -> Result<()> {
     let directory = paths.volume(name);
-    let data = directory.join("_data");
+    let data = directory.join(CONTENT);
     let explain = || {
         format!(
             "cannot copy {} of the image into the volume {name}",
@@ -109,6 +193,10 @@ pub fn fill(paths: &Paths, name: &VolumeName, image: &Merged, path: &Path) -> Re
     lock.lock().explain(explain)?;
     if !is_empty(&data).explain(explain)? {
         return Ok(());
+    }
+    if is_mounted(&directory).explain(explain)? {
+        // Nothing can be renamed over a mount point.
+        return berth_image::copy_tree(image, path, &data).map(|_| ());
     }
     let first = directory.join("_first");
     remove_if_there(&first).explain(explain)?;
@@ -161,6 +249,13 @@ pub fn remove(paths: &Paths, name: &VolumeName) -> Result<()> {
             format!("no such volume: {name}"),
         ));
     }
+    // What is mounted there may be the host's own files: they are not ours to delete.
+    if !release_unused(&directory)? {
+        return Err(
+            Error::new(Class::Conflict, format!("the volume {name} is in use"))
+                .caused_by("its file system is mounted"),
+        );
+    }
     crate::records::discard(paths, &directory)
 }
 
@@ -206,6 +301,7 @@ mod tests {
             created: 1,
             labels: BTreeMap::new(),
             anonymous: false,
+            options: BTreeMap::new(),
         }
     }
 

@@ -35,5 +35,7 @@ mod rootfs;
 mod runtime;
 mod user;
 
+pub use mounts::mount_on_host;
 pub use plan::{ANNOTATION_CLAMP, ANNOTATION_INIT};
+pub use rootfs::mount_root_on_host;
 pub use runtime::LinuxRuntime;

@@ -12,6 +12,7 @@ use berth_contract::{Class, Error, Result};
 use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::mount::{self, Attributes, Change, FileSystem};
 use berth_sys::path::{self, Directory};
+use berth_sys::process;
 
 use crate::options::{IdMapped, Options};
 use crate::plan::{MountPlan, MountSource};
@@ -36,7 +37,7 @@ pub(crate) fn perform(
         MountSource::Bind { path, recursive } => {
             let source = match &opened.source {
                 Some(source) => berth_sys::fd::duplicate(source).explain(sentence)?,
-                None => clone_source(path, *recursive)?,
+                None => clone_source(path, plan.options.subpath.as_deref(), *recursive)?,
             };
             let kind = path::status(&source).explain(sentence)?;
             bind(
@@ -52,11 +53,15 @@ pub(crate) fn perform(
             let made = new(kind, source, &plan.options)
                 .or_else(|error| shared_instead(kind, error))
                 .explain(sentence)?;
+            let (made, directory) = match &plan.options.subpath {
+                Some(within) => part_of(root, made, within)?,
+                None => (made, true),
+            };
             bind_rest(&made, &plan.options).explain(sentence)?;
             if plan.options.copy_up {
                 copy_up(root, plan, &made)?;
             }
-            put(root, plan, &made, true)?;
+            put(root, plan, &made, directory)?;
             Ok((kind == "proc").then_some(made))
         }
         MountSource::Cgroup => {
@@ -71,9 +76,19 @@ pub(crate) fn perform(
     }
 }
 
-/// A detached mount of a path of the host.
-pub(crate) fn clone_source(path: &Path, recursive: bool) -> Result<OwnedFd> {
-    mount::clone_path(path, recursive).map_err(|error| {
+/// A detached mount of a path of the host, or of what lies at `within` beneath it.
+///
+/// A guest that can write beneath the path may put links there; they lead nowhere else
+/// (CVE-2017-1002101).
+pub(crate) fn clone_source(path: &Path, within: Option<&Path>, recursive: bool) -> Result<OwnedFd> {
+    let cloned = match within {
+        None => mount::clone_path(path, recursive),
+        Some(within) => Directory::open(path)
+            .and_then(|base| base.resolve(within))
+            .and_then(|part| mount::clone_tree(part, recursive)),
+    };
+    let path = within.map_or_else(|| path.to_owned(), |within| path.join(within));
+    cloned.map_err(|error| {
         let missing = error::is(&error, Errno::NOENT);
         let class = if missing {
             Class::Invalid
@@ -91,6 +106,49 @@ pub(crate) fn clone_source(path: &Path, recursive: bool) -> Result<OwnedFd> {
             error
         }
     })
+}
+
+/// A detached mount of what lies at `within` in a new file system, and whether it is a directory.
+///
+/// Before Linux 6.15 only a mount that is in place can be cloned, so the file system lies on the root
+/// for a moment; `root` itself stays beneath it.
+fn part_of(root: &Directory, whole: OwnedFd, within: &Path) -> Result<(OwnedFd, bool)> {
+    let sentence = || format!("cannot mount {} of the source", within.display());
+    mount::attach(&whole, root).explain(sentence)?;
+    let whole = Directory::from_fd(whole);
+    let part = whole
+        .resolve(within)
+        .and_then(|part| mount::clone_tree(part, false));
+    process::change_directory(&whole)
+        .and_then(|()| mount::unmount_here())
+        .and_then(|()| process::change_directory(root))
+        .explain(sentence)?;
+    let part = part.explain(sentence)?;
+    let kind = path::status(&part).explain(sentence)?;
+    Ok((part, path::is_directory(&kind)))
+}
+
+/// Mounts a file system, or a directory with the option `bind`, on a trusted path of the host.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn mount_on_host(kind: &str, source: &Path, options: &[String], place: &Path) -> Result<()> {
+    let sentence = || format!("cannot mount {} ({kind})", source.display());
+    let options = Options::parse(options);
+    let made = match options.bind {
+        Some(recursive) => {
+            let made = clone_source(source, None, recursive)?;
+            bind(&made, &options, None).explain(sentence)?;
+            made
+        }
+        None => {
+            let made = new(kind, source, &options).explain(sentence)?;
+            bind_rest(&made, &options).explain(sentence)?;
+            made
+        }
+    };
+    let place = Directory::open(place).explain(sentence)?;
+    mount::attach(&made, place).explain(sentence)
 }
 
 /// Applies the attributes of a bind mount, while it is still detached.

@@ -3,6 +3,8 @@
 //! Three kinds are told apart: attributes of the mount itself, flags of the file system, and words only
 //! the file system knows (`size=64m`).
 
+use std::path::PathBuf;
+
 use berth_sys::mount::Propagation;
 
 const RDONLY: u64 = 0x1;
@@ -59,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) remount: bool,
     /// `tmpcopyup`: fill a tmpfs with what it hides.
     pub(crate) copy_up: bool,
+    /// `subpath=PATH`, berth's own word: only this part of the source, resolved beneath it.
+    pub(crate) subpath: Option<PathBuf>,
     /// `idmap` or `ridmap`.
     pub(crate) id_mapped: Option<IdMapped>,
     /// Flags of the file system: `sync`, `dirsync`, `lazytime`, `mand`, `silent`, `iversion`.
@@ -107,6 +111,7 @@ impl Options {
                 self.undo(word);
             }
             _ => self.data.push(match word.split_once('=') {
+                Some(("subpath", path)) => return self.subpath = Some(path.into()),
                 Some((key, value)) => (key.to_owned(), Some(value.to_owned())),
                 None => (word.to_owned(), None),
             }),
@@ -207,6 +212,9 @@ mod tests {
         assert_eq!(options.recursive.set, RDONLY | NOSUID);
         assert_eq!(options.propagation, [(Propagation::Private, true)]);
         assert_eq!(options.id_mapped, Some(IdMapped::Recursive));
+        assert!(options.data.is_empty());
+        let options = parse("rbind,subpath=a/b=c");
+        assert_eq!(options.subpath, Some(PathBuf::from("a/b=c")));
         assert!(options.data.is_empty());
     }
 

@@ -47,6 +47,17 @@ pub(crate) fn detached(rootfs: &Rootfs, owner: Option<Owner<'_>>) -> Result<Owne
     }
 }
 
+/// Mounts a root file system that no guest has on a trusted directory of the host.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn mount_root_on_host(rootfs: &Rootfs, place: &Path) -> Result<()> {
+    let mounted = detached(rootfs, None)?;
+    let sentence = || format!("cannot mount on {}", place.display());
+    let place = Directory::open(place).explain(sentence)?;
+    mount::attach(mounted, place).explain(sentence)
+}
+
 /// Kernels before 6.7 do not know `lowerdir+`; they take all layers in one page of options.
 fn mount_layers(
     lowers: &[PathBuf],

@@ -232,7 +232,8 @@ fn open_privileged(plan: &Plan, slot: &Slot) -> Result<(Option<OwnedFd>, Vec<Ope
     for mount in &plan.mounts {
         let mut opened = Opened::default();
         if let MountSource::Bind { path, recursive } = &mount.source {
-            opened.source = Some(mounts::clone_source(Path::new(path), *recursive)?);
+            let within = mount.options.subpath.as_deref();
+            opened.source = Some(mounts::clone_source(path, within, *recursive)?);
         }
         if mount.options.id_mapped.is_some() || !mount.users.is_empty() {
             let (users, groups) = match mount.users.is_empty() {

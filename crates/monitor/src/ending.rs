@@ -13,6 +13,7 @@ use crate::protocol::{Reply, Request};
 use crate::restart::Ended;
 use crate::supervisor::{Running, Supervisor};
 use crate::token::Token;
+use crate::volume::is_mounted;
 
 /// A process outside the guest may hold a pipe and write on; the rest of the guest's own output is never
 /// more than this (`/proc/sys/fs/pipe-max-size` is 1 MiB).
@@ -164,10 +165,15 @@ impl Supervisor<'_> {
     pub(crate) fn finish(mut self) {
         self.last_visitors();
         self.listener = None;
+        self.release_volumes();
         let mut rubbish = Vec::new();
         let mut removal = Ok(());
         if self.launch.auto_remove {
             fault::point("remove-begin");
+            let mounted = self.launch.directories.mounted(&self.launch.id);
+            if berth_sys::mount::unmount(&mounted).is_ok() {
+                drop(std::fs::remove_dir(&mounted));
+            }
             match self.place.remove_container(&self.launch.remove_with) {
                 Ok(hidden) => rubbish = hidden,
                 Err(error) => {
@@ -192,6 +198,23 @@ impl Supervisor<'_> {
         }
         delete(&rubbish);
         linger(clients.into_values().collect());
+    }
+
+    /// What stays mounted is not removed either: its files may be the host's own.
+    fn release_volumes(&mut self) {
+        let mut failed = false;
+        for volume in std::mem::take(&mut self.volumes) {
+            if let Err(error) = volume.release() {
+                self.status.leftovers.push(Report::from(&error).line());
+                failed = true;
+            }
+        }
+        if failed {
+            self.write_exit();
+            self.launch
+                .remove_with
+                .retain(|volume| is_mounted(volume).is_ok_and(|mounted| !mounted));
+        }
     }
 
     /// Who connected a moment too late still gets an answer.

@@ -45,9 +45,12 @@ pub struct Launch {
     /// Whether the container is removed when it ends (`--rm`).
     #[serde(default)]
     pub auto_remove: bool,
-    /// Directories removed together with it: its anonymous volumes.
+    /// Directories removed together with it unless another container mounts them: its anonymous volumes.
     #[serde(default)]
     pub remove_with: Vec<PathBuf>,
+    /// Directories of volumes whose own file system is mounted while it runs.
+    #[serde(default)]
+    pub mounted: Vec<PathBuf>,
     /// Where its output is kept.
     pub log: Log,
     /// Its network.
@@ -141,6 +144,12 @@ impl Directories {
     #[must_use]
     pub fn running(&self, id: &ContainerId) -> PathBuf {
         self.run.join(id.as_str())
+    }
+
+    /// Where the container's root file system is mounted for people of the host: `RUN/mounts/ID`.
+    #[must_use]
+    pub fn mounted(&self, id: &ContainerId) -> PathBuf {
+        self.run.join("mounts").join(id.as_str())
     }
 }
 

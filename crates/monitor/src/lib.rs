@@ -24,5 +24,6 @@ pub mod status;
 mod stop;
 mod supervisor;
 mod token;
+pub mod volume;
 
 pub use run::{Arguments, refuse_connection, run};

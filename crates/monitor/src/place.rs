@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use crate::launch::{Launch, SPEC_FILE};
 use crate::status::{self, EXIT_FILE, LOCK_FILE, SOCKET_FILE, STATE_FILE, Status};
+use crate::volume;
 
 /// The host's record of a container, in its directory; only the name matters here.
 const RECORD_FILE: &str = "record.json";
@@ -128,6 +129,9 @@ impl Place {
             self.free(&name)?;
         }
         for (number, path) in remove_with.iter().enumerate() {
+            if !volume::leave(path, &self.id) {
+                continue;
+            }
             let hidden = trash.join(format!("{}.{number}", self.id));
             match hide(path, &hidden) {
                 Err(error) if error.class() != Class::NotFound => return Err(error),

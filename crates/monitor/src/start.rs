@@ -24,6 +24,7 @@ use crate::protocol::{Reply, Request};
 use crate::status::Status;
 use crate::supervisor::{Running, Supervisor};
 use crate::token::Token;
+use crate::volume::Held;
 
 impl Supervisor<'_> {
     /// Starts the guest for the first time and tells connection 0 that it runs.
@@ -119,6 +120,12 @@ impl Supervisor<'_> {
         self.place.write_exit(&lost)?;
         fault::point("start-pessimistic");
         let spec = self.place.spec()?;
+        if self.volumes.is_empty() {
+            let mounted = self.launch.mounted.iter();
+            self.volumes = mounted
+                .map(|volume| Held::share(volume))
+                .collect::<Result<_>>()?;
+        }
         let reserved = Link::reserve(&self.launch.directories, &self.launch.network)?;
         fault::point("start-network-reserved");
         let mut link = Some(reserved);

@@ -31,6 +31,7 @@ use crate::place::Place;
 use crate::restart::Restarts;
 use crate::status::Status;
 use crate::token::Token;
+use crate::volume::Held;
 
 /// Twice a pipe's capacity: one read empties it. From this size on the allocator maps memory of its own,
 /// so that a container that says nothing costs none of it.
@@ -71,6 +72,8 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) running: Option<Running>,
     pub(crate) clients: BTreeMap<u32, Peer>,
     pub(crate) sessions: BTreeMap<u32, Session>,
+    /// File systems of volumes that stay mounted over all runs.
+    pub(crate) volumes: Vec<Held>,
     pub(crate) restarts: Restarts,
     pub(crate) restart_at: Option<Duration>,
     pub(crate) stopping: Option<Stopping>,
@@ -138,6 +141,7 @@ impl<'a> Supervisor<'a> {
             running: None,
             clients: BTreeMap::new(),
             sessions: BTreeMap::new(),
+            volumes: Vec::new(),
             restarts: Restarts::default(),
             restart_at: None,
             stopping: None,

@@ -119,6 +119,25 @@ pub fn clone_tree(place: impl AsFd, recursive: bool) -> io::Result<OwnedFd> {
     )?)
 }
 
+/// A detached bind mount of the root that a process sees, without what is mounted beneath it.
+///
+/// # Errors
+/// The process has ended, or its mount namespace may not be joined.
+pub fn clone_root_of(pid: i32) -> io::Result<OwnedFd> {
+    let namespace = File::open(format!("/proc/{pid}/ns/mnt"))?;
+    // Only in its own namespace can a mount be cloned, and only a thread with a root and a current
+    // directory of its own may join one.
+    let joined = std::thread::scope(|scope| {
+        let clone = || {
+            crate::namespace::unshare_directories()?;
+            crate::namespace::join(&namespace, crate::namespace::Namespaces::MOUNT)?;
+            clone_path(Path::new("/"), false)
+        };
+        scope.spawn(clone).join()
+    });
+    joined.unwrap_or_else(|_panicked| Err(io::Error::other("the thread that joined it is lost")))
+}
+
 fn tree_flags(recursive: bool) -> OpenTreeFlags {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
     if recursive {
@@ -276,6 +295,29 @@ pub fn set_root_propagation(propagation: Propagation) -> io::Result<()> {
     set_attributes(root, &change)
 }
 
+/// Whether something is mounted on a trusted path of the host (`STATX_ATTR_MOUNT_ROOT`, Linux 5.8).
+///
+/// # Errors
+/// The path does not exist.
+pub fn is_mount_point(path: &Path) -> io::Result<bool> {
+    let status = rustix::fs::statx(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::AtFlags::SYMLINK_NOFOLLOW,
+        rustix::fs::StatxFlags::empty(),
+    )?;
+    let root = rustix::fs::StatxAttributes::MOUNT_ROOT;
+    Ok(status.stx_attributes.contains(root))
+}
+
+/// Takes away the mount whose root is the current directory.
+///
+/// # Errors
+/// The current directory is not a mount point.
+pub fn unmount_here() -> io::Result<()> {
+    Ok(rustix::mount::unmount(".", UnmountFlags::DETACH)?)
+}
+
 /// Makes the current directory the root and drops the old one.
 ///
 /// `pivot_root(".", ".")` stacks the old root on the new one, so no directory for it is needed
@@ -285,8 +327,7 @@ pub fn set_root_propagation(propagation: Propagation) -> io::Result<()> {
 /// The current directory is not a mount point.
 pub fn pivot_here() -> io::Result<()> {
     rustix::process::pivot_root(".", ".")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH)?;
-    Ok(())
+    unmount_here()
 }
 
 /// Unmounts a trusted path of the host, at once, with everything beneath it.

@@ -76,6 +76,15 @@ pub fn unshare(namespaces: Namespaces) -> io::Result<()> {
     Ok(result?)
 }
 
+/// Gives this thread a root and a current directory of its own.
+///
+/// # Errors
+/// The kernel is out of memory.
+pub fn unshare_directories() -> io::Result<()> {
+    // SAFETY: neither descriptors, memory nor signal handlers of other threads are unshared.
+    Ok(unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }?)
+}
+
 /// Joins one namespace by its file; the kind is checked by the kernel.
 ///
 /// # Errors

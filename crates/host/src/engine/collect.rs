@@ -8,6 +8,7 @@ use berth_contract::oci::Spec;
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_monitor::launch::SPEC_FILE;
 use berth_monitor::status::LOCK_FILE;
+use berth_monitor::volume::release_unused;
 use berth_network::Network;
 use berth_sys::cgroup::{Cgroup, Hierarchies};
 use berth_sys::error::Explain as _;
@@ -40,6 +41,13 @@ impl Engine {
         };
         if let Err(error) = Network::open(&directories).release(id) {
             failures.push(error);
+        }
+        for volume in self
+            .launch(id)
+            .map(|launch| launch.mounted)
+            .unwrap_or_default()
+        {
+            failures.extend(release_unused(&volume).err());
         }
         match failures.pop() {
             // The run directory stays, so that the next command tries again.

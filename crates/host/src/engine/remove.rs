@@ -5,6 +5,7 @@ use std::fs;
 use berth_contract::{Class, ContainerId, Error, Result, Signal, State};
 use berth_monitor::client;
 use berth_monitor::protocol::Request;
+use berth_monitor::volume as membership;
 
 use super::Engine;
 use super::options::RemoveOptions;
@@ -43,17 +44,32 @@ impl Engine {
         if seen.map_or(true, |seen| seen.left_behind) {
             self.collect(id)?;
         }
+        self.unmount(id)?;
         discard(self.paths(), &self.paths().container(id))?;
         drop(operation);
         let Some(record) = record else { return Ok(()) };
         free(self.paths(), &record.name, id)?;
-        if options.volumes {
+        self.leave_volumes(id, &record, options.volumes)
+    }
+
+    /// Counts a removed container out of its volumes; with `remove` its anonymous ones go unless another
+    /// container mounts them.
+    fn leave_volumes(&self, id: &ContainerId, record: &Record, remove: bool) -> Result<()> {
+        if remove {
             for name in &record.anonymous_volumes {
+                if !membership::leave(&self.paths().volume(name), id) {
+                    continue;
+                }
                 match volume::remove(self.paths(), name) {
-                    // Another container took it over with --volumes-from, or it is gone already.
+                    // It is gone already, or another container mounts it by its name.
                     Err(error) if matches!(error.class(), Class::Conflict | Class::NotFound) => {}
                     result => result?,
                 }
+            }
+        }
+        for mount in &record.mounts {
+            if let Ok(name) = mount.name.parse() {
+                membership::forget(&self.paths().volume(&name), id);
             }
         }
         Ok(())
@@ -63,13 +79,11 @@ impl Engine {
         let state = self
             .observe(id)
             .map_or(State::Running, |seen| seen.status.state);
-        Error::new(
-            Class::Conflict,
-            format!("cannot remove container {}", id.short()),
-        )
-        .caused_by(format!("it is {state}"))
-        .hint(format!("berth stop {}", id.short()))
-        .hint(format!("berth rm -f {}", id.short()))
+        let name = self.called(id);
+        Error::new(Class::Conflict, format!("cannot remove container {name}"))
+            .caused_by(format!("it is {state}"))
+            .hint(format!("berth stop {name}"))
+            .hint(format!("berth rm -f {name}"))
     }
 
     /// Kills a container so that its restart policy does not bring it back, and waits for its monitor.

@@ -10,6 +10,7 @@ use berth_image::Merged;
 use berth_monitor::client;
 use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::Request;
+use berth_monitor::volume::Held;
 use berth_sys::error::Explain as _;
 
 use super::dispatch::Files;
@@ -17,6 +18,7 @@ use super::options::{StartOptions, Started, Streams};
 use super::spec::Namespaces;
 use super::{Engine, MODULE_FILE, no_such};
 use crate::records::{Record, command, read_document, write_document};
+use crate::volume::{VOLUME_FILE, Volume};
 
 impl Engine {
     /// Starts a container and returns once its guest runs. One that runs already is left as it is.
@@ -33,7 +35,7 @@ impl Engine {
         if seen.left_behind {
             self.collect(id)?;
         }
-        self.refresh(id)?;
+        let launch = self.refresh(id)?;
         match fs::DirBuilder::new().mode(0o700).create(self.paths().run()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 fs::DirBuilder::new()
@@ -55,10 +57,40 @@ impl Engine {
             .size
             .map(|size| Request::Resize { size, exec: None });
         let first: Vec<Request> = attach.into_iter().chain(resize).collect();
-        let (mut connection, _monitor) = client::spawn_with(&self.directories, id, &first)?;
-        let pid = connection.started()?;
+        // One file system over the same layers is enough: two would not know of each other.
+        let was_mounted = self.unmount(id)?;
+        let volumes = self.mount_volumes(&launch.mounted)?;
+        let started = client::spawn_with(&self.directories, id, &first).and_then(
+            |(mut connection, _monitor)| {
+                let pid = connection.started()?;
+                Ok(Started { pid, connection })
+            },
+        );
+        // The monitor holds them now, unless the guest has ended already.
+        for volume in volumes {
+            volume.release()?;
+        }
+        if was_mounted && started.is_ok() {
+            self.mount_root(id)?;
+        }
         drop(operation);
-        Ok(Started { pid, connection })
+        started
+    }
+
+    /// Mounts the file systems of the container's volumes.
+    fn mount_volumes(&self, directories: &[PathBuf]) -> Result<Vec<Held>> {
+        let mut held = Vec::new();
+        for directory in directories {
+            let volume: Volume = read_document(&directory.join(VOLUME_FILE))?.ok_or_else(|| {
+                let name = directory.file_name().unwrap_or_default();
+                Error::new(
+                    Class::NotFound,
+                    format!("the volume {} is gone", name.display()),
+                )
+            })?;
+            held.extend(volume.mount(self.paths())?);
+        }
+        Ok(held)
     }
 
     fn already_running(
@@ -105,7 +137,7 @@ impl Engine {
     }
 
     /// Writes again what may have changed since the last start.
-    fn refresh(&self, id: &ContainerId) -> Result<()> {
+    fn refresh(&self, id: &ContainerId) -> Result<Launch> {
         let container = self.paths().container(id);
         let path = container.join(LAUNCH_FILE);
         let mut launch: Launch = read_document(&path)?.ok_or_else(|| no_such(id))?;
@@ -128,7 +160,8 @@ impl Engine {
         if launch != before {
             write_document(&path, &launch)?;
         }
-        self.join_namespaces(&container)
+        self.join_namespaces(&container)?;
+        Ok(launch)
     }
 
     /// The compiled module is gone (pruned, or berth was updated): it is made from its source again.

@@ -2,13 +2,16 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Result, VolumeName};
+use berth_contract::{Class, ContainerId, Error, Result, VolumeName};
 use berth_image::{Merged, Store};
+use berth_monitor::volume::{self as membership, Held};
 use berth_sys::error::Explain as _;
 
 use super::mount::{
-    Material, Planned, Recursion, Source, Wish, bind_options, image_volume, wishes,
+    Material, New, Planned, Recursion, Source, Wish, bind_options, check_driver, image_volume,
+    subpath_option, wishes,
 };
+use super::volumes::{random_name, read};
 use crate::api::types::{ContainerConfig, HostConfig, MountKind, MountPoint};
 use crate::paths::Paths;
 use crate::records::{Record, find};
@@ -19,6 +22,8 @@ use crate::volume::{self, Volume};
 pub(super) struct Storage {
     pub(super) mounts: Vec<Planned>,
     pub(super) anonymous: Vec<VolumeName>,
+    /// Volumes with a file system of their own.
+    pub(super) mounted: Vec<VolumeName>,
     /// Layers of mounted images, which must not be collected.
     pub(super) layers: Vec<PathBuf>,
 }
@@ -26,6 +31,7 @@ pub(super) struct Storage {
 /// What carrying mounts out needs.
 #[derive(Debug)]
 pub(super) struct Workshop<'a> {
+    pub(super) id: &'a ContainerId,
     pub(super) paths: &'a Paths,
     pub(super) store: &'a Store,
     pub(super) image: &'a Merged,
@@ -35,13 +41,7 @@ pub(super) struct Workshop<'a> {
 impl Workshop<'_> {
     /// Plans the mounts of a request: explicit ones, then `--volumes-from`, then the image's volumes.
     pub(super) fn plan(&self, config: &ContainerConfig, host: &HostConfig) -> Result<Storage> {
-        if !matches!(host.volume_driver.as_str(), "" | "local") {
-            return Err(Error::new(
-                Class::Unsupported,
-                format!("cannot use the volume driver {:?}", host.volume_driver),
-            )
-            .hint("only the driver local is there"));
-        }
+        check_driver(&host.volume_driver)?;
         let mut all = wishes(host)?;
         for text in &host.volumes_from {
             for wish in self.taken_over(text)? {
@@ -66,22 +66,35 @@ impl Workshop<'_> {
         }
     }
 
-    /// Removes the volumes that were made for a container that will not be.
+    /// Gives up the volumes of a container that will not be.
     pub(super) fn undo(&self, storage: &Storage) {
         for name in &storage.anonymous {
-            // The failure that brought us here is the one to tell; what stays is an unused volume.
-            drop(volume::remove(self.paths, name));
+            if membership::leave(&self.paths.volume(name), self.id) {
+                // The failure that brought us here is the one to tell; what stays is an unused volume.
+                drop(volume::remove(self.paths, name));
+            }
+        }
+        for mount in storage
+            .mounts
+            .iter()
+            .filter_map(|mount| mount.point.as_ref())
+        {
+            if let Ok(name) = mount.name.parse() {
+                membership::forget(&self.paths.volume(&name), self.id);
+            }
         }
     }
 
     fn taken_over(&self, text: &str) -> Result<Vec<Wish>> {
-        let (name, mode) = text.split_once(':').unwrap_or((text, ""));
-        if !matches!(mode, "" | "rw" | "ro" | "z" | "Z") {
-            return Err(Error::new(
-                Class::Invalid,
-                format!("invalid --volumes-from {text:?}"),
-            ));
+        let (name, mode) = text.split_once(':').unwrap_or((text, "rw"));
+        let words = || mode.split(',');
+        if !words().all(|word| matches!(word, "rw" | "ro" | "z" | "Z")) {
+            return Err(
+                Error::new(Class::Invalid, format!("invalid --volumes-from {text:?}"))
+                    .hint("write CONTAINER[:ro]"),
+            );
         }
+        let read_only = words().any(|word| word == "ro");
         let id = find(self.paths, name)?;
         let record = Record::read(&self.paths.container(&id))?
             .ok_or_else(|| Error::new(Class::NotFound, format!("no such container: {name}")))?;
@@ -92,19 +105,24 @@ impl Workshop<'_> {
                     path: PathBuf::from(&point.source),
                     create: false,
                 },
-                MountKind::Volume => Source::Volume {
-                    name: point.name.parse()?,
-                    copy: false,
-                    labels: Vec::new(),
-                },
+                MountKind::Volume => {
+                    let name: VolumeName = point.name.parse()?;
+                    if record.anonymous_volumes.contains(&name) {
+                        Source::TakenOver { name }
+                    } else {
+                        let new = New::plain(false);
+                        Source::Volume { name, new }
+                    }
+                }
                 MountKind::Tmpfs | MountKind::Image => continue,
             };
             wishes.push(Wish {
                 destination: PathBuf::from(point.destination),
                 source,
-                read_only: !point.rw || mode == "ro",
+                read_only: !point.rw || read_only,
                 propagation: Some(point.propagation).filter(|word| !word.is_empty()),
                 recursion: Recursion::Full,
+                subpath: point.subpath,
                 mode: point.mode,
             });
         }
@@ -124,17 +142,10 @@ impl Workshop<'_> {
                     source,
                 )
             }
-            Source::Volume { name, copy, labels } => {
-                self.volume(name, labels, false)?;
-                self.volume_mount(wish, name, *copy)?
-            }
-            Source::Anonymous { copy, labels } => {
-                let name = anonymous_name()?;
-                self.volume(&name, labels, true)?;
-                storage.anonymous.push(name.clone());
-                self.volume_mount(wish, &name, *copy)?
-            }
-            Source::Tmpfs { options } => {
+            Source::Volume { name, new } => self.volume(wish, name, new, storage)?,
+            Source::Anonymous(new) => self.volume(wish, &random_name()?, new, storage)?,
+            Source::TakenOver { name } => self.volume(wish, name, &New::plain(false), storage)?,
+            Source::Tmpfs { options, .. } => {
                 let mut options = options.clone();
                 if wish.read_only && !options.iter().any(|option| option == "ro") {
                     options.push("ro".to_owned());
@@ -151,7 +162,8 @@ impl Workshop<'_> {
                 let image = self.store.find(reference, None)?;
                 let layers = image.layers();
                 storage.layers.extend(layers.iter().cloned());
-                let options = vec!["ro".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
+                let mut options = vec!["ro".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
+                options.extend(subpath_option(wish));
                 (
                     Material::Layers(layers),
                     options,
@@ -163,7 +175,8 @@ impl Workshop<'_> {
         };
         let volume = matches!(kind, MountKind::Volume);
         let bind = matches!(kind, MountKind::Bind);
-        let point = Some(MountPoint {
+        let listed = !matches!(wish.source, Source::Tmpfs { listed: false, .. });
+        let point = listed.then(|| MountPoint {
             kind,
             name: name.unwrap_or_default(),
             source,
@@ -180,6 +193,7 @@ impl Workshop<'_> {
                 (None, true) => "rprivate".to_owned(),
                 (None, false) => String::new(),
             },
+            subpath: wish.subpath.clone(),
         });
         Ok(Planned {
             destination: wish.destination.clone(),
@@ -189,24 +203,45 @@ impl Workshop<'_> {
         })
     }
 
+    /// Makes the volume unless it is there, counts this container among its users, and fills it while
+    /// it is empty. One that nobody named goes with its last container, unless that was told its name.
     fn volume(
         &self,
+        wish: &Wish,
         name: &VolumeName,
-        labels: &[(String, String)],
-        anonymous: bool,
-    ) -> Result<()> {
-        let volume = Volume {
+        new: &New,
+        storage: &mut Storage,
+    ) -> Result<Carried> {
+        let anonymous = !matches!(wish.source, Source::Volume { .. });
+        let asked = Volume {
             name: name.clone(),
             created: self.now,
-            labels: labels.iter().cloned().collect(),
+            labels: new.labels.clone(),
             anonymous,
+            options: new.options.clone(),
         };
-        volume::ensure(self.paths, &volume).map(|_| ())
-    }
-
-    fn volume_mount(&self, wish: &Wish, name: &VolumeName, copy: bool) -> Result<Carried> {
-        if copy {
-            volume::fill(self.paths, name, self.image, &wish.destination)?;
+        volume::ensure(self.paths, &asked)?;
+        let known = read(self.paths, name)?.unwrap_or(asked);
+        let directory = self.paths.volume(name);
+        let joined = membership::join(&directory, self.id)
+            .explain(|| format!("cannot use the volume {name}"))?;
+        if known.anonymous && !joined {
+            return Err(
+                Error::new(Class::Conflict, format!("cannot use the volume {name}"))
+                    .caused_by("it goes with a container that is being removed"),
+            );
+        }
+        if anonymous {
+            storage.anonymous.push(name.clone());
+        }
+        if new.copy && wish.subpath.is_none() {
+            let held = known.mount(self.paths)?;
+            let filled = volume::fill(self.paths, name, self.image, &wish.destination);
+            held.map_or(Ok(()), Held::release)?;
+            filled?;
+        }
+        if !known.options.is_empty() {
+            storage.mounted.push(name.clone());
         }
         let data = volume::content(self.paths, name);
         let source = data.display().to_string();
@@ -247,12 +282,4 @@ fn host_path(path: &Path, create: bool) -> Result<()> {
         .hint("use -v, which makes it")),
         Err(error) => Err(error).explain(|| format!("cannot use {}", path.display())),
     }
-}
-
-/// 64 hexadecimal digits, as Docker names them.
-fn anonymous_name() -> Result<VolumeName> {
-    let bytes = berth_sys::random::bytes().explain(|| "cannot name a volume".to_owned())?;
-    berth_contract::ContainerId::from_random(bytes)
-        .as_str()
-        .parse()
 }

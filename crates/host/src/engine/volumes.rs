@@ -9,6 +9,7 @@ use berth_contract::{Class, ContainerId, Error, Result, VolumeName};
 use berth_sys::error::Explain as _;
 
 use super::Engine;
+use super::remove::directory_size;
 use crate::api::types::{PruneReport, VolumeInspect};
 use crate::format::time::rfc3339;
 use crate::paths::Paths;
@@ -71,7 +72,9 @@ impl Engine {
         &self,
         name: Option<VolumeName>,
         labels: BTreeMap<String, String>,
+        options: BTreeMap<String, String>,
     ) -> Result<VolumeName> {
+        volume::check_options(&options)?;
         let anonymous = name.is_none();
         let name = match name {
             Some(name) => name,
@@ -85,6 +88,7 @@ impl Engine {
                 created,
                 labels,
                 anonymous,
+                options,
             },
         )?;
         Ok(name)
@@ -112,7 +116,11 @@ impl Engine {
             .into_iter()
             .filter(|entry| !entry.used && chosen(entry))
         {
-            let bytes = occupied(Path::new(&entry.volume.mountpoint));
+            // What an own file system holds is not on the disk of the volumes.
+            let bytes = match entry.volume.options {
+                None => directory_size(Path::new(&entry.volume.mountpoint)),
+                Some(_) => 0,
+            };
             match self.remove_volume(&entry.volume.name) {
                 Ok(()) => {
                     report.space_reclaimed += bytes;
@@ -132,7 +140,7 @@ fn missing(name: &str) -> Error {
         .hint("berth volume ls lists the volumes")
 }
 
-fn read(paths: &Paths, name: &VolumeName) -> Result<Option<Volume>> {
+pub(super) fn read(paths: &Paths, name: &VolumeName) -> Result<Option<Volume>> {
     read_document(&paths.volume(name).join(VOLUME_FILE))
 }
 
@@ -143,7 +151,7 @@ fn shown(paths: &Paths, volume: Volume) -> VolumeInspect {
         labels: volume.labels,
         mountpoint: volume::content(paths, &volume.name).display().to_string(),
         name: volume.name.to_string(),
-        options: None,
+        options: Some(volume.options).filter(|options| !options.is_empty()),
         scope: "local".into(),
     }
 }
@@ -180,26 +188,8 @@ fn used(paths: &Paths) -> Result<BTreeSet<String>> {
 }
 
 /// 64 random hexadecimal digits, as Docker names what nobody named.
-fn random_name() -> Result<VolumeName> {
+pub(super) fn random_name() -> Result<VolumeName> {
     let bytes =
         berth_sys::random::bytes().explain(|| "cannot choose a name for the volume".to_owned())?;
     ContainerId::from_random(bytes).as_str().parse()
-}
-
-/// The bytes that a tree occupies on disk; what cannot be read counts as nothing.
-fn occupied(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt as _;
-    let Ok(metadata) = fs::symlink_metadata(path) else {
-        return 0;
-    };
-    let mut bytes = metadata.blocks() * 512;
-    if metadata.is_dir()
-        && let Ok(entries) = fs::read_dir(path)
-    {
-        bytes += entries
-            .flatten()
-            .map(|entry| occupied(&entry.path()))
-            .sum::<u64>();
-    }
-    bytes
 }

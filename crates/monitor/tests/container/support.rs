@@ -81,6 +81,7 @@ impl Container {
             restart: RestartPolicy::No,
             auto_remove: false,
             remove_with: Vec::new(),
+            mounted: Vec::new(),
             log: Log::JsonFile {
                 path: container.join("log"),
                 max_size: 0,

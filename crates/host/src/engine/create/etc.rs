@@ -1,0 +1,85 @@
+//! The container's name and the files below `/etc` that follow from it and from its network.
+
+use std::fs;
+use std::path::Path;
+
+use berth_contract::{Class, Error, Result};
+use berth_network::resolv;
+use berth_sys::error::Explain as _;
+
+use super::Draft;
+use crate::engine::network;
+use crate::engine::spec::{EtcFiles, Origin};
+use crate::records::write_file;
+
+impl Draft<'_> {
+    pub(super) fn hostname(&self) -> Result<String> {
+        network::check_hostname(&self.config.hostname)?;
+        network::check_joined(&self.config, &self.host)?;
+        if !self.config.hostname.is_empty() {
+            return Ok(self.config.hostname.clone());
+        }
+        if let Origin::Container(other) = &self.namespaces.network {
+            return Ok(self.engine.record(other)?.config.hostname);
+        }
+        let hosts = self.namespaces.uts == Origin::Host || self.namespaces.network == Origin::Host;
+        if hosts {
+            let name = fs::read_to_string("/proc/sys/kernel/hostname")
+                .explain(|| "cannot read the host's name".to_owned())?;
+            return Ok(name.trim().to_owned());
+        }
+        Ok(self.id.short().to_owned())
+    }
+
+    /// A container that joins another's network sees that one's files.
+    pub(super) fn etc_files(&self) -> EtcFiles {
+        let own = |name: &str| self.home.join(name);
+        let shared = match &self.namespaces.network {
+            Origin::Container(id) => self.engine.paths().container(id),
+            Origin::Own | Origin::Host => self.home.clone(),
+        };
+        EtcFiles {
+            hosts: shared.join("hosts"),
+            hostname: own("hostname"),
+            resolv_conf: shared.join("resolv.conf"),
+        }
+    }
+
+    /// Writes the files and returns the names that stand for the host.
+    pub(super) fn write_etc(&self, staging: &Path, etc: &EtcFiles) -> Result<Vec<String>> {
+        let hostname = format!("{}\n", self.config.hostname);
+        write_file(&staging.join("hostname"), hostname.as_bytes(), 0o644)?;
+        if !etc.hosts.starts_with(&self.home) {
+            return Ok(Vec::new());
+        }
+        let own = self.namespaces.network == Origin::Own;
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let base = match (&self.host.base_hosts, own) {
+            (Some(base), _) => Some(base.clone()),
+            (None, false) => Some(read("/etc/hosts")),
+            (None, true) => None,
+        };
+        let (hosts, gateway) = network::hosts(base.as_deref(), &self.host.extra_hosts)?;
+        write_file(&staging.join("hosts"), hosts.as_bytes(), 0o644)?;
+        let mut servers = Vec::new();
+        for server in &self.host.dns {
+            servers.push(server.parse().map_err(|_unparsable| {
+                Error::new(Class::Invalid, format!("invalid name server {server:?}"))
+                    .hint("--dns takes an address")
+            })?);
+        }
+        let overrides = resolv::Overrides {
+            servers,
+            search: self.host.dns_search.clone(),
+            options: self.host.dns_options.clone(),
+        };
+        let loopback = if own {
+            resolv::Loopback::Own
+        } else {
+            resolv::Loopback::Hosts
+        };
+        let text = resolv::contents(&read("/etc/resolv.conf"), &overrides, loopback);
+        write_file(&staging.join("resolv.conf"), text.as_bytes(), 0o644)?;
+        Ok(gateway)
+    }
+}

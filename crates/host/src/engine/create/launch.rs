@@ -1,0 +1,82 @@
+//! What the monitor is told beside the runtime-spec.
+
+use std::path::PathBuf;
+
+use berth_contract::{ContainerName, Result, Rootfs};
+use berth_monitor::launch::{Launch, NameFiles, RuntimeKind};
+use berth_network::Mode;
+
+use super::Draft;
+use crate::engine::storage::Storage;
+use crate::engine::{network, policy};
+
+impl Draft<'_> {
+    pub(super) fn launch(
+        &mut self,
+        runtime: RuntimeKind,
+        (rootfs, module): (Rootfs, Option<PathBuf>),
+        name: &ContainerName,
+        storage: &Storage,
+    ) -> Result<Launch> {
+        let (request, warnings) = network::request(
+            &self.id,
+            &self.config,
+            &self.host,
+            &self.request.networking_config,
+        )?;
+        self.warnings.extend(warnings);
+        let paths = self.engine.paths();
+        let networks = matches!(request.mode, Mode::Networks(_));
+        let log = self.home.join("log").join(format!("{}-json.log", self.id));
+        let tag = |text: &str| {
+            text.replace("{{.ID}}", self.id.short())
+                .replace("{{.FullID}}", self.id.as_str())
+                .replace("{{.Name}}", name.as_str())
+                .replace("{{.ImageName}}", &self.config.image)
+        };
+        let remove_with = if self.host.auto_remove {
+            storage
+                .anonymous
+                .iter()
+                .map(|volume| paths.volume(volume))
+                .collect()
+        } else {
+            Vec::new()
+        };
+        let mut names = vec![self.config.hostname.clone()];
+        if !self.config.domainname.is_empty() {
+            names.insert(
+                0,
+                format!("{}.{}", self.config.hostname, self.config.domainname),
+            );
+        }
+        Ok(Launch {
+            id: self.id.clone(),
+            runtime,
+            rootfs,
+            module,
+            init: self.host.init == Some(true),
+            terminal: self.config.tty,
+            open_stdin: self.config.open_stdin,
+            stdin_once: self.config.stdin_once,
+            stop_signal: policy::stop_signal(&self.config)?,
+            stop_timeout: policy::stop_timeout(&self.config),
+            restart: policy::restart(&self.host)?,
+            auto_remove: self.host.auto_remove,
+            remove_with,
+            mounted: storage
+                .mounted
+                .iter()
+                .map(|volume| paths.volume(volume))
+                .collect(),
+            log: policy::log(&self.host.log_config, &self.config, &tag, &log)?,
+            network: request,
+            names: NameFiles {
+                hosts: networks.then(|| self.home.join("hosts")),
+                names,
+                gateway_names: Vec::new(),
+            },
+            directories: paths.directories(),
+        })
+    }
+}

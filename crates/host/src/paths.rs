@@ -82,6 +82,12 @@ impl Paths {
         self.run.join(id.as_str())
     }
 
+    /// Where a container's root file system is mounted for people of the host.
+    #[must_use]
+    pub fn mounted(&self, id: &ContainerId) -> PathBuf {
+        self.directories().mounted(id)
+    }
+
     /// All names.
     #[must_use]
     pub fn names(&self) -> PathBuf {
@@ -104,6 +110,12 @@ impl Paths {
     #[must_use]
     pub fn volume(&self, name: &VolumeName) -> PathBuf {
         self.volumes().join(name.as_str())
+    }
+
+    /// The definitions of networks.
+    #[must_use]
+    pub fn networks(&self) -> PathBuf {
+        self.data.join("networks")
     }
 
     /// Compiled wasm modules.

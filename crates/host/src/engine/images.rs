@@ -1,6 +1,7 @@
 //! The operations on images: the store's, in the words of the Engine API, with the containers that keep
 //! images from being removed.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use berth_contract::{Class, ContainerId, Digest, Error, Result};
@@ -11,7 +12,7 @@ use jiff::Timestamp;
 
 use super::Engine;
 use crate::api::types::{
-    DeletedImage, HistoryEntry, ImageConfig, ImageInspect, ImageSummary, RootFs,
+    DeletedImage, GraphDriver, HistoryEntry, ImageConfig, ImageInspect, ImageSummary, RootFs,
 };
 use crate::hello;
 use crate::paths::Paths;
@@ -277,6 +278,7 @@ fn inspect(image: &Image) -> Result<ImageInspect> {
         variant: platform.variant.clone().unwrap_or_default(),
         os: platform.os.clone(),
         size: signed(image.size()),
+        graph_driver: graph(&image.layers()),
         root_fs: RootFs {
             kind: config.rootfs.kind.clone(),
             layers: config
@@ -289,7 +291,25 @@ fn inspect(image: &Image) -> Result<ImageInspect> {
         config_media_type: image.config_media_type().to_owned(),
         manifest_digest: image.manifest_digest().to_string(),
         annotations: image.annotations().clone(),
+        ..ImageInspect::default()
     })
+}
+
+/// Where an image's layers lie, topmost first.
+fn graph(layers: &[PathBuf]) -> GraphDriver {
+    let mut data = BTreeMap::new();
+    let path = |layer: &PathBuf| layer.display().to_string();
+    if let Some((upper, lowers)) = layers.split_first() {
+        data.insert("UpperDir".to_owned(), path(upper));
+        if !lowers.is_empty() {
+            let lowers: Vec<_> = lowers.iter().map(path).collect();
+            data.insert("LowerDir".to_owned(), lowers.join(":"));
+        }
+    }
+    GraphDriver {
+        name: "overlay2".to_owned(),
+        data,
+    }
 }
 
 fn seconds(time: &str) -> i64 {

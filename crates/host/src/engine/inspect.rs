@@ -3,21 +3,21 @@
 use std::collections::BTreeMap;
 
 use berth_contract::{ContainerId, Result, Rootfs, State};
+use berth_linux_runtime::defaults;
 use berth_monitor::launch::{Launch, Log};
 use berth_monitor::status::Observation;
 use berth_network::Attached;
 
 use super::Engine;
 use super::list::{endpoints, protocol};
+use super::network::DEFAULT;
 use super::remove::directory_size;
+use super::spec::SHM_SIZE;
 use crate::api::types::{
-    ContainerInspect, ContainerState, GraphDriver, NetworkSettings, PortBinding,
+    ContainerInspect, ContainerState, GraphDriver, HostConfig, NetworkSettings, PortBinding,
 };
-use crate::format::time;
+use crate::format::time::{self, NEVER};
 use crate::records::Record;
-
-/// What Docker shows for a moment that never was.
-const NEVER: &str = "0001-01-01T00:00:00Z";
 
 impl Engine {
     /// Everything that is known of a container; `size` asks for the size of its layer as well.
@@ -63,13 +63,13 @@ impl Engine {
             platform: "linux".to_owned(),
             runtime: record.runtime_name().to_owned(),
             exec_ids: Some(seen.status.execs.clone()).filter(|execs| !execs.is_empty()),
-            graph_driver: graph(&launch),
+            graph_driver: graph(&launch, &seen),
             size_rw: sizes.map(|(own, _)| own),
             size_root_fs: sizes.map(|(_, all)| all),
             mounts: record.mounts.clone(),
             network_settings: network(&record, &seen),
+            host_config: shown(&record),
             config: record.config,
-            host_config: record.host_config,
             ..ContainerInspect::default()
         })
     }
@@ -108,7 +108,32 @@ fn driver(launch: &Launch) -> &'static str {
     }
 }
 
-fn graph(launch: &Launch) -> GraphDriver {
+/// What was asked of the host, with the defaults that hold where nothing was.
+fn shown(record: &Record) -> HostConfig {
+    let mut host = record.host_config.clone();
+    let default = |field: &mut String, value: &str| {
+        if field.is_empty() {
+            value.clone_into(field);
+        }
+    };
+    default(&mut host.network_mode, DEFAULT);
+    default(&mut host.restart_policy.name, "no");
+    default(&mut host.ipc_mode, "private");
+    default(&mut host.cgroupns_mode, "private");
+    default(&mut host.runtime, record.runtime_name());
+    if host.shm_size == 0 {
+        host.shm_size = i64::try_from(SHM_SIZE).unwrap_or(i64::MAX);
+    }
+    host.oom_kill_disable.get_or_insert(false);
+    if !host.privileged {
+        host.masked_paths.get_or_insert_with(defaults::masked_paths);
+        host.readonly_paths
+            .get_or_insert_with(defaults::read_only_paths);
+    }
+    host
+}
+
+fn graph(launch: &Launch, seen: &Observation) -> GraphDriver {
     let mut data = BTreeMap::new();
     match &launch.rootfs {
         Rootfs::Overlay {
@@ -128,6 +153,11 @@ fn graph(launch: &Launch) -> GraphDriver {
         Rootfs::Directory(path) => {
             data.insert("RootDir".to_owned(), path.display().to_string());
         }
+    }
+    if seen.alive && seen.status.pid > 0 {
+        // It is mounted nowhere else than in the container itself.
+        let merged = format!("/proc/{}/root", seen.status.pid);
+        data.insert("MergedDir".to_owned(), merged);
     }
     GraphDriver {
         name: driver(launch).to_owned(),
@@ -160,7 +190,12 @@ fn network(record: &Record, seen: &Observation) -> NetworkSettings {
             .get_or_insert_default()
             .push(binding);
     }
-    let networks = endpoints(attached);
+    let networks = endpoints(
+        record.id.as_str(),
+        &record.host_config.network_mode,
+        record.networking_config.endpoints_config.clone(),
+        attached,
+    );
     let first = attached
         .endpoints
         .first()
@@ -168,12 +203,17 @@ fn network(record: &Record, seen: &Observation) -> NetworkSettings {
         .cloned()
         .unwrap_or_default();
     NetworkSettings {
-        sandbox_id: record.id.to_string(),
+        sandbox_id: if seen.alive {
+            record.id.to_string()
+        } else {
+            String::new()
+        },
         sandbox_key: match seen.status.pid {
             pid if seen.alive && pid > 0 => format!("/proc/{pid}/ns/net"),
             _ => String::new(),
         },
         ports,
+        endpoint_id: first.endpoint_id,
         gateway: first.gateway,
         ip_address: first.ip_address,
         ip_prefix_len: first.ip_prefix_len,

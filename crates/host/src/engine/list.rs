@@ -8,6 +8,8 @@ use berth_network::{Attached, Protocol};
 
 use super::Engine;
 use super::collect::damaged;
+use super::network::DEFAULT;
+use super::networks::{endpoint_id, network_id};
 use super::options::Listing;
 use crate::api::types::{ContainerSummary, EndpointSettings, Port, SummaryNetworks};
 use crate::format::human;
@@ -80,12 +82,17 @@ fn complete(summary: &mut ContainerSummary, seen: &Observation, now: u64) {
         .exit
         .as_ref()
         .map_or(0, |exit| i32::from(exit.status()));
-    if seen.alive {
+    let nothing = Attached::default();
+    let attached = if seen.alive {
         summary.ports = ports(&status.network, &summary.exposed_ports);
-        summary.network_settings = SummaryNetworks {
-            networks: endpoints(&status.network),
-        };
-    }
+        &status.network
+    } else {
+        &nothing
+    };
+    let mode = &summary.host_config.network_mode;
+    summary.network_settings = SummaryNetworks {
+        networks: endpoints(&summary.id, mode, BTreeMap::new(), attached),
+    };
 }
 
 /// `Up 3 minutes`, `Exited (0) 2 hours ago`, as Docker says it.
@@ -145,27 +152,44 @@ pub(super) fn protocol(protocol: Protocol) -> &'static str {
     }
 }
 
-/// A container's places in its networks.
-pub(super) fn endpoints(attached: &Attached) -> BTreeMap<String, EndpointSettings> {
-    let mut networks = BTreeMap::new();
+/// A container's places in its networks: what was asked for, and what it was given while it runs.
+pub(super) fn endpoints(
+    container: &str,
+    mode: &str,
+    asked: BTreeMap<String, EndpointSettings>,
+    attached: &Attached,
+) -> BTreeMap<String, EndpointSettings> {
+    let mut networks = asked;
+    if !mode.starts_with("container:") {
+        let name = match mode {
+            "" | "default" => DEFAULT,
+            name => name,
+        };
+        networks.entry(name.to_owned()).or_default();
+    }
+    for (name, settings) in &mut networks {
+        settings.network_id = network_id(name);
+    }
     for endpoint in &attached.endpoints {
         let text = |address: Option<std::net::Ipv6Addr>| {
             address
                 .map(|address| address.to_string())
                 .unwrap_or_default()
         };
+        let name = endpoint.network.to_string();
         let settings = EndpointSettings {
             mac_address: mac(endpoint.mac),
-            network_id: endpoint.network.to_string(),
+            network_id: network_id(&name),
+            endpoint_id: endpoint_id(container, &name),
             gateway: endpoint.gateway.to_string(),
             ip_address: endpoint.address.to_string(),
             ip_prefix_len: endpoint.prefix,
             ipv6_gateway: text(endpoint.gateway6),
             global_ipv6_address: text(endpoint.address6),
             global_ipv6_prefix_len: endpoint.prefix6,
-            ..EndpointSettings::default()
+            ..networks.remove(&name).unwrap_or_default()
         };
-        networks.insert(endpoint.network.to_string(), settings);
+        networks.insert(name, settings);
     }
     networks
 }

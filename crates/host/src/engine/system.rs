@@ -5,9 +5,14 @@ use std::fs;
 
 use berth_contract::Result;
 use berth_sys::cgroup::{Hierarchies, Layout};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::Engine;
-use crate::api::types::{ComponentVersion, SystemInfo, Version};
+use crate::api::types::{
+    ClientInfo, ComponentVersion, FirewallBackend, Plugins, RuntimeInfo, Swarm, SystemInfo, Version,
+};
+use crate::format::time;
 
 /// The newest Engine API whose documents berth writes.
 const API_VERSION: &str = "1.44";
@@ -32,23 +37,23 @@ impl Engine {
                 .as_ref()
                 .is_some_and(|found| found.has(controller))
         };
-        let mut warnings = Vec::new();
-        for (controller, limit) in [("memory", "memory"), ("cpu", "CPU"), ("pids", "process")] {
-            if !has(controller) {
-                warnings.push(format!(
-                    "no {limit} limits: this host has no {controller} controller"
-                ));
-            }
-        }
         let forwarding = number("/proc/sys/net/ipv4/ip_forward") == 1;
-        if !forwarding {
-            warnings.push(
-                "IPv4 forwarding is off; berth turns it on with the first bridge network"
-                    .to_owned(),
-            );
-        }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
         Ok(SystemInfo {
+            id: self.identity(),
             name: text("/proc/sys/kernel/hostname"),
+            plugins: plugins(),
+            init_binary: "berth-monitor".to_owned(),
+            registry_config: registries(),
+            index_server_address: "https://index.docker.io/v1/".to_owned(),
+            system_time: time::rfc3339(berth_sys::clock::realtime()),
+            live_restore_enabled: true,
+            swarm: no_swarm(),
+            firewall_backend: FirewallBackend {
+                driver: "nftables".to_owned(),
+            },
+            cdi_spec_dirs: owned(&super::spec::CDI_DIRECTORIES),
+            client_info: client(&version),
             containers: containers.len(),
             containers_running: running,
             containers_paused: paused,
@@ -64,23 +69,60 @@ impl Engine {
                 .as_ref()
                 .map_or("none", cgroup_version)
                 .to_owned(),
+            cgroup_layout: hierarchies
+                .as_ref()
+                .map_or("none", cgroup_layout)
+                .to_owned(),
             cgroup_driver: "cgroupfs".to_owned(),
             logging_driver: "json-file".to_owned(),
             security_options: security_options(),
             kernel_version: kernel(),
-            operating_system: operating_system(&text("/etc/os-release")),
+            operating_system: release("PRETTY_NAME").unwrap_or_else(|| "Linux".to_owned()),
+            os_version: release("VERSION_ID").unwrap_or_default(),
             os_type: "linux".to_owned(),
             architecture: std::env::consts::ARCH.to_owned(),
             ncpu: std::thread::available_parallelism().map_or(1, usize::from),
             mem_total: memory(&text("/proc/meminfo")),
-            server_version: env!("CARGO_PKG_VERSION").to_owned(),
+            server_version: version,
             memory_limit: has("memory"),
             swap_limit: has("memory") && fs::exists("/proc/swaps").unwrap_or(false),
             pids_limit: has("pids"),
+            cpu_cfs_period: has("cpu"),
             cpu_cfs_quota: has("cpu"),
+            cpu_shares: has("cpu"),
+            cpu_set: has("cpuset"),
+            // Control groups of version 2 have no such switch.
+            oom_kill_disable: has("memory")
+                && hierarchies
+                    .as_ref()
+                    .is_some_and(|found| cgroup_version(found) == "1"),
             ipv4_forwarding: forwarding,
-            warnings,
+            warnings: warnings(has, forwarding),
+            ..SystemInfo::default()
         })
+    }
+
+    /// The engine's id, in the form of a UUID: what tells this host and data directory from others,
+    /// without telling the host's own id, which machine-id(5) wants kept secret.
+    fn identity(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(text("/etc/machine-id"));
+        hash.update(self.paths().data().as_os_str().as_encoded_bytes());
+        let digits: String = hash
+            .finalize()
+            .iter()
+            .take(16)
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        let part = |from, to| digits.get(from..to).unwrap_or_default();
+        format!(
+            "{}-{}-{}-{}-{}",
+            part(0, 8),
+            part(8, 12),
+            part(12, 16),
+            part(16, 20),
+            part(20, 32)
+        )
     }
 
     /// Which berth this is.
@@ -112,18 +154,24 @@ impl Engine {
                 "Backing Filesystem".to_owned(),
                 file_system(&mounts, &data.display().to_string()),
             ),
+            ("Supports d_type".to_owned(), "true".to_owned()),
+            ("Using metacopy".to_owned(), "false".to_owned()),
+            ("Native Overlay Diff".to_owned(), "true".to_owned()),
             ("Image Layout".to_owned(), "OCI".to_owned()),
         ]
     }
 
     /// Both runtimes, each with the program that carries it out or what is missing.
-    fn runtimes(&self) -> BTreeMap<String, String> {
+    fn runtimes(&self) -> BTreeMap<String, RuntimeInfo> {
         let found = |program: &str| {
             let path = self.paths().program(program);
-            if path.exists() {
-                path.display().to_string()
-            } else {
-                format!("{program} is missing")
+            RuntimeInfo {
+                missing: if path.exists() {
+                    String::new()
+                } else {
+                    format!("{program} is missing")
+                },
+                path: path.display().to_string(),
             }
         };
         [
@@ -132,6 +180,66 @@ impl Engine {
         ]
         .into()
     }
+}
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn plugins() -> Plugins {
+    Plugins {
+        volume: owned(&["local"]),
+        network: owned(&["bridge", "host", "null"]),
+        authorization: None,
+        log: owned(&super::policy::LOG_DRIVERS),
+    }
+}
+
+/// The client is this program too.
+fn client(version: &str) -> ClientInfo {
+    ClientInfo {
+        version: version.to_owned(),
+        os: "linux".to_owned(),
+        arch: berth_image::Platform::host().architecture,
+        context: "default".to_owned(),
+        ..ClientInfo::default()
+    }
+}
+
+/// Docker's word for it; registries on this machine may be reached without TLS.
+fn registries() -> Value {
+    json!({
+        "IndexConfigs": {
+            "docker.io": {"Mirrors": [], "Name": "docker.io", "Official": true, "Secure": true},
+        },
+        "InsecureRegistryCIDRs": ["::1/128", "127.0.0.0/8"],
+        "Mirrors": null,
+    })
+}
+
+fn no_swarm() -> Swarm {
+    Swarm {
+        local_node_state: "inactive".to_owned(),
+        ..Swarm::default()
+    }
+}
+
+/// What does not work on this host.
+fn warnings(has: impl Fn(&str) -> bool, forwarding: bool) -> Vec<String> {
+    let mut warnings = Vec::new();
+    for (controller, limit) in [("memory", "memory"), ("cpu", "CPU"), ("pids", "process")] {
+        if !has(controller) {
+            warnings.push(format!(
+                "no {limit} limits: this host has no {controller} controller"
+            ));
+        }
+    }
+    if !forwarding {
+        warnings.push(
+            "IPv4 forwarding is off; berth turns it on with the first bridge network".to_owned(),
+        );
+    }
+    warnings
 }
 
 fn text(path: &str) -> String {
@@ -149,11 +257,19 @@ fn kernel() -> String {
     text("/proc/sys/kernel/osrelease")
 }
 
+/// Docker's word: on a hybrid host the controllers are those of version 1.
 fn cgroup_version(hierarchies: &Hierarchies) -> &'static str {
     match hierarchies.layout() {
         Layout::Unified => "2",
+        Layout::Hybrid | Layout::Legacy => "1",
+    }
+}
+
+fn cgroup_layout(hierarchies: &Hierarchies) -> &'static str {
+    match hierarchies.layout() {
+        Layout::Unified => "unified",
         Layout::Hybrid => "hybrid",
-        Layout::Legacy => "1",
+        Layout::Legacy => "legacy",
     }
 }
 
@@ -170,15 +286,15 @@ fn security_options() -> Vec<String> {
     options
 }
 
-/// `PRETTY_NAME` of os-release(5).
-fn operating_system(release: &str) -> String {
-    let line = release
-        .lines()
-        .find_map(|line| line.strip_prefix("PRETTY_NAME="));
-    line.map_or_else(
-        || "Linux".to_owned(),
-        |name| name.trim_matches(['"', '\'']).to_owned(),
-    )
+/// A value of this host's os-release(5).
+fn release(key: &str) -> Option<String> {
+    release_value(&text("/etc/os-release"), key)
+}
+
+fn release_value(release: &str, key: &str) -> Option<String> {
+    let mut pairs = release.lines().filter_map(|line| line.split_once('='));
+    let (_, value) = pairs.find(|(known, _)| *known == key)?;
+    Some(value.trim_matches(['"', '\'']).to_owned())
 }
 
 /// `MemTotal` of `/proc/meminfo` in bytes.
@@ -214,10 +330,10 @@ mod tests {
     #[test]
     fn host_facts_are_read_from_text() {
         assert_eq!(
-            operating_system("ID=x\nPRETTY_NAME=\"Debian 13\"\n"),
-            "Debian 13"
+            release_value("ID=x\nPRETTY_NAME=\"Debian 13\"\n", "PRETTY_NAME").as_deref(),
+            Some("Debian 13")
         );
-        assert_eq!(operating_system(""), "Linux");
+        assert_eq!(release_value("", "PRETTY_NAME"), None);
         assert_eq!(memory("MemTotal:       2048 kB\n"), 2 << 20);
     }
 

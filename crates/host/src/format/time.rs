@@ -111,12 +111,15 @@ fn calendar(text: &str, zone: &TimeZone) -> Option<u64> {
     u64::try_from(timestamp.as_nanosecond()).ok()
 }
 
+/// What Docker shows for a moment that never was.
+pub const NEVER: &str = "0001-01-01T00:00:00Z";
+
 /// A moment in RFC 3339 with nanoseconds, as `inspect` and `logs -t` show it: always nine decimals.
 #[must_use]
 pub fn rfc3339(nanoseconds: u64) -> String {
     match Timestamp::from_nanosecond(i128::from(nanoseconds)) {
         Ok(timestamp) => format!("{timestamp:.9}"),
-        Err(_) => "0001-01-01T00:00:00Z".to_owned(),
+        Err(_) => NEVER.to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::health::HealthConfig;
 use super::host::HostConfig;
 use super::network::NetworkingConfig;
+use super::null;
 
 /// The value of Docker's JSON sets (`{"80/tcp": {}}`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -48,6 +49,7 @@ pub struct ContainerConfig {
     /// Whether standard error is attached at creation.
     pub attach_stderr: bool,
     /// Ports the program listens on: `80/tcp`.
+    #[serde(with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// Whether the program gets a terminal (`-t`).
     pub tty: bool,
@@ -56,6 +58,7 @@ pub struct ContainerConfig {
     /// Whether standard input closes when the first attached client leaves.
     pub stdin_once: bool,
     /// `NAME=value`; a bare `NAME` removes the image's variable.
+    #[serde(deserialize_with = "null::deserialize")]
     pub env: Vec<String>,
     /// The arguments, or the whole command without an entrypoint.
     pub cmd: Option<Vec<String>>,
@@ -65,6 +68,7 @@ pub struct ContainerConfig {
     /// The image as the user wrote it.
     pub image: String,
     /// Where anonymous volumes are mounted.
+    #[serde(with = "null")]
     pub volumes: BTreeMap<String, Empty>,
     /// The working directory; empty inherits the image's.
     pub working_dir: String,
@@ -79,6 +83,7 @@ pub struct ContainerConfig {
     /// Build triggers of the image.
     pub on_build: Option<Vec<String>>,
     /// Labels.
+    #[serde(deserialize_with = "null::deserialize")]
     pub labels: BTreeMap<String, String>,
     /// What `stop` sends; `None` inherits the image's, else `SIGTERM`.
     #[serde(skip_serializing_if = "Option::is_none")]

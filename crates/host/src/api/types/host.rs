@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::container::is_false;
+use super::null;
+
 /// The part of a container's configuration that depends on the host.
 ///
 /// Zero and the empty string mean "not asked for", as in the Engine API.
@@ -12,6 +15,7 @@ use serde::{Deserialize, Serialize};
 #[expect(clippy::struct_excessive_bools, reason = "the Engine API's own fields")]
 pub struct HostConfig {
     /// `SOURCE:DESTINATION[:options]` and bare destinations, as `-v` writes them.
+    #[serde(with = "null")]
     pub binds: Vec<String>,
     /// The path of `--cidfile`.
     #[serde(rename = "ContainerIDFile")]
@@ -21,6 +25,7 @@ pub struct HostConfig {
     /// `bridge`, `none`, `host`, `container:NAME`, or a network's name; empty means `bridge`.
     pub network_mode: String,
     /// Published ports by `80/tcp`.
+    #[serde(deserialize_with = "null::deserialize")]
     pub port_bindings: BTreeMap<String, Vec<PortBinding>>,
     /// What happens when the guest ends.
     pub restart_policy: RestartPolicy,
@@ -29,32 +34,45 @@ pub struct HostConfig {
     /// The driver of named volumes; only `local`.
     pub volume_driver: String,
     /// `CONTAINER[:ro]` whose mounts are taken over.
+    #[serde(with = "null")]
     pub volumes_from: Vec<String>,
     /// The structured mounts of `--mount`.
+    #[serde(with = "null", skip_serializing_if = "Vec::is_empty")]
     pub mounts: Vec<Mount>,
     /// The terminal's first size: lines, characters.
     pub console_size: [u16; 2],
     /// OCI annotations.
+    #[serde(with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
     /// Capabilities to add; `ALL` for all.
+    #[serde(with = "null")]
     pub cap_add: Vec<String>,
     /// Capabilities to drop; `ALL` for all.
+    #[serde(with = "null")]
     pub cap_drop: Vec<String>,
     /// `host`, `private` or empty.
     pub cgroupns_mode: String,
     /// Name servers.
+    #[serde(deserialize_with = "null::deserialize")]
     pub dns: Vec<String>,
     /// Resolver options.
+    #[serde(deserialize_with = "null::deserialize")]
     pub dns_options: Vec<String>,
     /// Search domains.
+    #[serde(deserialize_with = "null::deserialize")]
     pub dns_search: Vec<String>,
     /// `HOST:ADDRESS` lines for `/etc/hosts`.
+    #[serde(with = "null")]
     pub extra_hosts: Vec<String>,
     /// Further groups of the process.
+    #[serde(with = "null")]
     pub group_add: Vec<String>,
     /// `private`, `shareable`, `none`, `host`, `container:NAME` or empty.
     pub ipc_mode: String,
+    /// The cgroup to join; always empty.
+    pub cgroup: String,
     /// Legacy links.
+    #[serde(with = "null")]
     pub links: Vec<String>,
     /// -1000 to 1000.
     pub oom_score_adj: i32,
@@ -67,10 +85,13 @@ pub struct HostConfig {
     /// The root file system is read-only.
     pub readonly_rootfs: bool,
     /// `seccomp=…`, `apparmor=…`, `label=…`, `no-new-privileges`, `systempaths=unconfined`.
+    #[serde(with = "null")]
     pub security_opt: Vec<String>,
     /// Storage driver options.
+    #[serde(with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub storage_opt: BTreeMap<String, String>,
     /// tmpfs mounts: destination to options.
+    #[serde(with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub tmpfs: BTreeMap<String, String>,
     /// `host` or empty.
     #[serde(rename = "UTSMode")]
@@ -80,6 +101,7 @@ pub struct HostConfig {
     /// The size of `/dev/shm` in bytes; 0 means 64 MiB.
     pub shm_size: i64,
     /// Kernel parameters of the container's namespaces.
+    #[serde(with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctls: BTreeMap<String, String>,
     /// `linux`, `wasm` or empty: what dispatch must find.
     pub runtime: String,
@@ -96,16 +118,22 @@ pub struct HostConfig {
     /// Relative block I/O weight, 10 to 1000.
     pub blkio_weight: u16,
     /// Per-device weights.
+    #[serde(deserialize_with = "null::deserialize")]
     pub blkio_weight_device: Vec<WeightDevice>,
     /// Per-device read limits in bytes per second.
+    #[serde(deserialize_with = "null::deserialize")]
     pub blkio_device_read_bps: Vec<ThrottleDevice>,
     /// Per-device write limits in bytes per second.
+    #[serde(deserialize_with = "null::deserialize")]
     pub blkio_device_write_bps: Vec<ThrottleDevice>,
     /// Per-device read limits in operations per second.
-    #[serde(rename = "BlkioDeviceReadIOps")]
+    #[serde(rename = "BlkioDeviceReadIOps", deserialize_with = "null::deserialize")]
     pub blkio_device_read_iops: Vec<ThrottleDevice>,
     /// Per-device write limits in operations per second.
-    #[serde(rename = "BlkioDeviceWriteIOps")]
+    #[serde(
+        rename = "BlkioDeviceWriteIOps",
+        deserialize_with = "null::deserialize"
+    )]
     pub blkio_device_write_iops: Vec<ThrottleDevice>,
     /// The CFS period in microseconds.
     pub cpu_period: i64,
@@ -120,35 +148,53 @@ pub struct HostConfig {
     /// Memory nodes.
     pub cpuset_mems: String,
     /// Devices.
+    #[serde(deserialize_with = "null::deserialize")]
     pub devices: Vec<DeviceMapping>,
     /// `a|b|c MAJOR:MINOR rwm`.
+    #[serde(with = "null")]
     pub device_cgroup_rules: Vec<String>,
     /// GPUs and CDI devices.
+    #[serde(with = "null")]
     pub device_requests: Vec<DeviceRequest>,
     /// The soft limit of memory in bytes.
     pub memory_reservation: i64,
     /// Memory and swap together in bytes; -1 means no limit of swap.
     pub memory_swap: i64,
     /// 0 to 100; `None` inherits.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_swappiness: Option<i64>,
     /// Whether the kernel must not kill for lack of memory.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub oom_kill_disable: Option<bool>,
     /// Whether our reaper runs as pid 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<bool>,
     /// At most so many processes; 0 and -1 mean no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub pids_limit: Option<i64>,
     /// Resource limits.
+    #[serde(deserialize_with = "null::deserialize")]
     pub ulimits: Vec<Ulimit>,
+    /// Windows only; always 0.
+    pub cpu_count: i64,
+    /// Windows only; always 0.
+    pub cpu_percent: i64,
+    /// Windows only; always 0.
+    #[serde(rename = "IOMaximumIOps")]
+    pub io_maximum_iops: u64,
+    /// Windows only; always 0.
+    #[serde(rename = "IOMaximumBandwidth")]
+    pub io_maximum_bandwidth: u64,
     /// Paths hidden; `None` means the default ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub masked_paths: Option<Vec<String>>,
     /// Paths made read-only; `None` means the default ones.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub readonly_paths: Option<Vec<String>>,
+    /// What `/etc/hosts` begins with (`--hosts-file`); `None` means the usual lines.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_hosts: Option<String>,
+    /// Whether the image's `/etc/hosts` is left as it is.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_hosts: bool,
+    /// Whether the image's `/etc/hostname` is left as it is.
+    #[serde(skip_serializing_if = "is_false")]
+    pub no_hostname: bool,
     /// The file mode creation mask (`--umask`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::container::Empty;
 use super::health::HealthConfig;
+use super::inspect::GraphDriver;
+use super::null;
 
 /// One image in full, as `image inspect` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -17,10 +19,14 @@ pub struct ImageInspect {
     pub repo_tags: Vec<String>,
     /// Its names with manifest digests.
     pub repo_digests: Vec<String>,
+    /// The image it was built from; always empty, as of images that were pulled.
+    pub parent: String,
     /// A remark of whoever made it.
     pub comment: String,
     /// When it was made, RFC 3339.
     pub created: String,
+    /// Docker's version that made it; always empty.
+    pub docker_version: String,
     /// Who made it.
     pub author: String,
     /// Its configuration.
@@ -34,6 +40,8 @@ pub struct ImageInspect {
     pub os: String,
     /// Bytes of its extracted layers.
     pub size: i64,
+    /// Where its layers lie.
+    pub graph_driver: GraphDriver,
     /// Its layers.
     #[serde(rename = "RootFS")]
     pub root_fs: RootFs,
@@ -52,12 +60,15 @@ pub struct ImageConfig {
     /// The default user.
     pub user: String,
     /// Ports it listens on.
+    #[serde(with = "null", skip_serializing_if = "BTreeMap::is_empty")]
     pub exposed_ports: BTreeMap<String, Empty>,
     /// `NAME=value`.
+    #[serde(with = "null")]
     pub env: Vec<String>,
     /// Default arguments.
     pub cmd: Option<Vec<String>>,
     /// Where its anonymous volumes are.
+    #[serde(with = "null")]
     pub volumes: BTreeMap<String, Empty>,
     /// The default working directory.
     pub working_dir: String,
@@ -66,6 +77,7 @@ pub struct ImageConfig {
     /// Build triggers.
     pub on_build: Option<Vec<String>>,
     /// Labels.
+    #[serde(with = "null")]
     pub labels: BTreeMap<String, String>,
     /// What `stop` sends.
     #[serde(skip_serializing_if = "String::is_empty")]

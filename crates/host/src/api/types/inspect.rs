@@ -136,6 +136,9 @@ pub struct MountPoint {
     pub rw: bool,
     /// How mounts inside it travel.
     pub propagation: String,
+    /// The part of the volume or image that is mounted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subpath: Option<std::path::PathBuf>,
 }
 
 /// A container's addresses and ports.
@@ -151,6 +154,23 @@ pub struct NetworkSettings {
     pub sandbox_key: String,
     /// Ports by `80/tcp`; `null` for exposed and not published.
     pub ports: BTreeMap<String, Option<Vec<PortBinding>>>,
+    /// Kept by Docker for old clients.
+    pub hairpin_mode: bool,
+    /// Kept by Docker for old clients.
+    #[serde(rename = "LinkLocalIPv6Address")]
+    pub link_local_ipv6_address: String,
+    /// Kept by Docker for old clients.
+    #[serde(rename = "LinkLocalIPv6PrefixLen")]
+    pub link_local_ipv6_prefix_len: u8,
+    /// Kept by Docker for old clients.
+    #[serde(rename = "SecondaryIPAddresses")]
+    pub secondary_ip_addresses: Option<Vec<String>>,
+    /// Kept by Docker for old clients.
+    #[serde(rename = "SecondaryIPv6Addresses")]
+    pub secondary_ipv6_addresses: Option<Vec<String>>,
+    /// The default network's endpoint.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
     /// The default network's IPv4 gateway.
     pub gateway: String,
     /// The default network's IPv4 address.

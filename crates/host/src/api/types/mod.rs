@@ -9,6 +9,7 @@ mod host;
 mod image;
 mod inspect;
 mod network;
+mod null;
 mod system;
 mod volume;
 
@@ -24,6 +25,12 @@ pub use inspect::{
     ContainerInspect, ContainerState, ContainerSummary, ContainerTop, GraphDriver, MountPoint,
     NetworkSettings, Port, PruneReport, SummaryHostConfig, SummaryNetworks,
 };
-pub use network::{EndpointSettings, IpamConfig, NetworkingConfig};
-pub use system::{ComponentVersion, SystemInfo, Version};
+pub use network::{
+    ConfigReference, EndpointSettings, Ipam, IpamConfig, IpamRange, NetworkInspect, NetworkMember,
+    NetworkingConfig,
+};
+pub use system::{
+    ClientInfo, Commit, ComponentVersion, FirewallBackend, Plugins, RuntimeInfo, Swarm, SystemInfo,
+    Version,
+};
 pub use volume::VolumeInspect;

@@ -57,6 +57,97 @@ pub struct EndpointSettings {
     pub dns_names: Option<Vec<String>>,
 }
 
+/// One network in full, as `network inspect` shows it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+#[expect(clippy::struct_excessive_bools, reason = "the Engine API's own fields")]
+pub struct NetworkInspect {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: String,
+    /// When it was made, RFC 3339.
+    pub created: String,
+    /// `local`.
+    pub scope: String,
+    /// `bridge`, `host` or `null`.
+    pub driver: String,
+    /// Whether its containers have IPv4 addresses.
+    #[serde(rename = "EnableIPv4")]
+    pub enable_ipv4: bool,
+    /// Whether its containers have IPv6 addresses.
+    #[serde(rename = "EnableIPv6")]
+    pub enable_ipv6: bool,
+    /// Its addresses.
+    #[serde(rename = "IPAM")]
+    pub ipam: Ipam,
+    /// Whether it has no way out.
+    pub internal: bool,
+    /// Swarm's.
+    pub attachable: bool,
+    /// Swarm's.
+    pub ingress: bool,
+    /// Swarm's.
+    pub config_from: ConfigReference,
+    /// Swarm's.
+    pub config_only: bool,
+    /// The running containers on it, by id.
+    pub containers: BTreeMap<String, NetworkMember>,
+    /// The driver's options.
+    pub options: BTreeMap<String, String>,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// How a network's addresses are given out.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Ipam {
+    /// `default`.
+    pub driver: String,
+    /// The driver's options.
+    pub options: Option<BTreeMap<String, String>>,
+    /// Its ranges; `None` where there are none to give.
+    pub config: Option<Vec<IpamRange>>,
+}
+
+/// One range of addresses.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IpamRange {
+    /// `172.30.0.0/16`.
+    pub subnet: String,
+    /// The gateway.
+    pub gateway: String,
+}
+
+/// The network whose configuration is used: none.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ConfigReference {
+    /// Its name.
+    pub network: String,
+}
+
+/// A container on a network.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct NetworkMember {
+    /// The container's name.
+    pub name: String,
+    /// Its endpoint.
+    #[serde(rename = "EndpointID")]
+    pub endpoint_id: String,
+    /// Its hardware address.
+    pub mac_address: String,
+    /// Its IPv4 address and prefix.
+    #[serde(rename = "IPv4Address")]
+    pub ipv4_address: String,
+    /// Its IPv6 address and prefix.
+    #[serde(rename = "IPv6Address")]
+    pub ipv6_address: String,
+}
+
 /// Addresses asked for.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]

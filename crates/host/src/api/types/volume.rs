@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::null;
+
 /// One volume, as `volume inspect` shows it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -13,12 +15,13 @@ pub struct VolumeInspect {
     /// `local`.
     pub driver: String,
     /// Its labels.
+    #[serde(with = "null")]
     pub labels: BTreeMap<String, String>,
     /// Where its content is on the host.
     pub mountpoint: String,
     /// Its name.
     pub name: String,
-    /// Driver options; berth has none.
+    /// The options of its own file system.
     pub options: Option<BTreeMap<String, String>>,
     /// `local`.
     pub scope: String,

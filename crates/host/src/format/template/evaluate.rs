@@ -36,18 +36,22 @@ const MAPS: [&str; 22] = [
 ];
 
 /// Fields that Docker leaves out when they are empty: absent reads as nil, not as a wrong name.
-const OPTIONAL: [&str; 12] = [
+const OPTIONAL: [&str; 16] = [
     "Annotations",
+    "ExposedPorts",
     "Health",
     "Healthcheck",
     "IPAMConfig",
     "Identity",
     "ImageManifestDescriptor",
     "Init",
+    "Metadata",
     "Shell",
     "SizeRootFs",
     "SizeRw",
     "StopTimeout",
+    "StorageOpt",
+    "Sysctls",
     "Tmpfs",
 ];
 

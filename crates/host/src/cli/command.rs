@@ -97,6 +97,12 @@ pub(super) fn usage_failure(
             let failure = invalid(format!("{path} takes no further argument {argument:?}"));
             (failure.hint(format!("usage: {path} {}", verb.usage)), 1)
         }
+        ErrorKind::ArgumentConflict => {
+            let other = spelling(&text(ContextKind::PriorArg));
+            let failure = invalid(format!("{argument} and {other} cannot be used together"));
+            let hint = format!("leave {argument} or {other} away");
+            (failure.hint(hint), 125)
+        }
         ErrorKind::MissingRequiredArgument => {
             let missing = argument.split(' ').next().unwrap_or_default();
             let failure = invalid(format!("{path} needs {missing}"));

@@ -7,8 +7,8 @@ use berth_host::format::{Filters, human, time};
 
 use super::shared::confirm;
 use super::{
-    Arguments, Context, Group, Outcome, Verb, attach, create, exec, inspect, kill, logs, pause,
-    port, ps, rename, restart, rm, run, start, stop, top, unpause, wait,
+    Arguments, Context, Group, Outcome, Verb, attach, create, exec, inspect, kill, logs, mount,
+    pause, port, ps, rename, restart, rm, run, start, stop, top, unpause, wait,
 };
 
 pub(crate) const VERB: Verb =
@@ -34,6 +34,8 @@ const VERBS: &[Verb] = &[
     rename::VERB,
     rm::VERB,
     EXISTS,
+    mount::MOUNT,
+    mount::UNMOUNT,
     PRUNE,
 ];
 

@@ -294,10 +294,10 @@ mod tests {
             ),
             (
                 "run",
-                &["--gpus", "all", "x"],
+                &["--use-api-socket", "x"],
                 told(
-                    "the flag --gpus is not supported",
-                    "pass the devices themselves: --device /dev/dri",
+                    "the flag --use-api-socket is not supported",
+                    "there is no API socket; leave it away",
                     125,
                 ),
             ),

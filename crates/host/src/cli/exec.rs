@@ -7,6 +7,7 @@ use berth_host::engine::{ExecRequest, ExecStreams};
 
 use super::parse::environment::{self, Entry};
 use super::request::variables;
+use super::shared::id_in;
 use super::terminal::{self, DetachKeys, ExecSession, Pipes};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
@@ -66,6 +67,10 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
 
+    /// Read the container's id from this file
+    #[arg(long, value_name = "FILE")]
+    cidfile: Option<PathBuf>,
+
     /// Give all capabilities
     #[arg(long)]
     privileged: bool,
@@ -77,7 +82,7 @@ pub(crate) struct Exec {
     /// The container, and what to run in it
     #[arg(
         value_name = "CONTAINER COMMAND [ARG...]",
-        required = true,
+        required_unless_present = "cidfile",
         num_args = 1..,
         trailing_var_arg = true,
         hide = true
@@ -92,7 +97,11 @@ impl Arguments for Exec {
         }
         let engine = context.engine()?;
         let mut words = self.words.into_iter();
-        let id = engine.find(&words.next().unwrap_or_default())?;
+        let name = match &self.cidfile {
+            Some(path) => id_in("--cidfile", path)?,
+            None => words.next().unwrap_or_default(),
+        };
+        let id = engine.find(&name)?;
         let mut env = variables(&self.env_file, self.env, &context.environment)?;
         // Nothing of the container's environment can be taken away here, as in Docker.
         env.retain(|variable| variable.contains('='));

@@ -1,26 +1,272 @@
-//! `berth network …`: the bridge that containers share.
+//! `berth network …`: the bridge that containers share, the host's network, and none.
 
+use berth_contract::{Class, Error};
+use berth_host::api::types::NetworkInspect;
+use berth_host::format::filter::matches_name;
+use berth_host::format::{Column, Filters, Layout, Record};
+use serde_json::json;
+
+use super::document::{Format, as_value};
+use super::ps::short_id;
 use super::shared::confirm;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
-pub(crate) const VERB: Verb = Verb::family(
-    "network",
-    Group::VolumesAndNetworks,
-    "Manage networks",
-    VERBS,
-);
+const GROUP: Group = Group::VolumesAndNetworks;
 
-const VERBS: &[Verb] = &[Verb::new::<Prune>(
-    "prune",
-    Group::VolumesAndNetworks,
-    "Take the default network off the host while no running container is on it",
-    "[OPTIONS]",
-)
-.examples("berth network prune -f")
-.refusing(&[(
-    "--filter",
-    "there is one network, and it has neither age nor labels",
-)])];
+pub(crate) const VERB: Verb = Verb::family("network", GROUP, "Manage networks", VERBS);
+
+const VERBS: &[Verb] = &[
+    Verb::new::<Ls>("ls", GROUP, "List networks", "[OPTIONS]")
+        .aliases(&["list"])
+        .examples("berth network ls\nberth network ls -q --filter driver=bridge"),
+    Verb::new::<Inspect>(
+        "inspect",
+        GROUP,
+        "Print everything about networks",
+        "[OPTIONS] NETWORK [NETWORK...]",
+    )
+    .examples("berth network inspect -f '{{range .IPAM.Config}}{{.Subnet}} {{end}}' bridge"),
+    Verb::new::<Rm>(
+        "rm",
+        GROUP,
+        "Remove networks",
+        "[OPTIONS] NETWORK [NETWORK...]",
+    )
+    .aliases(&["remove"]),
+    Verb::new::<Exists>(
+        "exists",
+        GROUP,
+        "Tell by the exit code whether a network exists",
+        "NETWORK",
+    ),
+    Verb::new::<Prune>(
+        "prune",
+        GROUP,
+        "Take the default network off the host while no running container is on it",
+        "[OPTIONS]",
+    )
+    .examples("berth network prune -f")
+    .refusing(&[(
+        "--filter",
+        "there is one network, and it has neither age nor labels",
+    )]),
+    Verb::new::<Unsupported>("create", Group::Hidden, "Make a network", "NETWORK"),
+    Verb::new::<Unsupported>(
+        "connect",
+        Group::Hidden,
+        "Put a container on a network",
+        "NETWORK CONTAINER",
+    ),
+    Verb::new::<Unsupported>(
+        "disconnect",
+        Group::Hidden,
+        "Take a container off a network",
+        "NETWORK CONTAINER",
+    ),
+];
+
+/// The arguments of what needs networks of one's own.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unsupported {
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+    _words: Vec<String>,
+}
+
+impl Arguments for Unsupported {
+    fn run(self, _context: &Context) -> Outcome {
+        Err(
+            Error::new(Class::Unsupported, "cannot change which networks there are")
+                .caused_by("user-defined networks are not here yet: bridge, host and none are")
+                .hint("share one network with berth run --network container:NAME"),
+        )
+    }
+}
+
+/// The arguments of `network ls`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Ls {
+    /// Show only those with driver=…, id=…, name=PART, scope=local, type=builtin|custom, label=… or
+    /// dangling=true|false (can be repeated)
+    #[arg(short, long, value_name = "FILTER")]
+    filter: Vec<String>,
+
+    /// table, json, or a Go template
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    format: String,
+
+    /// Do not shorten ids
+    #[arg(long)]
+    no_trunc: bool,
+
+    /// Print ids alone
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+const COLUMNS: [Column; 9] = [
+    Column {
+        field: "CreatedAt",
+        title: "CREATED AT",
+    },
+    Column {
+        field: "Driver",
+        title: "DRIVER",
+    },
+    Column {
+        field: "ID",
+        title: "NETWORK ID",
+    },
+    Column {
+        field: "IPv4",
+        title: "IPV4",
+    },
+    Column {
+        field: "IPv6",
+        title: "IPV6",
+    },
+    Column {
+        field: "Internal",
+        title: "INTERNAL",
+    },
+    Column {
+        field: "Labels",
+        title: "LABELS",
+    },
+    Column {
+        field: "Name",
+        title: "NAME",
+    },
+    Column {
+        field: "Scope",
+        title: "SCOPE",
+    },
+];
+
+impl Arguments for Ls {
+    fn run(self, context: &Context) -> Outcome {
+        let known = [
+            "driver", "id", "name", "scope", "type", "label", "label!", "dangling",
+        ];
+        let filters = Filters::parse(&self.filter, &known)?;
+        let dangling = filters.truth("dangling")?;
+        let layout = match (self.quiet, self.format.as_str()) {
+            (true, "" | "table") => Layout::parse("{{.ID}}", "")?,
+            _ => Layout::parse(&self.format, "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}")?,
+        };
+        // A predefined network is never dangling, as in Docker.
+        let chosen = |network: &NetworkInspect| {
+            dangling != Some(true)
+                && filters.matches_labels(&network.labels)
+                && filters.any("driver", |driver| network.driver == driver)
+                && filters.any("id", |id| network.id.starts_with(id))
+                && filters.any("name", |name| matches_name(&network.name, name))
+                && filters.any("scope", |scope| network.scope == scope)
+                && filters.any("type", |kind| kind == "builtin")
+        };
+        let networks = context.engine()?.networks()?.into_iter().filter(chosen);
+        let rows = networks.map(|network| record(&network, !self.no_trunc));
+        context.screen.data(&layout.render(&COLUMNS, rows)?)?;
+        Ok(0)
+    }
+}
+
+fn record(network: &NetworkInspect, truncated: bool) -> Record {
+    let labels = network
+        .labels
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"));
+    Record {
+        fields: json!({
+            "CreatedAt": network.created,
+            "Driver": network.driver,
+            "ID": short_id(&network.id, truncated),
+            "IPv4": network.enable_ipv4.to_string(),
+            "IPv6": network.enable_ipv6.to_string(),
+            "Internal": network.internal.to_string(),
+            "Labels": labels.collect::<Vec<_>>().join(","),
+            "Name": network.name,
+            "Scope": network.scope,
+        }),
+        labels: Some(network.labels.clone()),
+    }
+}
+
+/// The arguments of `network inspect`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Inspect {
+    #[command(flatten)]
+    format: Format,
+
+    /// Kept for scripts: everything is shown anyway
+    #[arg(short, long, hide = true)]
+    verbose: bool,
+
+    /// The networks
+    #[arg(value_name = "NETWORK", required = true, hide = true)]
+    networks: Vec<String>,
+}
+
+impl Arguments for Inspect {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        self.format.inspect(context, &self.networks, |name| {
+            as_value(&engine.network(name)?)
+        })
+    }
+}
+
+/// The arguments of `network rm`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Rm {
+    /// Do not mind networks that do not exist
+    #[arg(short, long)]
+    force: bool,
+
+    /// The networks
+    #[arg(value_name = "NETWORK", required = true, hide = true)]
+    networks: Vec<String>,
+}
+
+impl Arguments for Rm {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        let mut status = 0;
+        for name in &self.networks {
+            match engine.remove_network(name) {
+                Err(error) if self.force && error.class() == Class::NotFound => {}
+                Err(error) => {
+                    context.screen.fail(&error);
+                    status = 1;
+                }
+                Ok(()) => context.screen.data(&format!("{name}\n"))?,
+            }
+        }
+        Ok(status)
+    }
+}
+
+/// The arguments of `network exists`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Exists {
+    /// The network
+    #[arg(value_name = "NETWORK", required = true, hide = true)]
+    network: String,
+}
+
+impl Arguments for Exists {
+    fn run(self, context: &Context) -> Outcome {
+        match context.engine()?.network(&self.network) {
+            Ok(_) => Ok(0),
+            Err(error) if error.class() == Class::NotFound => Ok(1),
+            Err(error) => Err(error),
+        }
+    }
+}
 
 /// The arguments of `network prune`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +283,7 @@ impl Arguments for Prune {
         if !self.force && !confirm(context, question)? {
             return Ok(1);
         }
-        let removed = context.engine()?.prune_networks()?;
+        let removed = context.engine()?.prune_networks()?.deleted;
         if !removed.is_empty() {
             let text = format!("Deleted Networks:\n{}\n", removed.join("\n"));
             context.screen.data(&text)?;

@@ -1,6 +1,7 @@
 //! `berth restart`: stops containers and starts them again.
 
-use super::shared::{Targets, each, each_existing};
+use super::ps::Selection;
+use super::shared::{LIVE, Targets, each, each_existing, of_states};
 use super::stop::Grace;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
@@ -19,7 +20,7 @@ pub(crate) struct Restart {
     grace: Grace,
 
     /// Take every container that runs
-    #[arg(long, conflicts_with = "all")]
+    #[arg(long, conflicts_with_all = ["all", "filter"])]
     running: bool,
 
     #[command(flatten)]
@@ -30,7 +31,7 @@ impl Arguments for Restart {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let names = if self.running {
-            super::shared::of_states(&engine, &["running", "paused", "restarting"])?
+            of_states(&engine, &Selection::default(), LIVE)?
         } else {
             self.targets.names("restart", &engine, &[])?
         };

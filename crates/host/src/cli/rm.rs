@@ -18,10 +18,6 @@ pub(crate) const VERB: Verb = Verb::new::<Rm>(
     ("--link", "there are no links to remove"),
     ("-l", "there are no links to remove"),
     ("--depend", "name the other containers as well"),
-    (
-        "--filter",
-        "choose with berth rm $(berth ps -aq --filter …)",
-    ),
 ]);
 
 /// The arguments of `rm`.

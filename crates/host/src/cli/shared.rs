@@ -1,12 +1,17 @@
 //! What several verbs have in common: naming containers, and going on after a failure.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_host::Engine;
+use berth_host::api::types::ContainerSummary;
 
+use super::ps::Selection;
 use super::request::read_text;
 use super::{Context, Outcome};
+
+/// The states of containers that run, frozen or waiting to be started again.
+pub(crate) const LIVE: &[&str] = &["running", "paused", "restarting"];
 
 /// Containers named one by one, in files, or all at once.
 #[derive(Debug, clap::Args)]
@@ -19,6 +24,10 @@ pub(crate) struct Targets {
     #[arg(short, long)]
     all: bool,
 
+    /// Take the containers that match, as berth ps has it (can be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+
     /// Read a container's id from this file (can be repeated)
     #[arg(long, value_name = "FILE")]
     cidfile: Vec<PathBuf>,
@@ -29,8 +38,8 @@ pub(crate) struct Targets {
 }
 
 impl Targets {
-    /// The names that were given; with `--all`, the ids of the containers whose state is one of
-    /// `states`.
+    /// The names that were given; with `--all` and `--filter`, the ids of the containers that match and
+    /// whose state is one of `states`.
     ///
     /// # Errors
     /// None was given, or a file cannot be read.
@@ -42,16 +51,10 @@ impl Targets {
     ) -> Result<Vec<String>> {
         let mut names = self.containers.clone();
         for path in &self.cidfile {
-            names.push(read_text("--cidfile", path)?.trim().to_owned());
+            names.push(id_in("--cidfile", path)?);
         }
-        if self.all {
-            if !names.is_empty() {
-                return Err(
-                    Error::new(Class::Invalid, "--all and names cannot be used together")
-                        .hint("leave --all or the names away"),
-                );
-            }
-            return of_states(engine, states);
+        if self.all || !self.filter.is_empty() {
+            return chosen(engine, self.all, &self.filter, &names, states);
         }
         if names.is_empty() {
             return Err(needs_container(verb));
@@ -65,15 +68,56 @@ impl Targets {
     }
 }
 
-/// The ids of the containers whose state is one of `states`; of all containers when it is empty.
+/// The id that a file holds.
 ///
 /// # Errors
-/// The containers cannot be listed.
-pub(crate) fn of_states(engine: &Engine, states: &[&str]) -> Result<Vec<String>> {
-    let containers = engine.list()?.containers.into_iter();
-    let chosen = containers
-        .filter(|container| states.is_empty() || states.contains(&container.state.as_str()));
-    Ok(chosen.map(|container| container.id).collect())
+/// The file cannot be read.
+pub(crate) fn id_in(flag: &str, path: &Path) -> Result<String> {
+    Ok(read_text(flag, path)?.trim().to_owned())
+}
+
+/// The ids of the containers that `--all` or `--filter` means, beside which nothing may be named.
+///
+/// # Errors
+/// Containers are named as well, or a filter is none.
+pub(crate) fn chosen(
+    engine: &Engine,
+    all: bool,
+    filter: &[String],
+    names: &[String],
+    states: &[&str],
+) -> Result<Vec<String>> {
+    if !names.is_empty() {
+        let flag = if all { "--all" } else { "--filter" };
+        return Err(Error::new(
+            Class::Invalid,
+            format!("{flag} and names cannot be used together"),
+        )
+        .hint(format!("leave {flag} or the names away")));
+    }
+    of_states(engine, &Selection::parse(filter)?, states)
+}
+
+/// The ids of the selected containers whose state is one of `states`, or of all of them when that is
+/// empty.
+///
+/// # Errors
+/// The containers cannot be listed, or the selection names one that does not exist.
+pub(crate) fn of_states(
+    engine: &Engine,
+    selection: &Selection,
+    states: &[&str],
+) -> Result<Vec<String>> {
+    let listing = engine.list()?;
+    let selected = selection.choose(engine, &listing.containers, true)?;
+    let fits = |container: &&ContainerSummary| {
+        states.is_empty() || states.contains(&container.state.as_str())
+    };
+    Ok(selected
+        .into_iter()
+        .filter(fits)
+        .map(|container| container.id.clone())
+        .collect())
 }
 
 /// The failure of a verb that was given no container.

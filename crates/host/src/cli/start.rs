@@ -4,7 +4,7 @@ use berth_contract::{Class, ContainerId, Error, Result};
 use berth_host::Engine;
 use berth_host::engine::{StartOptions, Streams};
 
-use super::shared::{each, needs_container, of_states};
+use super::shared::{chosen, each, needs_container};
 use super::terminal::{self, DetachKeys, Session, Wishes};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
@@ -20,10 +20,6 @@ pub(crate) const VERB: Verb = Verb::new::<Start>(
     (
         "--checkpoint-dir",
         "there are no checkpoints; leave it away",
-    ),
-    (
-        "--filter",
-        "choose with berth start $(berth ps -aq --filter …)",
     ),
 ])
 .failing_by_class();
@@ -44,6 +40,10 @@ pub(crate) struct Start {
     #[arg(long)]
     all: bool,
 
+    /// Start the containers that match, as berth ps has it (can be repeated)
+    #[arg(long, value_name = "KEY=VALUE")]
+    filter: Vec<String>,
+
     /// The keys that leave the container running [default: ctrl-p,ctrl-q]
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<DetachKeys>,
@@ -61,8 +61,9 @@ impl Arguments for Start {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let mut names = self.containers.clone();
-        if self.all {
-            names = of_states(&engine, &["created", "exited"])?;
+        if self.all || !self.filter.is_empty() {
+            let states = &["created", "exited"];
+            names = chosen(&engine, self.all, &self.filter, &names, states)?;
         } else if names.is_empty() {
             return Err(needs_container("start"));
         }

@@ -4,7 +4,7 @@ use berth_contract::{Exit, Signal};
 use berth_host::api::types::ContainerInspect;
 use berth_host::engine::StopOptions;
 
-use super::shared::{Targets, each, each_existing};
+use super::shared::{LIVE, Targets, each, each_existing};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Stop>(
@@ -13,11 +13,9 @@ pub(crate) const VERB: Verb = Verb::new::<Stop>(
     "Stop containers: a signal, a grace time, then a kill",
     "[OPTIONS] CONTAINER [CONTAINER...]",
 )
-.examples("berth stop web\nberth stop -t 30 db\nberth stop --all")
-.refusing(&[(
-    "--filter",
-    "choose with berth stop $(berth ps -q --filter …)",
-)]);
+.examples(
+    "berth stop web\nberth stop -t 30 db\nberth stop --all\nberth stop --filter label=tier=test",
+);
 
 /// The arguments of `stop`.
 #[derive(Debug, clap::Args)]
@@ -53,9 +51,7 @@ impl Grace {
 impl Arguments for Stop {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = self
-            .targets
-            .names("stop", &engine, &["running", "paused", "restarting"])?;
+        let names = self.targets.names("stop", &engine, LIVE)?;
         let options = self.grace.options();
         let stop = |id: &_| {
             let before = engine.inspect(id, false)?;

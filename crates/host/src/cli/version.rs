@@ -1,73 +1,101 @@
 //! `berth version`: which berth this is.
 
-use berth_contract::{Class, Error};
-use berth_host::format::listing::unparsable;
-use berth_host::format::{Record, Template};
-use serde_json::json;
+use std::fmt::Write as _;
 
+use berth_host::api::types::Version;
+use serde_json::{Value, json};
+
+use super::document::Format;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb =
-    Verb::new::<Version>("version", Group::System, "Print the version", "[OPTIONS]");
+    Verb::new::<VersionFlags>("version", Group::System, "Print the version", "[OPTIONS]")
+        .examples("berth version\nberth version -f '{{.Server.Version}}'");
 
 /// The flags of `version`.
 #[derive(Debug, clap::Args)]
-pub(crate) struct Version {
-    /// Print json, or what a Go template makes of it
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+pub(crate) struct VersionFlags {
+    #[command(flatten)]
+    format: Format,
 }
 
-impl Arguments for Version {
+impl Arguments for VersionFlags {
     fn run(self, context: &Context) -> Outcome {
         let version = context.engine()?.version();
-        let components: Vec<_> = version
-            .components
-            .iter()
-            .map(|one| json!({"Name": one.name, "Version": one.version}))
-            .collect();
-        // There is no daemon: what Docker calls client and server is one program here.
-        let half = json!({
-            "Platform": {"Name": "berth"},
+        self.format
+            .print(context, document(&version), || overview(&version))
+    }
+}
+
+/// Docker's document. There is no daemon: what Docker calls client and server is one program here.
+fn document(version: &Version) -> Value {
+    let engine = json!({
+        "Name": "Engine",
+        "Version": version.version,
+        "Details": {
+            "ApiVersion": version.api_version,
+            "Arch": version.arch,
+            "Experimental": "false",
+            "KernelVersion": version.kernel_version,
+            "MinAPIVersion": version.min_api_version,
+            "Os": version.os,
+        },
+    });
+    let parts = version
+        .components
+        .iter()
+        .map(|part| json!({"Name": part.name, "Version": part.version}));
+    let components: Vec<Value> = std::iter::once(engine).chain(parts).collect();
+    // What a Go program knows about itself is empty here, and there for templates that ask.
+    json!({
+        "Client": {
             "Version": version.version,
-            "APIVersion": version.api_version,
+            "ApiVersion": version.api_version,
+            "DefaultAPIVersion": version.api_version,
+            "GitCommit": "",
+            "GoVersion": "",
+            "Os": version.os,
+            "Arch": version.arch,
+            "BuildTime": "",
+            "Context": "default",
+        },
+        "Server": {
+            "Platform": {"Name": "berth"},
+            "Components": components,
+            "Version": version.version,
             "ApiVersion": version.api_version,
             "MinAPIVersion": version.min_api_version,
+            "GitCommit": "",
+            "GoVersion": "",
             "Os": version.os,
             "Arch": version.arch,
             "KernelVersion": version.kernel_version,
-            "Components": components,
-        });
-        let document = json!({"Client": half, "Server": half});
-        let text = match self.format.as_str() {
-            "" => format!(
-                "berth {}\n API version:  {} (minimum {})\n OS/Arch:      {}/{}\n Kernel:       {}\n",
-                version.version,
-                version.api_version,
-                version.min_api_version,
-                version.os,
-                version.arch,
-                version.kernel_version,
-            ),
-            "json" => format!("{document}\n"),
-            format => {
-                let template =
-                    Template::parse(format).map_err(|error| unparsable(format, error))?;
-                let text = template.render(&Record::new(document)).map_err(|error| {
-                    Error::new(Class::Invalid, "cannot render the format")
-                        .caused_by(error)
-                        .hint("berth version --format json shows every field")
-                })?;
-                text + "\n"
-            }
-        };
-        context.screen.data(&text)?;
-        Ok(0)
+            "BuildTime": "",
+        },
+    })
+}
+
+/// Docker's two paragraphs.
+fn overview(version: &Version) -> String {
+    let platform = format!("{}/{}", version.os, version.arch);
+    let mut text = format!(
+        "Client: berth\n Version:           {}\n API version:       {}\n OS/Arch:           {platform}\n \
+         Context:           default\n\nServer: berth (no daemon: the same program)\n Engine:\n  \
+         Version:          {}\n  API version:      {} (minimum version {})\n  \
+         OS/Arch:          {platform}\n  Kernel:           {}\n",
+        version.version,
+        version.api_version,
+        version.version,
+        version.api_version,
+        version.min_api_version,
+        version.kernel_version,
+    );
+    for part in &version.components {
+        let _always_ok = writeln!(
+            text,
+            " {}:\n  Version:          {}",
+            part.name, part.version
+        );
     }
+    text
 }

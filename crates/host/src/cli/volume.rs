@@ -8,7 +8,7 @@ use berth_host::format::filter::matches_name;
 use berth_host::format::{Column, Filters, Layout, Record, human};
 use serde_json::json;
 
-use super::inspect::{as_value, inspect};
+use super::document::{Format, as_value};
 use super::parse::environment::{self, Entry};
 use super::shared::confirm;
 use super::{Arguments, Context, Group, Outcome, Verb};
@@ -21,16 +21,12 @@ const SWARM: &str = "there is no cluster; leave it away";
 
 const VERBS: &[Verb] = &[
     Verb::new::<Create>("create", GROUP, "Make a volume", "[OPTIONS] [NAME]")
-        .examples("berth volume create data\nberth run --rm -v data:/data busybox ls /data")
+        .examples(
+            "berth volume create data\n\
+             berth run --rm -v data:/data busybox ls /data\n\
+             berth volume create -o type=tmpfs -o device=tmpfs -o o=size=64m scratch",
+        )
         .refusing(&[
-            (
-                "--opt",
-                "volumes have no options: mount memory with --tmpfs, a path with -v PATH:TARGET",
-            ),
-            (
-                "-o",
-                "volumes have no options: mount memory with --tmpfs, a path with -v PATH:TARGET",
-            ),
             ("--availability", SWARM),
             ("--group", SWARM),
             ("--limit-bytes", SWARM),
@@ -87,6 +83,10 @@ pub(crate) struct Create {
     #[arg(long, value_name = "KEY[=VALUE]", value_parser = environment::entry)]
     label: Vec<Entry>,
 
+    /// What to mount while containers use it: type=…, device=…, o=… as mount(8) has them (can be repeated)
+    #[arg(short, long, value_name = "NAME=VALUE", value_parser = environment::pair)]
+    opt: Vec<(String, String)>,
+
     /// Its name; a random one when left away
     #[arg(value_name = "NAME", hide = true)]
     name: Option<VolumeName>,
@@ -108,9 +108,11 @@ impl Arguments for Create {
             .into_iter()
             .map(|(key, value)| (key, value.unwrap_or_default()))
             .collect();
-        let name = context
-            .engine()?
-            .create_volume(self.name.or(self.named), labels)?;
+        let name = context.engine()?.create_volume(
+            self.name.or(self.named),
+            labels,
+            self.opt.into_iter().collect(),
+        )?;
         context.screen.data(&format!("{name}\n"))?;
         Ok(0)
     }
@@ -137,7 +139,23 @@ pub(crate) struct Ls {
     quiet: bool,
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 10] = [
+    Column {
+        field: "Availability",
+        title: "AVAILABILITY",
+    },
+    Column {
+        field: "Group",
+        title: "GROUP",
+    },
+    Column {
+        field: "Links",
+        title: "LINKS",
+    },
+    Column {
+        field: "Status",
+        title: "STATUS",
+    },
     Column {
         field: "Driver",
         title: "DRIVER",
@@ -194,12 +212,16 @@ fn record(entry: VolumeEntry) -> Record {
         .map(|(key, value)| format!("{key}={value}"));
     Record {
         fields: json!({
+            "Availability": "N/A",
             "Driver": volume.driver,
+            "Group": "N/A",
             "Labels": labels.collect::<Vec<_>>().join(","),
+            "Links": "N/A",
             "Mountpoint": volume.mountpoint,
             "Name": volume.name,
             "Scope": volume.scope,
             "Size": "N/A",
+            "Status": "N/A",
         }),
         labels: Some(volume.labels),
     }
@@ -208,15 +230,8 @@ fn record(entry: VolumeEntry) -> Record {
 /// The arguments of `volume inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
-    /// Print json, or what a Go template makes of it
-    #[arg(
-        short,
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    format: Format,
 
     /// The volumes
     #[arg(value_name = "VOLUME", required = true, hide = true)]
@@ -226,7 +241,7 @@ pub(crate) struct Inspect {
 impl Arguments for Inspect {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        inspect(context, &self.volumes, &self.format, |name| {
+        self.format.inspect(context, &self.volumes, |name| {
             as_value(&engine.volume(name)?)
         })
     }

@@ -1,7 +1,10 @@
 //! `berth wait`: waits for containers to end and prints their exit codes.
 
+use std::path::PathBuf;
+
 use berth_host::engine::WaitFor;
 
+use super::shared::id_in;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Wait>(
@@ -19,12 +22,20 @@ pub(crate) struct Wait {
     #[arg(long, value_name = "WHAT", value_parser = condition, default_value = "not-running")]
     condition: WaitFor,
 
+    /// Read a container's id from this file (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    cidfile: Vec<PathBuf>,
+
     /// Do not mind containers that do not exist
     #[arg(short, long)]
     ignore: bool,
 
     /// The containers
-    #[arg(value_name = "CONTAINER", required = true, hide = true)]
+    #[arg(
+        value_name = "CONTAINER",
+        required_unless_present = "cidfile",
+        hide = true
+    )]
     containers: Vec<String>,
 }
 
@@ -32,7 +43,11 @@ impl Arguments for Wait {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let mut status = 0;
-        for name in &self.containers {
+        let mut names = self.containers;
+        for path in &self.cidfile {
+            names.push(id_in("--cidfile", path)?);
+        }
+        for name in &names {
             match engine
                 .find(name)
                 .and_then(|id| engine.wait(&id, self.condition))

@@ -16,6 +16,7 @@ mod list;
 mod logs;
 mod merge;
 mod mount;
+mod mounted;
 mod network;
 mod networks;
 mod options;

@@ -102,6 +102,7 @@ fn join(name: &str, settings: Option<&EndpointSettings>) -> Result<Join> {
         address: None,
         address6: None,
         mac: None,
+        link_local: Vec::new(),
         aliases: Vec::new(),
     };
     let Some(settings) = settings else {
@@ -112,7 +113,7 @@ fn join(name: &str, settings: Option<&EndpointSettings>) -> Result<Join> {
         join.mac = Some(hardware_address(&settings.mac_address)?);
     }
     if let Some(addresses) = &settings.ipam_config {
-        let parse = |text: &str| {
+        let parse = |text: &str| -> Result<IpAddr> {
             text.parse()
                 .map_err(|_unparsable| refuse(format!("invalid address {text:?}")))
         };
@@ -128,11 +129,17 @@ fn join(name: &str, settings: Option<&EndpointSettings>) -> Result<Join> {
             };
             join.address6 = Some(address);
         }
-        if !addresses.link_local_ips.is_empty() {
-            return Err(
-                Error::new(Class::Unsupported, "cannot give link-local addresses")
-                    .hint("leave --link-local-ip out"),
-            );
+        for text in &addresses.link_local_ips {
+            let address: IpAddr = parse(text)?;
+            let local = match address {
+                IpAddr::V4(address) => address.is_link_local(),
+                IpAddr::V6(address) => address.is_unicast_link_local(),
+            };
+            if !local {
+                return Err(refuse(format!("{address} is no link-local address"))
+                    .hint("they begin with 169.254. or fe80:"));
+            }
+            join.link_local.push(address);
         }
     }
     Ok(join)

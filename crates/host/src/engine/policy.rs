@@ -13,6 +13,9 @@ use crate::api::types::{ContainerConfig, HostConfig, LogConfig};
 const MAX_SIZE: &str = "10m";
 const MAX_FILES: &str = "3";
 
+/// The log drivers there are, without `none`, which keeps nothing.
+pub(super) const LOG_DRIVERS: [&str; 2] = ["json-file", "local"];
+
 fn refuse(message: impl Into<String>) -> Error {
     Error::new(Class::Invalid, message)
 }

@@ -1,14 +1,72 @@
-//! `--device` and `--device-cgroup-rule`.
+//! `--device`, `--gpus` and `--device-cgroup-rule`.
 
-use berth_host::api::types::DeviceMapping;
+use berth_host::api::types::{DeviceMapping, DeviceRequest};
 
-use super::Parsed;
+use super::{Parsed, environment, fields};
 
-/// `HOST[:CONTAINER][:PERMISSIONS]`, permissions being some of `rwm`.
-pub(crate) fn device(text: &str) -> Parsed<DeviceMapping> {
-    if !text.starts_with('/') && text.contains('=') {
-        return Err("devices by name (CDI) are not supported: use a path below /dev".into());
+/// One `--device`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Device {
+    /// A path of the host.
+    Path(DeviceMapping),
+    /// A name, `vendor.com/class=device`, that the host's CDI files explain.
+    Name(String),
+}
+
+/// `HOST[:CONTAINER][:PERMISSIONS]`, or `vendor.com/class=device`.
+pub(crate) fn device(text: &str) -> Parsed<Device> {
+    match text.split_once('=') {
+        Some((kind, name)) if !text.starts_with('/') && kind.contains('/') && !name.is_empty() => {
+            Ok(Device::Name(text.to_owned()))
+        }
+        _ => path(text).map(Device::Path),
     }
+}
+
+/// `all`, a number, or Docker's fields: `device=0,1` (in quotes), `count=…`, `driver=…`,
+/// `capabilities=…`, `options=…`.
+pub(crate) fn gpus(text: &str) -> Parsed<DeviceRequest> {
+    let mut request = DeviceRequest::default();
+    let mut capabilities = Vec::new();
+    let mut count = None;
+    for field in fields(text)? {
+        let (key, value) = field.split_once('=').unwrap_or(("count", &field));
+        let list = || value.split(',').map(str::to_owned);
+        match key {
+            "driver" => value.clone_into(&mut request.driver),
+            "count" => count = Some(gpu_count(value)?),
+            "device" => request.device_ids = list().collect(),
+            "capabilities" => capabilities.extend(list()),
+            "options" => {
+                for option in fields(value)? {
+                    request.options.extend([environment::pair(&option)?]);
+                }
+            }
+            other => return Err(format!("{other}: it is no field of a GPU request")),
+        }
+    }
+    if count.is_some() && !request.device_ids.is_empty() {
+        return Err("count and device cannot be used together".into());
+    }
+    let one = i64::from(request.device_ids.is_empty());
+    request.count = count.unwrap_or(one);
+    if !capabilities.iter().any(|known| known == "gpu") {
+        capabilities.push("gpu".to_owned());
+    }
+    request.capabilities = vec![capabilities];
+    Ok(request)
+}
+
+fn gpu_count(text: &str) -> Parsed<i64> {
+    match (text, text.parse::<i64>()) {
+        ("all", _) => Ok(-1),
+        (_, Ok(count)) if count >= 0 => Ok(count),
+        _ => Err(format!("{text:?} is neither all nor a number")),
+    }
+}
+
+/// Permissions are some of `rwm`.
+fn path(text: &str) -> Parsed<DeviceMapping> {
     let parts: Vec<&str> = text.split(':').collect();
     let (host, container, permissions) = match parts[..] {
         [host] => (host, host, "rwm"),
@@ -84,7 +142,7 @@ mod tests {
                 path_in_container: container.into(),
                 cgroup_permissions: permissions.into(),
             };
-            assert_eq!(device(text), Ok(expected), "{text}");
+            assert_eq!(device(text), Ok(Device::Path(expected)), "{text}");
         }
         for text in [
             "",
@@ -92,9 +150,37 @@ mod tests {
             "/dev/a:/dev/b:x",
             "/dev/a:b",
             "/a:/b:rw:c",
-            "nvidia.com/gpu=all",
+            "nvidia=all",
+            "nvidia.com/gpu=",
         ] {
             assert!(device(text).is_err(), "{text}");
+        }
+        let name = "nvidia.com/gpu=all";
+        assert_eq!(device(name), Ok(Device::Name(name.to_owned())));
+    }
+
+    #[test]
+    fn gpu_requests() {
+        for (text, count, ids) in [
+            ("all", -1, &[][..]),
+            ("2", 2, &[]),
+            ("driver=nvidia", 1, &[]),
+            ("\"device=0,GPU-1\"", 0, &["0", "GPU-1"]),
+            ("count=all,\"capabilities=compute,utility\"", -1, &[]),
+        ] {
+            let request = gpus(text).unwrap();
+            assert_eq!(
+                (request.count, &request.device_ids[..]),
+                (
+                    count,
+                    &ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>()[..]
+                ),
+                "{text}"
+            );
+            assert!(request.capabilities[0].contains(&"gpu".to_owned()));
+        }
+        for text in ["", "some", "-1", "count=1,device=0", "color=red"] {
+            assert!(gpus(text).is_err(), "{text}");
         }
     }
 

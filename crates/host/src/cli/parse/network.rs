@@ -95,7 +95,9 @@ fn set(membership: &mut Membership, key: &str, value: &str) -> Parsed<()> {
                 .parse()
                 .map_err(|_unparsable| "it is no number".to_owned())?;
         }
-        "link-local-ip" => return Err("link-local addresses are chosen by the kernel".into()),
+        "link-local-ip" => addresses(endpoint)
+            .link_local_ips
+            .push(super::name::address(value)?),
         "interface_name" => return Err("interfaces are named eth0, eth1, …".into()),
         _ => return Err("it is no option of a network".into()),
     }

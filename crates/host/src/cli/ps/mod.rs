@@ -8,8 +8,9 @@ use berth_host::Engine;
 use berth_host::api::types::ContainerSummary;
 use berth_host::format::Layout;
 
+pub(crate) use self::row::short_id;
 use self::row::{COLUMNS, Shown, record};
-use self::select::Selection;
+pub(crate) use self::select::Selection;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 const TABLE: &str =
@@ -84,11 +85,7 @@ impl Arguments for Ps {
         }
         let last = if self.latest { 1 } else { self.last };
         let everything = self.all || last > 0 || selection.implies_all();
-        let chosen = selection.choose(
-            &listing.containers,
-            everything,
-            &self.image_ids(&engine, &selection),
-        )?;
+        let chosen = selection.choose(&engine, &listing.containers, everything)?;
         let limit = usize::try_from(last)
             .ok()
             .filter(|limit| *limit > 0)
@@ -106,17 +103,6 @@ impl Arguments for Ps {
         let text = layout.render(&COLUMNS, rows)?;
         context.screen.data(&text)?;
         Ok(u8::from(!listing.damaged.is_empty()))
-    }
-}
-
-impl Ps {
-    /// The ids of the images that `--filter ancestor=` names; a name that is no image stays a text.
-    fn image_ids(&self, engine: &Engine, selection: &Selection) -> Vec<String> {
-        let named = selection.ancestors().iter();
-        named
-            .filter_map(|name| engine.image(name, None).ok())
-            .map(|image| image.id)
-            .collect()
     }
 }
 

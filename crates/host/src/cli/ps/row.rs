@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
 /// The fields of a row, in the order in which JSON shows them.
-pub(super) const COLUMNS: [Column; 16] = [
+pub(super) const COLUMNS: [Column; 17] = [
     Column {
         field: "Command",
         title: "COMMAND",
@@ -46,6 +46,10 @@ pub(super) const COLUMNS: [Column; 16] = [
     Column {
         field: "Networks",
         title: "NETWORKS",
+    },
+    Column {
+        field: "Platform",
+        title: "PLATFORM",
     },
     Column {
         field: "Ports",
@@ -121,17 +125,8 @@ fn field(name: &str, summary: &ContainerSummary, shown: &Shown) -> Value {
         "Mounts" => mounts(summary, shown.truncated).into(),
         "Names" => names(summary).into(),
         "Networks" => {
-            let mut networks: Vec<&str> = summary
-                .network_settings
-                .networks
-                .keys()
-                .map(String::as_str)
-                .collect();
-            if networks.is_empty()
-                && matches!(summary.host_config.network_mode.as_str(), "host" | "none")
-            {
-                networks.push(&summary.host_config.network_mode);
-            }
+            let networks = summary.network_settings.networks.keys();
+            let networks: Vec<&str> = networks.map(String::as_str).collect();
             networks.join(",").into()
         }
         "Ports" => ports(&summary.ports).into(),

@@ -1,6 +1,7 @@
 //! `ps --filter`: which containers are listed.
 
 use berth_contract::{Class, Error, Result};
+use berth_host::Engine;
 use berth_host::api::types::ContainerSummary;
 use berth_host::format::Filters;
 use berth_host::format::filter::matches_name;
@@ -24,7 +25,7 @@ const STATES: [&str; 7] = [
 const HEALTH: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
 /// The checked filters of `ps`.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Selection {
     filters: Filters,
     is_task: Option<bool>,
@@ -58,13 +59,23 @@ impl Selection {
         self.filters.has("status") || self.filters.has("exited")
     }
 
-    /// The images whose containers are wanted.
-    pub(crate) fn ancestors(&self) -> &[String] {
-        self.filters.values("ancestor")
-    }
-
     /// The containers that match, in the order given, which is newest first.
     pub(crate) fn choose<'list>(
+        &self,
+        engine: &Engine,
+        containers: &'list [ContainerSummary],
+        everything: bool,
+    ) -> Result<Vec<&'list ContainerSummary>> {
+        // A name that is no image stays a text.
+        let named = self.filters.values("ancestor").iter();
+        let ids: Vec<String> = named
+            .filter_map(|name| engine.image(name, None).ok())
+            .map(|image| image.id)
+            .collect();
+        self.choose_among(containers, everything, &ids)
+    }
+
+    fn choose_among<'list>(
         &self,
         containers: &'list [ContainerSummary],
         everything: bool,
@@ -269,7 +280,7 @@ mod tests {
         let containers = containers();
         let result = Selection::parse(&filters).and_then(|selection| {
             let all = all || selection.implies_all();
-            selection.choose(&containers, all, &[])
+            selection.choose_among(&containers, all, &[])
         });
         match result {
             Ok(chosen) => chosen.into_iter().map(names).collect::<Vec<_>>().join(" "),

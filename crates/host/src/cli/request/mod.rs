@@ -61,6 +61,18 @@ pub(crate) struct CreateFlags {
     )]
     platform: Option<String>,
 
+    /// The architecture to run, as in --platform OS/ARCH
+    #[arg(long, value_name = "ARCH", hide = true, conflicts_with = "platform")]
+    arch: Option<String>,
+
+    /// The operating system to run, as in --platform OS/ARCH
+    #[arg(long, value_name = "OS", hide = true, conflicts_with = "platform")]
+    os: Option<String>,
+
+    /// The variant of the architecture, as in --platform OS/ARCH/VARIANT
+    #[arg(long, value_name = "VARIANT", hide = true, conflicts_with = "platform")]
+    variant: Option<String>,
+
     /// Insist on this runtime: linux or wasm
     #[arg(long, value_name = "NAME", help_heading = "Container options")]
     runtime: Option<String>,
@@ -169,6 +181,13 @@ impl CreateFlags {
         self.resources.apply(&mut request)?;
         self.security.apply(&mut request)?;
         self.logging.apply(&mut request)?;
+        let platform = self.platform.or_else(|| {
+            platform(
+                self.os.as_deref(),
+                self.arch.as_deref(),
+                self.variant.as_deref(),
+            )
+        });
         let restart = self.restart.unwrap_or_default();
         if self.auto_remove && !matches!(restart.name.as_str(), "" | "no") {
             return Err(conflict(
@@ -194,7 +213,7 @@ impl CreateFlags {
         Ok(Prepared {
             request,
             name: self.name,
-            platform: self.platform,
+            platform,
             pull: self.pull.unwrap_or_default(),
             quiet: self.quiet,
             replace: self.replace,
@@ -202,6 +221,24 @@ impl CreateFlags {
             warnings,
         })
     }
+}
+
+/// Podman's three flags as one platform.
+fn platform(os: Option<&str>, arch: Option<&str>, variant: Option<&str>) -> Option<String> {
+    if os.is_none() && arch.is_none() && variant.is_none() {
+        return None;
+    }
+    let host = berth_image::Platform::host();
+    let mut platform = format!(
+        "{}/{}",
+        os.unwrap_or("linux"),
+        arch.unwrap_or(&host.architecture)
+    );
+    if let Some(variant) = variant {
+        platform.push('/');
+        platform.push_str(variant);
+    }
+    Some(platform)
 }
 
 fn pull_policy(text: &str) -> Result<PullPolicy, String> {
@@ -260,16 +297,11 @@ const NO_ID_MAP: &str = "user namespaces are not mapped per container; leave it 
 
 /// Flags of Docker and Podman that berth refuses, and what to do instead.
 pub(crate) static REFUSED: &[(&str, &str)] = &[
-    ("--gpus", "pass the devices themselves: --device /dev/dri"),
     (
         "--storage-opt",
         "there is no size limit per container; limit the file system of --root",
     ),
     ("--use-api-socket", "there is no API socket; leave it away"),
-    (
-        "--link-local-ip",
-        "link-local addresses are chosen by the kernel; use --ip6",
-    ),
     ("--health-cmd", NO_HEALTH),
     ("--health-interval", NO_HEALTH),
     ("--health-retries", NO_HEALTH),
@@ -335,13 +367,8 @@ pub(crate) static REFUSED: &[(&str, &str)] = &[
         "--cgroup-conf",
         "use the flags of the limits, such as --memory",
     ),
-    ("--no-hosts", "bind your own file: -v FILE:/etc/hosts"),
-    ("--hosts-file", "bind your own file: -v FILE:/etc/hosts"),
     (
         "--init-path",
         "the reaper is built in; --init switches it on",
     ),
-    ("--arch", "write --platform linux/ARCH"),
-    ("--os", "write --platform OS/ARCH"),
-    ("--variant", "write --platform OS/ARCH/VARIANT"),
 ];

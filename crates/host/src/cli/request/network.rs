@@ -1,10 +1,12 @@
 //! Which networks the container joins, under what addresses and names, and which ports are published.
 
+use std::path::PathBuf;
+
 use berth_contract::{Class, Error, Result};
-use berth_host::api::types::CreateRequest;
+use berth_host::api::types::{CreateRequest, HostConfig};
 use clap::Args;
 
-use super::conflict;
+use super::{conflict, read_text};
 use crate::cli::parse::name;
 use crate::cli::parse::network::{self, Membership, addresses};
 use crate::cli::parse::port::{self, Expose, Publish};
@@ -41,6 +43,10 @@ pub(crate) struct NetworkFlags {
     #[arg(long, value_name = "ADDRESS", value_parser = network::ipv6)]
     ip6: Option<String>,
 
+    /// Use this link-local address as well (can be repeated)
+    #[arg(long, value_name = "ADDRESS", value_parser = name::address)]
+    link_local_ip: Vec<String>,
+
     /// Use this hardware address
     #[arg(long, value_name = "ADDRESS", value_parser = network::mac)]
     mac_address: Option<String>,
@@ -61,9 +67,40 @@ pub(crate) struct NetworkFlags {
     #[arg(long, value_name = "HOST:ADDRESS", value_parser = name::extra_host)]
     add_host: Vec<String>,
 
+    #[command(flatten)]
+    files: NameFiles,
+
     /// Legacy; accepted with a warning
     #[arg(long, value_name = "CONTAINER", hide = true)]
     link: Vec<String>,
+}
+
+/// Flags about the files below /etc that name hosts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Network options")]
+pub(crate) struct NameFiles {
+    /// Begin /etc/hosts with the lines of this file in place of the usual ones
+    #[arg(long, value_name = "FILE", conflicts_with = "no_hosts")]
+    hosts_file: Option<PathBuf>,
+
+    /// Leave the image's /etc/hosts as it is
+    #[arg(long, conflicts_with = "add_host")]
+    no_hosts: bool,
+
+    /// Leave the image's /etc/hostname as it is
+    #[arg(long)]
+    no_hostname: bool,
+}
+
+impl NameFiles {
+    fn apply(self, host: &mut HostConfig) -> Result<()> {
+        if let Some(file) = &self.hosts_file {
+            host.base_hosts = Some(read_text("--hosts-file", file)?);
+        }
+        host.no_hosts = self.no_hosts;
+        host.no_hostname = self.no_hostname;
+        Ok(())
+    }
 }
 
 impl NetworkFlags {
@@ -74,12 +111,7 @@ impl NetworkFlags {
     ) -> Result<()> {
         let wishes = self.wishes();
         let mut memberships = self.network;
-        let several = memberships.len() > 1;
-        if several && memberships.iter().any(|membership| !membership.joins()) {
-            return Err(Error::new(Class::Invalid, "cannot join several networks")
-                .caused_by("the modes none, host and container: stand alone")
-                .hint("use --network once, or name networks only"));
-        }
+        check_together(&memberships)?;
         let config = &mut request.config;
         config.exposed_ports.extend(
             self.expose
@@ -99,6 +131,7 @@ impl NetworkFlags {
         host.dns_options = self.dns_option;
         host.dns_search = self.dns_search;
         host.extra_hosts = self.add_host;
+        self.files.apply(host)?;
         if !self.link.is_empty() {
             warnings.push(
                 "--link does nothing: containers of one network find each other by name".into(),
@@ -130,6 +163,9 @@ impl NetworkFlags {
             if let Some(address) = self.ip6 {
                 addresses(endpoint).ipv6_address = address;
             }
+            if !self.link_local_ip.is_empty() {
+                addresses(endpoint).link_local_ips = self.link_local_ip;
+            }
             if let Some(address) = self.mac_address {
                 config.mac_address.clone_from(&address);
                 endpoint.mac_address = address;
@@ -157,5 +193,17 @@ impl NetworkFlags {
             || self.ip.is_some()
             || self.ip6.is_some()
             || self.mac_address.is_some()
+            || !self.link_local_ip.is_empty()
     }
+}
+
+/// The modes that are no networks stand alone.
+fn check_together(memberships: &[Membership]) -> Result<()> {
+    let several = memberships.len() > 1;
+    if several && memberships.iter().any(|membership| !membership.joins()) {
+        return Err(Error::new(Class::Invalid, "cannot join several networks")
+            .caused_by("the modes none, host and container: stand alone")
+            .hint("use --network once, or name networks only"));
+    }
+    Ok(())
 }

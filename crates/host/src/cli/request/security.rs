@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use berth_contract::{Class, Error, Result};
-use berth_host::api::types::{CreateRequest, DeviceMapping};
+use berth_host::api::types::{CreateRequest, DeviceRequest};
 use clap::Args;
 
 use super::read_text;
-use crate::cli::parse::{Parsed, device, environment};
+use crate::cli::parse::device::{self, Device};
+use crate::cli::parse::{Parsed, environment};
 
 /// Flags about privileges and isolation.
 #[derive(Debug, Args)]
@@ -29,9 +30,13 @@ pub(crate) struct SecurityFlags {
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
 
-    /// Give a device: HOST[:CONTAINER][:rwm] (can be repeated)
+    /// Give a device: HOST[:CONTAINER][:rwm], or VENDOR/CLASS=NAME of a CDI file (can be repeated)
     #[arg(long, value_name = "DEVICE", value_parser = device::device)]
-    device: Vec<DeviceMapping>,
+    device: Vec<Device>,
+
+    /// Give GPUs that a CDI file describes: all, a number, or device=… (can be repeated)
+    #[arg(long, value_name = "GPUS", value_parser = device::gpus)]
+    gpus: Vec<DeviceRequest>,
 
     /// Allow devices by number: 'c 1:3 rwm' (can be repeated)
     #[arg(long, value_name = "RULE", value_parser = device::cgroup_rule)]
@@ -68,7 +73,17 @@ impl SecurityFlags {
         host.cap_add = self.cap_add;
         host.cap_drop = self.cap_drop;
         host.privileged = self.privileged;
-        host.devices = self.device;
+        host.device_requests = self.gpus;
+        for device in self.device {
+            match device {
+                Device::Path(mapping) => host.devices.push(mapping),
+                Device::Name(name) => host.device_requests.push(DeviceRequest {
+                    driver: "cdi".to_owned(),
+                    device_ids: vec![name],
+                    ..DeviceRequest::default()
+                }),
+            }
+        }
         host.device_cgroup_rules = self.device_cgroup_rule;
         host.sysctls = self.sysctl.into_iter().collect();
         host.userns_mode = self.userns.unwrap_or_default();

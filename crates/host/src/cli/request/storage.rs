@@ -42,12 +42,17 @@ pub(crate) struct StorageFlags {
 
 impl StorageFlags {
     pub(super) fn apply(self, request: &mut CreateRequest) -> Result<()> {
+        for volume in &self.volume {
+            let checked = bind(volume)?;
+            // As in Docker's documents, a bare target is a volume like the image's own.
+            if checked.contains(':') {
+                request.host_config.binds.push(checked);
+            } else {
+                let volumes = &mut request.config.volumes;
+                volumes.insert(checked, Default::default());
+            }
+        }
         let host = &mut request.host_config;
-        host.binds = self
-            .volume
-            .iter()
-            .map(|volume| bind(volume))
-            .collect::<Result<_>>()?;
         for mut mount in self.mount {
             if mount.kind == MountKind::Bind {
                 mount.source = absolute(&mount.source)?.display().to_string();

@@ -20,13 +20,6 @@ pub(super) struct Devices {
 
 /// What a container may use.
 pub(super) fn devices(host: &HostConfig) -> Result<Devices> {
-    if !host.device_requests.is_empty() {
-        return Err(Error::new(
-            Class::Unsupported,
-            "cannot hand out GPUs or other requested devices",
-        )
-        .hint("use --device /dev/NAME"));
-    }
     if host.privileged {
         let mut nodes = Vec::new();
         collect(Path::new("/dev"), Path::new("/dev"), &mut nodes)?;
@@ -89,7 +82,7 @@ pub(super) fn block_numbers(path: &Path) -> Result<(i64, i64)> {
 }
 
 /// A device, or every device below a directory; what is neither is passed over.
-fn collect(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>) -> Result<()> {
+pub(super) fn collect(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>) -> Result<()> {
     // A device may be named through a link; below a directory links are passed over.
     let metadata =
         fs::metadata(source).explain(|| format!("cannot use the device {}", source.display()))?;
@@ -152,7 +145,7 @@ fn numbers(device: u64) -> (i64, i64) {
     )
 }
 
-fn rule(
+pub(super) fn rule(
     kind: LinuxDeviceType,
     major: Option<i64>,
     minor: Option<i64>,

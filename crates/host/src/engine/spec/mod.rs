@@ -7,6 +7,7 @@
 //! ```
 
 mod capabilities;
+mod cdi;
 mod devices;
 mod limits;
 mod mounts;
@@ -27,8 +28,9 @@ use super::user::Identity;
 use crate::api::types::{ContainerConfig, HostConfig};
 
 pub(crate) use capabilities::for_user as capabilities_for;
+pub(crate) use cdi::DIRECTORIES as CDI_DIRECTORIES;
 pub(crate) use limits::Capacity;
-pub(crate) use mounts::EtcFiles;
+pub(crate) use mounts::{EtcFiles, SHM_SIZE};
 pub(crate) use namespaces::{Namespaces, Origin};
 pub(crate) use process::{name as variable_name, overlay, user, working_directory};
 pub(crate) use security::Modules;
@@ -121,6 +123,7 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
         .set_domainname(Some(config.domainname.clone()).filter(|name| own_name && !name.is_empty()))
         .set_annotations(annotations(host))
         .set_linux(Some(linux));
+    cdi::inject(&host.device_requests, &mut spec)?;
     warnings.extend(security.warnings);
     Ok(Built { spec, warnings })
 }

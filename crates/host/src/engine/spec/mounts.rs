@@ -11,7 +11,7 @@ use crate::api::types::HostConfig;
 use crate::engine::mount::{Material, Planned};
 
 /// 64 MiB, as Docker.
-const SHM_SIZE: u64 = 64 << 20;
+pub(crate) const SHM_SIZE: u64 = 64 << 20;
 
 /// Files of the container's directory that it sees below `/etc`.
 #[derive(Debug, Clone)]
@@ -48,12 +48,12 @@ pub(super) fn mounts(
         !hidden && !replaced(mount.destination())
     });
     let mut extra: Vec<Mount> = planned.iter().map(mount_of).collect();
-    for (place, source) in [
-        ("/etc/hosts", &files.hosts),
-        ("/etc/hostname", &files.hostname),
-        ("/etc/resolv.conf", &files.resolv_conf),
+    for (place, source, left) in [
+        ("/etc/hosts", &files.hosts, host.no_hosts),
+        ("/etc/hostname", &files.hostname, host.no_hostname),
+        ("/etc/resolv.conf", &files.resolv_conf, false),
     ] {
-        if !replaced(Path::new(place)) {
+        if !left && !replaced(Path::new(place)) {
             extra.push(mount(
                 Path::new(place),
                 "bind",

@@ -1,0 +1,77 @@
+//! `berth container mount` and `unmount`: a container's files, for programs of the host.
+
+use super::shared::{Targets, each, each_existing};
+use super::{Arguments, Context, Group, Outcome, Verb};
+
+pub(crate) const MOUNT: Verb = Verb::new::<Mount>(
+    "mount",
+    Group::Run,
+    "Mount containers' root file systems on the host and print where",
+    "[CONTAINER...]",
+)
+.examples("ls $(berth container mount web)\nberth container mount");
+
+pub(crate) const UNMOUNT: Verb = Verb::new::<Unmount>(
+    "unmount",
+    Group::Run,
+    "Take those mounts away",
+    "[OPTIONS] CONTAINER [CONTAINER...]",
+)
+.aliases(&["umount"])
+.examples("berth container unmount web");
+
+/// The arguments of `container mount`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Mount {
+    /// The containers; without any, those that are mounted are listed
+    #[arg(value_name = "CONTAINER", hide = true)]
+    containers: Vec<String>,
+}
+
+impl Arguments for Mount {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        if self.containers.is_empty() {
+            for (id, place) in engine.mounted()? {
+                let line = format!("{} {}\n", id.short(), place.display());
+                context.screen.data(&line)?;
+            }
+            return Ok(0);
+        }
+        let mut status = 0;
+        for name in &self.containers {
+            match engine.find(name).and_then(|id| engine.mount(&id)) {
+                Ok(place) => context.screen.data(&format!("{}\n", place.display()))?,
+                Err(error) => {
+                    context.screen.fail(&error);
+                    status = 1;
+                }
+            }
+        }
+        Ok(status)
+    }
+}
+
+/// The arguments of `container unmount`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Unmount {
+    /// Kept for scripts: mounts are taken away at once anyway
+    #[arg(short, long, hide = true)]
+    force: bool,
+
+    #[command(flatten)]
+    targets: Targets,
+}
+
+impl Arguments for Unmount {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        let names = self.targets.names("container unmount", &engine, &[])?;
+        let unmount = |id: &_| engine.unmount(id).map(drop);
+        if self.targets.ignores_missing() {
+            each_existing(context, &engine, names, unmount)
+        } else {
+            each(context, &engine, &names, unmount)
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Devices by name: what the host's Container Device Interface files say a device needs (CDI 1.1,
+//! `github.com/cncf-tags/container-device-interface/SPEC.md`), put into a runtime-spec.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use berth_contract::oci::{
+    Hook, HookBuilder, Hooks, LinuxDevice, LinuxDeviceType, Mount, MountBuilder, Process, Spec,
+};
+use berth_contract::{Class, Error, Result};
+use berth_sys::error::Explain as _;
+use serde::Deserialize;
+
+use super::devices::{collect, rule};
+use super::process::overlay;
+use crate::api::types::DeviceRequest;
+
+/// Where the files lie; the later directory wins.
+pub(crate) const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
+/// What GPUs are called when nothing else is said.
+const GPU: &str = "nvidia.com/gpu";
+
+/// One file: devices of one kind.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    #[serde(rename = "cdiVersion")]
+    _version: String,
+    kind: String,
+    #[serde(default, rename = "annotations")]
+    _annotations: serde_json::Value,
+    #[serde(default)]
+    devices: Vec<Device>,
+    #[serde(default)]
+    container_edits: Edits,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Device {
+    name: String,
+    #[serde(default, rename = "annotations")]
+    _annotations: serde_json::Value,
+    #[serde(default)]
+    container_edits: Edits,
+}
+
+/// What changes in a container that gets a device. What stands here and is not understood is refused.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Edits {
+    env: Vec<String>,
+    device_nodes: Vec<Node>,
+    mounts: Vec<Bind>,
+    hooks: Vec<NamedHook>,
+    additional_gids: Vec<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct Node {
+    path: PathBuf,
+    host_path: Option<PathBuf>,
+    #[serde(rename = "type")]
+    kind: String,
+    major: i64,
+    minor: i64,
+    file_mode: Option<u32>,
+    permissions: String,
+    uid: Option<u32>,
+    gid: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Bind {
+    host_path: PathBuf,
+    container_path: PathBuf,
+    #[serde(default)]
+    options: Vec<String>,
+    #[serde(default, rename = "type")]
+    kind: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct NamedHook {
+    hook_name: String,
+    path: PathBuf,
+    #[serde(default)]
+    args: Vec<String>,
+    #[serde(default)]
+    env: Vec<String>,
+    #[serde(default)]
+    timeout: Option<i64>,
+}
+
+/// All files of the host, and what could not be read of them.
+#[derive(Debug, Default)]
+struct Catalogue {
+    files: Vec<File>,
+    unread: Vec<String>,
+}
+
+/// Puts the requested devices into a spec.
+pub(super) fn inject(requests: &[DeviceRequest], spec: &mut Spec) -> Result<()> {
+    if requests.is_empty() {
+        return Ok(());
+    }
+    inject_from(
+        &Catalogue::read(&DIRECTORIES.map(Path::new))?,
+        requests,
+        spec,
+    )
+}
+
+fn inject_from(catalogue: &Catalogue, requests: &[DeviceRequest], spec: &mut Spec) -> Result<()> {
+    let mut whole: Vec<&File> = Vec::new();
+    if requests.iter().any(|request| names(request).is_empty()) {
+        return Err(Error::new(
+            Class::Invalid,
+            "a device request asks for no device",
+        ));
+    }
+    for name in requests.iter().flat_map(names) {
+        let (file, device) = catalogue.find(&name)?;
+        device.container_edits.apply(spec)?;
+        if !whole.iter().any(|known| std::ptr::eq(*known, file)) {
+            whole.push(file);
+        }
+    }
+    whole
+        .iter()
+        .try_for_each(|file| file.container_edits.apply(spec))
+}
+
+/// The full names, `vendor.com/class=device`, that a request means.
+fn names(request: &DeviceRequest) -> Vec<String> {
+    let kind = match request.driver.as_str() {
+        "cdi" => return request.device_ids.clone(),
+        "" | "nvidia" => GPU.to_owned(),
+        vendor => format!("{vendor}.com/gpu"),
+    };
+    let devices = match request.count {
+        _ if !request.device_ids.is_empty() => request.device_ids.clone(),
+        count if count < 0 => vec!["all".to_owned()],
+        count => (0..count).map(|number| number.to_string()).collect(),
+    };
+    devices
+        .iter()
+        .map(|device| format!("{kind}={device}"))
+        .collect()
+}
+
+impl Catalogue {
+    fn read(directories: &[&Path]) -> Result<Self> {
+        let mut catalogue = Self::default();
+        for directory in directories {
+            let mut paths: Vec<PathBuf> = match fs::read_dir(directory) {
+                Ok(entries) => entries.flatten().map(|entry| entry.path()).collect(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    return Err(error).explain(|| format!("cannot read {}", directory.display()));
+                }
+            };
+            paths.sort();
+            for path in paths {
+                catalogue.add(&path)?;
+            }
+        }
+        Ok(catalogue)
+    }
+
+    fn add(&mut self, path: &Path) -> Result<()> {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => {}
+            Some("yaml" | "yml") => {
+                self.unread.push(format!("{} is not JSON", path.display()));
+                return Ok(());
+            }
+            _ => return Ok(()),
+        }
+        let text =
+            fs::read_to_string(path).explain(|| format!("cannot read {}", path.display()))?;
+        match serde_json::from_str(&text) {
+            Ok(file) => self.files.push(file),
+            // Only who asks for a device of it needs to know.
+            Err(error) => self.unread.push(format!("{}: {error}", path.display())),
+        }
+        Ok(())
+    }
+
+    fn find(&self, name: &str) -> Result<(&File, &Device)> {
+        let (kind, device) = name.split_once('=').unwrap_or((name, ""));
+        let files = self.files.iter().rev().filter(|file| file.kind == kind);
+        let mut devices = files.flat_map(|file| file.devices.iter().map(move |one| (file, one)));
+        if let Some(found) = devices.find(|(_, known)| known.name == device) {
+            return Ok(found);
+        }
+        let reason = match self.unread.first() {
+            Some(unread) => format!("no file describes it; {unread}"),
+            None => format!("no file in {} describes it", DIRECTORIES.join(" or ")),
+        };
+        let error = Error::new(Class::Unsupported, format!("cannot give the device {name}"))
+            .caused_by(reason);
+        Err(if kind == GPU {
+            error.hint("nvidia-ctk cdi generate --format=json --output=/etc/cdi/nvidia.json")
+        } else {
+            error.hint("pass the device itself: --device /dev/NAME")
+        })
+    }
+}
+
+impl Edits {
+    fn apply(&self, spec: &mut Spec) -> Result<()> {
+        if let Some(process) = spec.process_mut() {
+            self.apply_to_process(process);
+        }
+        for node in &self.device_nodes {
+            node.apply(spec)?;
+        }
+        let mut mounts = spec.mounts().clone().unwrap_or_default();
+        for bind in &self.mounts {
+            mounts.push(bind.mount()?);
+        }
+        spec.set_mounts(Some(mounts));
+        let mut hooks = spec.hooks().clone().unwrap_or_default();
+        for hook in &self.hooks {
+            hook.add(&mut hooks)?;
+        }
+        spec.set_hooks(Some(hooks).filter(|hooks| *hooks != Hooks::default()));
+        Ok(())
+    }
+
+    fn apply_to_process(&self, process: &mut Process) {
+        let environment = process.env().clone().unwrap_or_default();
+        process.set_env(Some(overlay(environment, &self.env)));
+        let user = process.user_mut();
+        let mut groups = user.additional_gids().clone().unwrap_or_default();
+        for group in self.additional_gids.iter().filter(|group| **group != 0) {
+            if !groups.contains(group) {
+                groups.push(*group);
+            }
+        }
+        user.set_additional_gids(Some(groups));
+    }
+}
+
+impl Node {
+    fn apply(&self, spec: &mut Spec) -> Result<()> {
+        let mut nodes = Vec::new();
+        match self.kind.as_str() {
+            "c" | "u" | "b" if self.major > 0 => {
+                let kind = match self.kind.as_str() {
+                    "b" => LinuxDeviceType::B,
+                    _ => LinuxDeviceType::C,
+                };
+                let mut node = LinuxDevice::default();
+                node.set_path(self.path.clone())
+                    .set_typ(kind)
+                    .set_major(self.major)
+                    .set_minor(self.minor);
+                nodes.push(node);
+            }
+            _ => {
+                let source = self.host_path.as_ref().unwrap_or(&self.path);
+                collect(source, &self.path, &mut nodes)?;
+            }
+        }
+        let access = match self.permissions.as_str() {
+            "" => "rwm",
+            some => some,
+        };
+        let Some(linux) = spec.linux_mut() else {
+            return Ok(());
+        };
+        let mut resources = linux.resources().clone().unwrap_or_default();
+        let mut rules = resources.devices().clone().unwrap_or_default();
+        let mut devices = linux.devices().clone().unwrap_or_default();
+        for mut node in nodes {
+            let (mode, uid, gid) = (node.file_mode(), node.uid(), node.gid());
+            node.set_file_mode(self.file_mode.or(mode))
+                .set_uid(self.uid.or(uid))
+                .set_gid(self.gid.or(gid));
+            rules.push(rule(
+                node.typ(),
+                Some(node.major()),
+                Some(node.minor()),
+                access,
+            ));
+            devices.retain(|known| known.path() != node.path());
+            devices.push(node);
+        }
+        resources.set_devices(Some(rules));
+        linux
+            .set_resources(Some(resources))
+            .set_devices(Some(devices));
+        Ok(())
+    }
+}
+
+impl Bind {
+    fn mount(&self) -> Result<Mount> {
+        let mut options = self.options.clone();
+        let kind = match self.kind.as_str() {
+            "" => {
+                if !options
+                    .iter()
+                    .any(|word| matches!(word.as_str(), "bind" | "rbind"))
+                {
+                    options.push("rbind".to_owned());
+                }
+                "bind"
+            }
+            kind => kind,
+        };
+        MountBuilder::default()
+            .destination(self.container_path.clone())
+            .source(self.host_path.clone())
+            .typ(kind)
+            .options(options)
+            .build()
+            .map_err(|error| {
+                Error::new(Class::Internal, "cannot describe a device's mount").caused_by(error)
+            })
+    }
+}
+
+impl NamedHook {
+    fn add(&self, hooks: &mut Hooks) -> Result<()> {
+        let mut builder = HookBuilder::default()
+            .path(self.path.clone())
+            .args(self.args.clone())
+            .env(self.env.clone());
+        if let Some(timeout) = self.timeout {
+            builder = builder.timeout(timeout);
+        }
+        let hook = builder.build().map_err(|error| {
+            Error::new(Class::Internal, "cannot describe a device's hook").caused_by(error)
+        })?;
+        let with = |list: &Option<Vec<Hook>>| {
+            let mut list = list.clone().unwrap_or_default();
+            list.push(hook.clone());
+            Some(list)
+        };
+        match self.hook_name.as_str() {
+            "createRuntime" => hooks.set_create_runtime(with(hooks.create_runtime())),
+            "createContainer" => hooks.set_create_container(with(hooks.create_container())),
+            "startContainer" => hooks.set_start_container(with(hooks.start_container())),
+            "poststart" => hooks.set_poststart(with(hooks.poststart())),
+            "poststop" => hooks.set_poststop(with(hooks.poststop())),
+            other => {
+                return Err(Error::new(
+                    Class::Unsupported,
+                    format!("cannot run the hook {other} of a device"),
+                ));
+            }
+        };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"{
+        "cdiVersion": "0.6.0",
+        "kind": "example.com/disk",
+        "devices": [
+            {"name": "null", "containerEdits": {
+                "deviceNodes": [{"path": "/dev/nothing", "hostPath": "/dev/null", "permissions": "rw"}],
+                "env": ["DISK=null"]
+            }},
+            {"name": "all", "containerEdits": {}}
+        ],
+        "containerEdits": {
+            "mounts": [{"hostPath": "/lib/x", "containerPath": "/lib/y", "options": ["ro"]}],
+            "hooks": [{"hookName": "createContainer", "path": "/bin/hook", "args": ["hook", "run"]}],
+            "additionalGids": [44]
+        }
+    }"#;
+
+    fn request(driver: &str, count: i64, ids: &[&str]) -> DeviceRequest {
+        DeviceRequest {
+            driver: driver.to_owned(),
+            count,
+            device_ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            ..DeviceRequest::default()
+        }
+    }
+
+    #[test]
+    fn requests_have_full_names() {
+        for (request, expected) in [
+            (request("cdi", 0, &["a.com/b=c"]), &["a.com/b=c"][..]),
+            (request("", -1, &[]), &["nvidia.com/gpu=all"]),
+            (
+                request("nvidia", 2, &[]),
+                &["nvidia.com/gpu=0", "nvidia.com/gpu=1"],
+            ),
+            (request("amd", 0, &["1"]), &["amd.com/gpu=1"]),
+        ] {
+            assert_eq!(names(&request), expected);
+        }
+    }
+
+    #[test]
+    fn a_device_brings_everything_it_needs() {
+        let catalogue = Catalogue {
+            files: vec![serde_json::from_str(FILE).unwrap()],
+            unread: Vec::new(),
+        };
+        let mut spec = Spec::default();
+        let asked = [request(
+            "cdi",
+            0,
+            &["example.com/disk=null", "example.com/disk=all"],
+        )];
+        inject_from(&catalogue, &asked, &mut spec).unwrap();
+        let linux = spec.linux().as_ref().unwrap();
+        let node = linux.devices().as_ref().unwrap().last().unwrap();
+        assert_eq!(node.path(), Path::new("/dev/nothing"));
+        assert_eq!((node.major(), node.minor()), (1, 3));
+        let rules = linux
+            .resources()
+            .as_ref()
+            .unwrap()
+            .devices()
+            .clone()
+            .unwrap();
+        assert_eq!(rules.last().unwrap().access().as_deref(), Some("rw"));
+        let process = spec.process().as_ref().unwrap();
+        assert!(
+            process
+                .env()
+                .as_ref()
+                .unwrap()
+                .contains(&"DISK=null".to_owned())
+        );
+        assert_eq!(process.user().additional_gids().as_deref(), Some(&[44][..]));
+        let mounts = spec.mounts().as_ref().unwrap();
+        let of_device = mounts
+            .iter()
+            .filter(|mount| mount.destination() == Path::new("/lib/y"));
+        assert_eq!(of_device.count(), 1, "once for both devices");
+        let hooks = spec.hooks().as_ref().unwrap();
+        assert_eq!(hooks.create_container().as_ref().unwrap().len(), 1);
+        let missing = [request("", 1, &[])];
+        let error = inject_from(&catalogue, &missing, &mut spec).unwrap_err();
+        assert_eq!(error.to_string(), "cannot give the device nvidia.com/gpu=0");
+    }
+}

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
+mod choose;
 mod crash;
+mod devices;
+mod documents;
 mod errors;
 mod isolation;
 mod many;
@@ -10,4 +13,5 @@ mod networks;
 mod newcomer;
 mod promises;
 mod reference;
+mod storage;
 mod terminal;

@@ -19,3 +19,115 @@ fn prune_takes_an_unused_bridge_and_leaves_one_in_use() {
     let routes = sandbox.berth(&["exec", "user", "ip", "route"]).success();
     assert!(routes.contains("default via "), "it is made anew: {routes}");
 }
+
+/// Whoever starts while the bridge is taken away gets it back.
+#[test]
+fn prune_never_breaks_a_start() {
+    let sandbox = Sandbox::with_busybox();
+    for _round in 0..10 {
+        let starts: Vec<_> = (0..3)
+            .map(|_| sandbox.start(&["run", "--rm", "busybox", "ip", "route"]))
+            .collect();
+        let prunes: Vec<_> = (0..3)
+            .map(|_| sandbox.start(&["network", "prune", "--force"]))
+            .collect();
+        for start in starts {
+            let screen = start.finish();
+            let routed = screen.success().contains("default via ");
+            assert!(routed, "{screen}");
+        }
+        for prune in prunes {
+            prune.finish().success();
+        }
+    }
+    sandbox.berth(&["network", "prune", "--force"]).success();
+    sandbox.assert_nothing_left();
+}
+
+#[test]
+fn the_networks_there_are() {
+    let sandbox = Sandbox::with_busybox();
+    insta::assert_snapshot!(sandbox.berth(&["network", "ls"]).hide_ids(), @"
+    exit: 0
+    --- stdout ---
+    NETWORK ID     NAME      DRIVER    SCOPE
+    [ID]   bridge    bridge    local
+    [ID]   host      host      local
+    [ID]   none      null      local
+    --- stderr ---
+    ");
+    let start = [
+        "run",
+        "-d",
+        "--name",
+        "user",
+        "--link-local-ip",
+        "169.254.7.7",
+        "busybox",
+        "sleep",
+        "1000",
+    ];
+    sandbox.berth(&start).success();
+    let address = sandbox.inspect("user", "{{.NetworkSettings.IPAddress}}");
+    let template = "{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}} {{range .IPAM.Config}}{{.Subnet}} {{end}}";
+    let told = sandbox
+        .berth(&["network", "inspect", "-f", template, "bridge"])
+        .success();
+    assert!(told.starts_with(&format!("user {address}/")), "{told}");
+    let addresses = sandbox
+        .berth(&["exec", "user", "ip", "-4", "address"])
+        .success();
+    assert!(addresses.contains("inet 169.254.7.7/16 "), "{addresses}");
+    let id = sandbox
+        .berth(&["network", "ls", "-q", "--no-trunc", "-f", "name=bridge"])
+        .success();
+    assert_eq!(
+        sandbox.inspect("user", "{{.NetworkSettings.Networks.bridge.NetworkID}}"),
+        id
+    );
+    sandbox.berth(&["network", "exists", &id]).success();
+    for arguments in [
+        &["network", "rm", "host"][..],
+        &["network", "create", "--driver", "bridge", "mine"],
+        &["network", "inspect", "mine"],
+    ] {
+        assert_ne!(sandbox.berth(arguments).status, 0, "{arguments:?}");
+    }
+    insta::assert_snapshot!(sandbox.berth(&["network", "create", "mine"]), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: cannot change which networks there are
+    caused by: user-defined networks are not here yet: bridge, host and none are
+
+    hint: share one network with berth run --network container:NAME
+    ");
+    sandbox.berth(&["rm", "-f", "user"]).success();
+    sandbox.berth(&["network", "prune", "--force"]).success();
+}
+
+#[test]
+fn hosts_files() {
+    let sandbox = Sandbox::with_busybox();
+    let base = sandbox.path().join("base");
+    std::fs::write(&base, "10.9.8.7 first\n").unwrap();
+    let base = base.display().to_string();
+    let run = |flags: &[&str]| {
+        let show = ["busybox", "cat", "/etc/hosts"];
+        sandbox.berth(&[&["run", "--rm", "--network", "none"][..], flags, &show].concat())
+    };
+    let text = run(&["--hosts-file", &base, "--add-host", "db:10.0.0.1"]).success();
+    assert_eq!(text, "10.9.8.7 first\n10.0.0.1\tdb");
+    assert!(
+        run(&["--no-hosts"]).stderr.contains("No such file"),
+        "the image has none"
+    );
+    insta::assert_snapshot!(run(&["--no-hosts", "--add-host", "db:10.0.0.1"]), @"
+    exit: 125
+    --- stdout ---
+    --- stderr ---
+    error: --no-hosts and --add-host cannot be used together
+
+    hint: leave --no-hosts or --add-host away
+    ");
+}

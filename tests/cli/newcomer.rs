@@ -83,7 +83,7 @@ fn help_fits_on_one_screen() {
       wait         Wait for containers to end and print their exit codes
       rm           Remove containers
       rename       Give a container another name
-      inspect      Print everything about containers or images
+      inspect      Print everything about containers, images, volumes or networks
       top          List a container's processes
       port         Print where a container's ports are published
       container    Manage containers

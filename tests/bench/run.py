@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Measures berth against the floor program and the peers installed here, in alternation, and prints ratios.
 
-  cargo xtask bench [--runs N] [--only NAME,…]
+  cargo xtask bench [--runs N] [--only NAME,…] [--peer NAME=COMMAND]…
 
-Absolute times depend on the machine and on what else it does; only ratios of one run are compared. Root only.
+Peers are podman and docker where they are on PATH and work, and whatever --peer names: any program that
+understands docker's command line. Absolute times depend on the machine and on what else it does; only ratios of one run are compared. Root only.
 """
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -20,10 +22,12 @@ parser = argparse.ArgumentParser()
 parser.add_argument("--berth", required=True)
 parser.add_argument("--runs", type=int, default=30)
 parser.add_argument("--only", default="")
+parser.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND")
 options = parser.parse_args()
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PLACE = tempfile.mkdtemp(prefix="berth-bench-", dir="/var/tmp")
+PEERS = {}
 NULL = open(os.devnull, "r+b")
 BERTH = [options.berth, "--root", f"{PLACE}/data", "--runroot", f"{PLACE}/run"]
 
@@ -44,6 +48,8 @@ def milliseconds(action):
 
 def alternate(actions, runs):
     """Runs the named actions in turn and returns the median of each, in milliseconds."""
+    if any(name in PEERS for name in actions):
+        runs = min(runs, 10)  # they take hundreds of milliseconds
     taken = {name: [] for name in actions}
     for turn in range(-2, runs):
         order = list(actions) if turn % 2 else list(reversed(actions))
@@ -75,6 +81,37 @@ def prepare():
     call(BERTH + ["import", f"{PLACE}/busybox.tar", "busybox"])
     call(["cc", "-O2", "-o", f"{PLACE}/floor", f"{HERE}/floor.c"])
     os.makedirs(f"{PLACE}/work")
+
+
+def peers():
+    """The other engines that work here, each with the image the measurements use."""
+    asked = dict(peer.split("=", 1) for peer in options.peer)
+    commands = {name: name.split() for name in ("podman", "docker") if shutil.which(name)}
+    commands.update({name: command.split() for name, command in asked.items()})
+    for name, command in commands.items():
+        try:
+            call(command + ["version"])
+            call(command + ["import", f"{PLACE}/busybox.tar", "busybox-bench"])
+            call(command + ["run", "--rm", "--network", "none", "busybox-bench", "true"])
+            PEERS[name] = command
+        except (OSError, subprocess.CalledProcessError) as error:
+            said = (getattr(error, "stderr", b"") or str(error).encode()).decode().strip().splitlines()
+            print(f"{name} does not work here: {said[-1] if said else error}")
+
+
+def with_peers(actions, *arguments):
+    """Adds the same command of every peer."""
+    words = ["busybox-bench" if word == "busybox" else word for word in arguments]
+    for name, command in PEERS.items():
+        actions[name] = lambda command=command: milliseconds(lambda: call(command + words))
+    return actions
+
+
+def engines():
+    """Every engine: its name, its command, and what it calls the image."""
+    yield "berth", BERTH, "busybox"
+    for name, command in PEERS.items():
+        yield name, command, "busybox-bench"
 
 
 def floor(kind):
@@ -146,12 +183,14 @@ CRUN_EXEC = (
 def run_none():
     actions = {"berth": berth("run", "--rm", "--network", "none", "busybox", "true"), "floor": floor("none")}
     with_crun(actions, CRUN_RUN, "true")
+    with_peers(actions, "run", "--rm", "--network", "none", "busybox", "true")
     report("run --rm --network none busybox true", alternate(actions, options.runs))
 
 
 def run_bridge():
     actions = {"berth": berth("run", "--rm", "busybox", "true"), "floor": floor("bridge")}
     with_crun(actions, CRUN_RUN, "true")
+    with_peers(actions, "run", "--rm", "busybox", "true")
     report("run --rm busybox true (default bridge)", alternate(actions, options.runs))
 
 
@@ -166,23 +205,72 @@ def run_wasm():
 
 
 def exec_true():
-    call(BERTH + ["run", "-d", "--network", "none", "--name", "bench", "busybox", "sleep", "1000"])
-    try:
+    with sleeping():
         actions = {"berth": berth("exec", "bench", "true"), "floor": floor("exec")}
         with_crun(actions, CRUN_EXEC, "sleep", "1000")
+        with_peers(actions, "exec", "bench", "true")
         report("exec true", alternate(actions, options.runs))
+
+
+@contextlib.contextmanager
+def sleeping():
+    """A container named bench that sleeps, in every engine."""
+    try:
+        for _, command, image in engines():
+            call(command + ["run", "-d", "--network", "none", "--name", "bench", image, "sleep", "1000"])
+        yield
     finally:
-        call(BERTH + ["rm", "-f", "bench"])
+        for _, command, _ in engines():
+            subprocess.run(command + ["rm", "-f", "bench"], stdin=NULL, stdout=NULL, stderr=NULL)
+
+
+def life():
+    """create, start, stop and rm of one container, each on its own."""
+    steps = ["create", "start", "stop", "rm"]
+    taken = {step: {} for step in steps}
+    for name, command, image in engines():
+        runs = min(options.runs, 10) if PEERS else options.runs
+        values = {step: [] for step in steps}
+        for _ in range(runs):
+            words = {
+                "create": ["create", "--network", "none", "--name", "bench", image, "sleep", "1000"],
+                "start": ["start", "bench"], "stop": ["stop", "-t", "0", "bench"], "rm": ["rm", "bench"],
+            }
+            for step in steps:
+                values[step].append(milliseconds(lambda: call(command + words[step])))
+        for step in steps:
+            taken[step][name] = statistics.median(values[step])
+    for step in steps:
+        report(f"{step} of one container", taken[step])
+
+
+def reading():
+    """What only looks: inspect, images, logs."""
+    lines = "i=0; while [ $i -lt 100000 ]; do echo line $i; i=$((i+1)); done"
+    try:
+        for _, command, image in engines():
+            call(command + ["run", "--network", "none", "--name", "bench", image, "sh", "-c", lines])
+        for title, words in (("inspect of one container", ["inspect", "bench"]), ("images", ["images"]),
+                             ("logs of 100 000 lines", ["logs", "bench"]),
+                             ("logs --tail 10 of them", ["logs", "--tail", "10", "bench"])):
+            report(title, alternate(with_peers({"berth": berth(*words)}, *words), options.runs))
+    finally:
+        for _, command, _ in engines():
+            subprocess.run(command + ["rm", "-f", "bench"], stdin=NULL, stdout=NULL, stderr=NULL)
 
 
 def ps_many():
-    for i in range(200):
-        call(BERTH + ["create", "--name", f"bench-{i}", "busybox", "true"])
+    count = 200
     try:
+        for _, command, image in engines():
+            for i in range(count):
+                call(command + ["create", "--network", "none", "--name", f"bench-{i}", image, "true"])
         actions = {"berth": berth("ps", "-a"), "/bin/true": lambda: milliseconds(lambda: call(["/bin/true"]))}
-        report("ps -a with 200 containers", alternate(actions, options.runs))
+        report(f"ps -a with {count} containers", alternate(with_peers(actions, "ps", "-a"), options.runs))
     finally:
-        call(BERTH + ["rm", "-f"] + [f"bench-{i}" for i in range(200)])
+        for _, command, _ in engines():
+            names = [f"bench-{i}" for i in range(count)]
+            subprocess.run(command + ["rm", "-f"] + names, stdin=NULL, stdout=NULL, stderr=NULL)
 
 
 def proportional(pid):
@@ -242,6 +330,16 @@ def parallel():
     call(BERTH + ["rm", "-f"] + [f"bench-{i}" for i in range(50)])
     one = statistics.median(one_detached() for _ in range(10))
     print(f"\n50 parallel run -d\n  {taken:.0f} ms; one alone {one:.1f} ms: {taken / one:.1f} x")
+    report("20 x run --rm at once", {name: at_once(command, image) for name, command, image in engines()})
+
+
+def at_once(command, image):
+    def twenty():
+        words = command + ["run", "--rm", "--network", "none", image, "true"]
+        for child in [subprocess.Popen(words, stdin=NULL, stdout=NULL, stderr=NULL) for _ in range(20)]:
+            if child.wait():
+                sys.exit(f"{words} failed")
+    return statistics.median(milliseconds(twenty) for _ in range(3))
 
 
 def one_detached():
@@ -251,12 +349,14 @@ def one_detached():
 
 
 MEASUREMENTS = {
-    "run-none": run_none, "run-bridge": run_bridge, "run-wasm": run_wasm, "exec": exec_true, "ps": ps_many,
+    "run-none": run_none, "run-bridge": run_bridge, "run-wasm": run_wasm, "exec": exec_true, "life": life,
+    "reading": reading, "ps": ps_many,
     "memory": memory, "throughput": throughput, "parallel": parallel,
 }
 
 try:
     prepare()
+    peers()
     chosen = options.only.split(",") if options.only else MEASUREMENTS
     for name in chosen:
         MEASUREMENTS[name]()
@@ -265,4 +365,6 @@ finally:
     if left:
         call(BERTH + ["rm", "-f"] + left)
     call(BERTH + ["network", "prune", "-f"])
+    for peer in PEERS.values():
+        subprocess.run(peer + ["rmi", "-f", "busybox-bench"], stdin=NULL, stdout=NULL, stderr=NULL)
     shutil.rmtree(PLACE, ignore_errors=True)

@@ -14,4 +14,5 @@ mod newcomer;
 mod promises;
 mod reference;
 mod storage;
+mod store;
 mod terminal;

@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
+mod archives;
 mod cgroup2;
 mod chroot;
 mod debian;

@@ -45,5 +45,8 @@ pub use progress::{Event, Progress, Silent};
 pub use reference::Reference;
 pub use registry::{Credentials, Login, Proxy, PullOptions, PullPolicy, Pulled, pull};
 pub use rootfs::{copy_tree, prepare_overlay};
-pub use store::{Containers, Hold, Listing, NoContainers, Removed, Store, Usage, Use};
+pub use store::{
+    CheckOptions, Containers, Finding, Hold, ImageUsage, Listing, NoContainers, Removed, Store,
+    Survey, Usage, Use,
+};
 pub use tree::{Entry, Place};

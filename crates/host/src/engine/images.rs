@@ -195,10 +195,16 @@ impl InUse {
             }
             if let Ok(Some(record)) = Record::read(&directory) {
                 let running = is_running(paths, &id);
+                used.layers.extend(record.layers);
                 used.images.push((record.image_id, id, running));
             }
         }
         used
+    }
+
+    /// The layers that containers stand on.
+    pub(super) fn layers(&self) -> &[PathBuf] {
+        &self.layers
     }
 
     /// The containers made from an image: their ids and whether they run.

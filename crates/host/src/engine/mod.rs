@@ -5,9 +5,11 @@
 
 mod archives;
 mod capacity;
+mod check;
 mod collect;
 mod control;
 mod create;
+mod disk;
 mod dispatch;
 mod exec;
 mod images;
@@ -34,6 +36,7 @@ mod user;
 mod volumes;
 mod wait;
 
+pub use disk::{DiskUsage, Measured, Share};
 pub use images::ImageListing;
 pub use logs::Logs;
 pub use options::{

@@ -43,7 +43,9 @@ impl Source {
         if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") {
             return Self::file(Path::new(text));
         }
-        image(store, text, options).map(|image| Self::Image(Box::new(image)))
+        let image = image(store, text, options)?;
+        image.mark_used();
+        Ok(Self::Image(Box::new(image)))
     }
 
     fn directory(path: &Path) -> Result<Self> {

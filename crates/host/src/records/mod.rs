@@ -25,4 +25,5 @@ pub(crate) use name::OPERATION_LOCK;
 pub use name::{free, random_name, reserve};
 pub use record::{RECORD_FILE, Record, SUMMARY_FILE};
 pub(crate) use record::{StoredSummary, command, runtime_name};
+pub(crate) use staging::is_being_made;
 pub use staging::{Staging, discard, quarantine, sweep};

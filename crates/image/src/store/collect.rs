@@ -197,7 +197,7 @@ fn discard(from: &Directory, name: &OsStr, trash: &Directory) -> u64 {
     }
 }
 
-fn entry_size(directory: &Directory, name: &OsStr) -> std::io::Result<u64> {
+pub(super) fn entry_size(directory: &Directory, name: &OsStr) -> std::io::Result<u64> {
     let Some(metadata) = directory.metadata(name)? else {
         return Ok(0);
     };

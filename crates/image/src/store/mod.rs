@@ -19,12 +19,14 @@
 //! everything it names. Two writers of one thing are no conflict: whoever renames second drops theirs.
 
 mod blobs;
+mod check;
 mod collect;
 mod graph;
 mod images;
 mod index;
 mod platforms;
 mod remove;
+mod survey;
 mod transaction;
 
 use std::ffi::OsStr;
@@ -37,12 +39,14 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
 pub(crate) use blobs::{digest_of, digest_of_reader, sha256, sha512};
+pub use check::{CheckOptions, Finding};
 pub use collect::Usage;
 pub(crate) use graph::Graph;
 pub(crate) use images::Found;
 pub use images::Listing;
 pub(crate) use index::{name_of, no_such_image};
 pub use remove::{Containers, NoContainers, Removed, Use};
+pub use survey::{ImageUsage, Survey};
 pub(crate) use transaction::Transaction;
 
 /// The images on this machine.

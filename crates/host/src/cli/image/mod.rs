@@ -2,7 +2,7 @@
 
 mod history;
 mod list;
-mod prune;
+pub(crate) mod prune;
 mod save;
 
 use berth_contract::Class;

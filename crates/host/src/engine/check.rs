@@ -1,0 +1,118 @@
+//! `system check`: images, containers, names and leftovers, and what can be put right.
+
+use std::fs;
+
+use berth_contract::{Class, ContainerId, Error, Result};
+use berth_image::{CheckOptions, Finding};
+
+use super::Engine;
+use super::images::InUse;
+use crate::records;
+
+impl Engine {
+    /// Looks for what is missing, damaged or left over; with `repair`, puts right what can be.
+    ///
+    /// # Errors
+    /// The data directory cannot be read.
+    pub fn check(&self, options: CheckOptions) -> Result<Vec<Finding>> {
+        self.require_root("cannot check the data directory")?;
+        let store = self.store();
+        let mut findings = store.check(options)?;
+        let damaged = self.list()?.damaged.into_iter();
+        findings.extend(damaged.map(|problem| Finding {
+            problem,
+            repaired: Some("it was set aside"),
+        }));
+        self.check_names(options, &mut findings)?;
+        let in_use = InUse::read(self.paths());
+        for layer in in_use.layers().iter().filter(|layer| !layer.is_dir()) {
+            let message = format!(
+                "a container stands on {}, which is missing",
+                layer.display()
+            );
+            findings.push(Finding {
+                problem: Error::new(Class::Internal, message)
+                    .hint("berth system check --repair brings it back while its image is here"),
+                repaired: None,
+            });
+        }
+        if options.repair {
+            store.collect(&in_use)?;
+            store.empty_trash();
+            records::sweep(self.paths())?;
+        }
+        Ok(findings)
+    }
+
+    /// Names that lead to containers which are not there.
+    fn check_names(&self, options: CheckOptions, findings: &mut Vec<Finding>) -> Result<()> {
+        for entry in fs::read_dir(self.paths().names())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let target = fs::read_link(entry.path()).unwrap_or_default();
+            let id: Result<ContainerId> = target.to_string_lossy().parse();
+            let stands = id.is_ok_and(|id| {
+                self.paths().container(&id).exists() || records::is_being_made(self.paths(), &id)
+            });
+            if stands {
+                continue;
+            }
+            let name = entry.file_name();
+            let removed = options.repair && fs::remove_file(entry.path()).is_ok();
+            findings.push(Finding {
+                problem: Error::new(
+                    Class::Internal,
+                    format!("the name {} leads to no container", name.to_string_lossy()),
+                )
+                .hint("berth system check --repair"),
+                repaired: removed.then_some("it was removed"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Removes every container, image, volume and network, and all that berth keeps.
+    ///
+    /// # Errors
+    /// A container cannot be stopped; what was removed until then is gone.
+    pub fn reset(&self) -> Result<()> {
+        self.require_root("cannot remove everything")?;
+        for container in self.list()?.containers {
+            let id: ContainerId = container.id.parse()?;
+            let everything = super::RemoveOptions {
+                force: true,
+                volumes: true,
+            };
+            match self.remove(&id, &everything) {
+                Err(error) if error.class() == Class::NotFound => {}
+                outcome => outcome?,
+            }
+        }
+        self.prune_networks()?;
+        let trash = self.paths().trash();
+        let aside = trash.join(berth_sys::file::unique_name("reset-"));
+        let entries = fs::read_dir(self.paths().data())
+            .into_iter()
+            .flatten()
+            .flatten();
+        let kept: Vec<_> = entries
+            .map(|entry| entry.path())
+            .filter(|path| *path != trash)
+            .collect();
+        let explain = |error: std::io::Error| {
+            let message = format!("cannot empty {}", self.paths().data().display());
+            Error::new(berth_sys::error::class(&error), message).caused_by(error)
+        };
+        if kept.is_empty() {
+            return Ok(());
+        }
+        fs::create_dir_all(&aside).map_err(explain)?;
+        for path in kept {
+            let name = path.file_name().unwrap_or_default();
+            fs::rename(&path, aside.join(name)).map_err(explain)?;
+        }
+        Ok(())
+    }
+}

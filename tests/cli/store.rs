@@ -23,7 +23,8 @@ fn owned(sandbox: &Sandbox) -> f64 {
             "B" => 1.0,
             "kB" => 1e3,
             "MB" => 1e6,
-            unit => panic!("{unit}"),
+            // Any other unit would make the sum wrong, which is what the test is for.
+            _ => f64::NAN,
         };
         digits.parse::<f64>().unwrap() * factor
     };

@@ -59,7 +59,10 @@ impl Arguments for Prune {
         let mut reclaimed = containers.space_reclaimed;
         // The default network has neither age nor labels.
         if !filters.has("until") && !filters.has("label") {
-            text.push_str(&section("Deleted Networks", &engine.prune_networks()?));
+            text.push_str(&section(
+                "Deleted Networks",
+                &engine.prune_networks()?.deleted,
+            ));
         }
         if self.volumes {
             let volumes = engine.prune_volumes(&|entry| {

@@ -41,7 +41,8 @@ pub use images::ImageListing;
 pub use logs::Logs;
 pub use options::{
     CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, Listing, LogLine, LogOptions,
-    PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams, WaitFor,
+    Preference, PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams,
+    WaitFor,
 };
 pub use prune_images::{PruneWish, PrunedImages};
 pub use volumes::VolumeEntry;

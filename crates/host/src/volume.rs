@@ -291,7 +291,6 @@ mod tests {
             run: data.join("run"),
             programs: data.clone(),
             executable: data.join("berth"),
-            prefer: None,
             data,
         }))
     }

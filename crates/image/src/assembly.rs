@@ -127,19 +127,7 @@ impl Assembly {
     /// # Errors
     /// Something in it has no place in a layer, or the store cannot be written.
     pub fn layer(&self, directory: &Path, below: &[Layer], latest: Option<i64>) -> Result<Layer> {
-        let root = Directory::open(directory)
-            .explain(|| format!("cannot open {}", directory.display()))?;
-        let own = root
-            .own_metadata()
-            .explain(|| "cannot look at a layer".into())?;
-        let lower = self.store.stack(below).pop();
-        let lower = lower.and_then(|path| Directory::open(&path).ok()?.own_metadata().ok());
-        let (uid, gid, mode) = lower.map_or((0, 0, 0o755), |root| (root.uid, root.gid, root.mode));
-        let options = WriteOptions {
-            with_root: (own.uid, own.gid, own.mode) != (uid, gid, mode),
-            latest,
-        };
-        let (path, digest, length, size) = self.archive(&root, options)?;
+        let (path, digest, length, size) = self.archive(directory, below, latest)?;
         let blob = self.store.blob_path(&digest);
         std::fs::rename(&path, &blob)
             .explain(|| format!("cannot put blob {} in place", digest.short()))?;
@@ -155,12 +143,49 @@ impl Assembly {
         Ok(layer)
     }
 
+    /// Makes sure that a layer's blob is here, from its directory if need be; says whether it is.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub fn restore(&self, stack: &[Layer], latest: Option<i64>) -> Result<bool> {
+        let Some((layer, below)) = stack.split_last() else {
+            return Ok(true);
+        };
+        let blob = self.store.blob_path(&layer.descriptor.digest);
+        if blob.exists() {
+            return Ok(true);
+        }
+        let Some(directory) = self.store.stack(stack).pop() else {
+            return Ok(false);
+        };
+        let (path, digest, _, _) = self.archive(&directory, below, latest)?;
+        let same = digest == layer.descriptor.digest;
+        if same {
+            std::fs::rename(&path, &blob)
+                .explain(|| format!("cannot put blob {} in place", digest.short()))?;
+        }
+        Ok(same)
+    }
+
     /// Writes an archive aside; its path, digest and length, and the bytes of its files.
     fn archive(
         &self,
-        root: &Directory,
-        options: WriteOptions,
+        directory: &Path,
+        below: &[Layer],
+        latest: Option<i64>,
     ) -> Result<(PathBuf, Digest, u64, u64)> {
+        let root = Directory::open(directory)
+            .explain(|| format!("cannot open {}", directory.display()))?;
+        let own = root
+            .own_metadata()
+            .explain(|| "cannot look at a layer".into())?;
+        let lower = self.store.stack(below).pop();
+        let lower = lower.and_then(|path| Directory::open(&path).ok()?.own_metadata().ok());
+        let (uid, gid, mode) = lower.map_or((0, 0, 0o755), |root| (root.uid, root.gid, root.mode));
+        let options = WriteOptions {
+            with_root: (own.uid, own.gid, own.mode) != (uid, gid, mode),
+            latest,
+        };
         let path = self.scratch_path().join(unique_name("blob-"));
         let cannot = || format!("cannot write {}", path.display());
         let file = File::create_new(&path).explain(cannot)?;
@@ -169,7 +194,7 @@ impl Assembly {
             hasher: Sha256::new(),
             length: 0,
         };
-        let size = write(root, &mut sink, options).explain(|| "cannot make a layer".into())?;
+        let size = write(&root, &mut sink, options).explain(|| "cannot make a layer".into())?;
         sink.inner.flush().explain(cannot)?;
         let digest = Digest::sha256(sink.hasher.finalize().into());
         Ok((path, digest, sink.length, size))

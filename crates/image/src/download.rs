@@ -50,6 +50,22 @@ pub fn download(url: &str, options: &PullOptions) -> Result<Download> {
     })
 }
 
+impl Download {
+    /// When the server says that the file was last changed: seconds since the epoch.
+    #[must_use]
+    pub fn modified(&self) -> Option<i64> {
+        let text = self
+            .response
+            .headers()
+            .get("last-modified")?
+            .to_str()
+            .ok()?;
+        // RFC 9110 wants `Sun, 06 Nov 1994 08:49:37 GMT` of every server.
+        let time = jiff::fmt::rfc2822::parse(text).ok()?;
+        Some(time.timestamp().as_second())
+    }
+}
+
 impl Read for Download {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {

@@ -121,11 +121,11 @@ impl Entry {
         }
     }
 
-    /// The entries of a directory in the order of their names.
+    /// The names in a directory, in order.
     ///
     /// # Errors
     /// It cannot be read.
-    pub fn children(&self) -> io::Result<Vec<(OsString, Self)>> {
+    pub fn names(&self) -> io::Result<Vec<OsString>> {
         let Node::Directory(stack) = &self.node else {
             return Ok(Vec::new());
         };
@@ -133,13 +133,8 @@ impl Entry {
         for directory in stack.iter() {
             names.extend(directory.names()?);
         }
-        let mut children = Vec::with_capacity(names.len());
-        for name in names {
-            if let Some(node) = look_up(stack, &name)? {
-                children.push((name, Self::of(node)?));
-            }
-        }
-        Ok(children)
+        // Looked at one by one, so that a large directory does not take all descriptors at once.
+        Ok(names.into_iter().collect())
     }
 
     /// Opens a regular file.

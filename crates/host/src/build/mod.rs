@@ -1,5 +1,35 @@
 //! The builder: from a Dockerfile and its context to images.
+//!
+//! ```text
+//!  BuildRequest ─► dockerfile: what it says ─► builder: the stages as a graph, independent ones at once
+//!                                                  │ stage_builder: one instruction after the other
+//!                       configure: the config ◄────┼────► copy_step, copy: files ─┐
+//!                                                  └────► run_step, run: a container over the layers
+//!                                          cache: known already? ◄───────────────┤
+//!  image store ◄── output: config, manifest, index, names ◄──────── layers ◄─────┘
+//! ```
 
+mod builder;
+mod cache;
+mod configure;
+mod copy;
+mod copy_step;
 pub mod dockerfile;
 pub mod ignore;
+mod output;
+mod remote;
+mod report;
+mod request;
+mod run;
+mod run_mounts;
+mod run_step;
 pub mod scope;
+mod stage_builder;
+mod state;
+mod stubs;
+mod time;
+
+pub use builder::Built;
+pub use cache::{BuildCache, CachedStep};
+pub use report::{Event, Quiet, Report};
+pub use request::{BuildRequest, Cancel, Destination, NamedContext, NoCache, Output, Secret};

@@ -91,7 +91,6 @@ fn create(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Cre
     if prepared.pull == PullPolicy::Missing {
         let local = CreateOptions {
             platform: prepared.platform.clone(),
-            prefer: prepared.prefer.or(engine.config().prefer),
             pull: PullPolicy::Never,
             ..CreateOptions::default()
         };
@@ -111,10 +110,10 @@ fn create(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Cre
     let pull_options = pull_options(context)?;
     let options = CreateOptions {
         platform: prepared.platform.clone(),
-        prefer: prepared.prefer.or(engine.config().prefer),
         pull: prepared.pull,
         pull_options: Some(&pull_options),
         progress: Some(&progress),
+        stack: None,
     };
     let created = engine.create(&prepared.request, name, &options);
     progress.clear();

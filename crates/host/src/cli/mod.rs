@@ -14,6 +14,7 @@ use berth_contract::{Class, Error, Result};
 use berth_host::{Config, Engine, Overrides};
 
 mod attach;
+mod build;
 mod command;
 mod completion;
 mod container;
@@ -32,7 +33,6 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
-mod manifest;
 mod mount;
 mod nearest;
 mod network;
@@ -89,6 +89,7 @@ pub(crate) static VERBS: &[Verb] = &[
     port::VERB,
     container::VERB,
     image::IMAGES,
+    build::VERB,
     pull::VERB,
     load::VERB,
     image::SAVE,
@@ -98,7 +99,6 @@ pub(crate) static VERBS: &[Verb] = &[
     rmi::VERB,
     image::HISTORY,
     image::VERB,
-    manifest::VERB,
     volume::VERB,
     network::VERB,
     info::VERB,

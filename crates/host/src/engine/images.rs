@@ -14,6 +14,7 @@ use super::Engine;
 use crate::api::types::{
     DeletedImage, GraphDriver, HistoryEntry, ImageConfig, ImageInspect, ImageSummary, RootFs,
 };
+use crate::build::BuildCache;
 use crate::hello;
 use crate::paths::Paths;
 use crate::records::{self, Record};
@@ -32,22 +33,6 @@ impl Engine {
     #[must_use]
     pub fn store(&self) -> Store {
         Store::open(self.paths().data())
-    }
-
-    /// The same, for whoever will change them.
-    ///
-    /// # Errors
-    /// The user is not root.
-    pub fn writable_store(&self) -> Result<Store> {
-        self.require_root("cannot change the images")?;
-        Ok(self.store())
-    }
-
-    /// The ids of the images that containers were made from.
-    #[must_use]
-    pub fn images_in_use(&self) -> std::collections::BTreeSet<String> {
-        let used = InUse::read(self.paths()).images.into_iter();
-        used.map(|(image, _, _)| image).collect()
     }
 
     /// Every image, newest first.
@@ -192,12 +177,17 @@ impl Engine {
 pub(super) struct InUse {
     images: Vec<(String, ContainerId, bool)>,
     layers: Vec<PathBuf>,
+    /// The layers that builds keep for the next one.
+    cached: Vec<PathBuf>,
 }
 
 impl InUse {
     /// Reads all containers. One that cannot be read still protects the layers its launch file names.
     pub(super) fn read(paths: &Paths) -> Self {
-        let mut used = Self::default();
+        let mut used = Self {
+            cached: BuildCache::new(paths.data()).layers(&Store::open(paths.data())),
+            ..Self::default()
+        };
         for id in records::identifiers(paths).unwrap_or_default() {
             let directory = paths.container(&id);
             let launch: Option<Launch> =
@@ -242,7 +232,7 @@ impl berth_image::Containers for InUse {
     }
 
     fn layers(&self) -> Vec<PathBuf> {
-        self.layers.clone()
+        [self.layers.as_slice(), &self.cached].concat()
     }
 }
 

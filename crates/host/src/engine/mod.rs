@@ -4,6 +4,7 @@
 //! one that does not, the files tell everything.
 
 mod archives;
+mod base;
 mod capacity;
 mod check;
 mod collect;
@@ -40,8 +41,8 @@ pub use disk::{DiskUsage, Measured, Share};
 pub use images::ImageListing;
 pub use logs::Logs;
 pub use options::{
-    CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, Listing, LogLine, LogOptions,
-    Preference, PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams,
+    CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, LayerStack, Listing, LogLine,
+    LogOptions, PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams,
     WaitFor,
 };
 pub use prune_images::{PruneWish, PrunedImages};

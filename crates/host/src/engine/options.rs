@@ -161,28 +161,28 @@ pub struct LogLine {
     pub text: Vec<u8>,
 }
 
-/// What an image for several platforms runs as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Preference {
-    /// As a program of this host.
-    Native,
-    /// As a wasm module.
-    Wasm,
-}
-
 /// How a container is made, beside what it is.
 #[derive(Default)]
 pub struct CreateOptions<'a> {
     /// Which entry of a multi-platform image: `linux/arm64`, `wasi/wasm`; `None` prefers the host's.
     pub platform: Option<String>,
-    /// What an image that is both native and wasm runs as when no platform is asked for.
-    pub prefer: Option<Preference>,
     /// When the registry is asked.
     pub pull: PullPolicy,
     /// Who to be for registries, and how to reach them.
     pub pull_options: Option<&'a berth_image::PullOptions>,
     /// Hears how a pull goes on.
     pub progress: Option<&'a dyn berth_image::Progress>,
+    /// What a build has made so far, in place of an image.
+    pub stack: Option<&'a LayerStack>,
+}
+
+/// Layers that are no image yet.
+#[derive(Debug, Clone)]
+pub struct LayerStack {
+    /// Topmost first.
+    pub layers: Vec<std::path::PathBuf>,
+    /// What they are for.
+    pub platform: berth_image::Platform,
 }
 
 impl std::fmt::Debug for CreateOptions<'_> {

@@ -11,7 +11,7 @@ use berth_image::{
 };
 use berth_sys::error::Explain as _;
 
-use super::options::{CreateOptions, Preference, PullPolicy};
+use super::options::{CreateOptions, LayerStack, PullPolicy};
 use crate::api::types::CreateRequest;
 use crate::hello;
 
@@ -24,6 +24,8 @@ pub(super) enum Source {
     File { path: PathBuf, kind: ProgramKind },
     /// A directory that is the root file system (`--rootfs`).
     Directory(PathBuf),
+    /// The layers of a stage that is being built.
+    Stack(LayerStack),
 }
 
 impl Source {
@@ -33,6 +35,9 @@ impl Source {
         request: &CreateRequest,
         options: &CreateOptions<'_>,
     ) -> Result<Self> {
+        if let Some(stack) = options.stack {
+            return Ok(Self::Stack(stack.clone()));
+        }
         if let Some(directory) = &request.rootfs {
             return Self::directory(directory);
         }
@@ -97,7 +102,7 @@ impl Source {
     pub(super) fn id(&self) -> String {
         match self {
             Self::Image(image) => image.id().to_string(),
-            Self::File { .. } | Self::Directory(_) => String::new(),
+            Self::File { .. } | Self::Directory(_) | Self::Stack(_) => String::new(),
         }
     }
 
@@ -127,7 +132,7 @@ impl Source {
                     ..ImageDefaults::default()
                 }
             }
-            Self::Directory(_) => ImageDefaults::default(),
+            Self::Directory(_) | Self::Stack(_) => ImageDefaults::default(),
         }
     }
 
@@ -137,6 +142,7 @@ impl Source {
             Self::Image(image) => image.layers(),
             Self::File { .. } => vec![empty.to_owned()],
             Self::Directory(path) => vec![path.clone()],
+            Self::Stack(stack) => stack.layers.clone(),
         }
     }
 
@@ -152,7 +158,7 @@ impl Source {
                 .module()
                 .map(|path| (path, image.module_digest().cloned())),
             Self::File { path, .. } => Some((path.clone(), None)),
-            Self::Directory(_) => None,
+            Self::Directory(_) | Self::Stack(_) => None,
         }
     }
 
@@ -173,32 +179,18 @@ impl Source {
             }
             Self::File { kind, .. } => Ok(plain(Platform::new("wasi", "wasm"), Some(kind.clone()))),
             Self::Directory(_) => Ok(plain(host, program)),
+            Self::Stack(stack) => Ok(plain(stack.platform.clone(), program)),
         }
     }
 }
 
-/// An image by name, pulled when the policy says so. Without a platform that was asked for, the preferred
-/// kind is tried first, and the other one taken where the image has no such leg.
-fn image(store: &Store, text: &str, options: &CreateOptions<'_>) -> Result<Image> {
-    let platform = options.platform.as_deref().map(str::parse).transpose()?;
-    if platform.is_none() && options.prefer == Some(Preference::Wasm) {
-        let wasm = Some(Platform::new("wasi", "wasm"));
-        match image_for(store, text, wasm, options) {
-            // It is here or in its registry, but not as wasm.
-            Err(error) if error.class() == Class::NotFound => {}
-            outcome => return outcome,
-        }
-    }
-    image_for(store, text, platform, options)
-}
-
-/// An image for a platform, or for this host; `hello` is built in.
-fn image_for(
-    store: &Store,
-    text: &str,
-    platform: Option<Platform>,
-    options: &CreateOptions<'_>,
-) -> Result<Image> {
+/// An image by name, pulled when the policy says so; `hello` is built in.
+pub(super) fn image(store: &Store, text: &str, options: &CreateOptions<'_>) -> Result<Image> {
+    let platform = options
+        .platform
+        .as_deref()
+        .map(str::parse::<Platform>)
+        .transpose()?;
     if let Some(transport) = Transport::parse(text)? {
         let progress = options.progress.unwrap_or(&Silent);
         let platforms = platform.clone().into_iter().collect();

@@ -47,7 +47,7 @@ pub(crate) struct Unpacked {
 }
 
 /// Unpacks a layer into an empty directory.
-fn unpack(source: impl Read, into: &Directory, expected: &Expected) -> Result<Unpacked> {
+pub(crate) fn unpack(source: impl Read, into: &Directory, expected: &Expected) -> Result<Unpacked> {
     let blob = Hashing::new(source);
     let blob_sum = blob.sum();
     let mut rest = blob.handle();

@@ -26,6 +26,16 @@ impl Heredoc {
         lines.map(|line| line.trim_start_matches('\t')).collect()
     }
 
+    /// The word that opens it, if a whole line is nothing but that; else an empty text.
+    #[must_use]
+    pub fn opening_as_written<'a>(&self, line: &'a str) -> &'a str {
+        let line = line.trim();
+        match opening(line) {
+            Ok(Some(found)) if found.name == self.name => line,
+            _ => "",
+        }
+    }
+
     /// The word that opens it.
     #[must_use]
     pub fn opening(&self) -> String {

@@ -1,16 +1,15 @@
 //! `berth image …`: the verbs on images as a family, and those that exist only here.
 
-mod convert;
-mod forest;
 mod history;
-mod layers;
 mod list;
 pub(crate) mod prune;
 mod save;
 
 use berth_contract::Class;
 
-use super::{Arguments, Context, Group, Outcome, Verb, import, inspect, load, pull, rmi, tag};
+use super::{
+    Arguments, Context, Group, Outcome, Verb, build, import, inspect, load, pull, rmi, tag,
+};
 
 pub(crate) use list::VERB as IMAGES;
 
@@ -18,6 +17,7 @@ pub(crate) const VERB: Verb = Verb::family("image", Group::Images, "Manage image
 
 const VERBS: &[Verb] = &[
     list::VERB.named("ls").aliases(&["list"]),
+    build::VERB,
     pull::VERB,
     load::VERB,
     save::VERB,
@@ -28,9 +28,6 @@ const VERBS: &[Verb] = &[
     tag::UNTAG,
     rmi::VERB.named("rm").aliases(&["remove"]),
     prune::VERB,
-    layers::TREE,
-    layers::DIFF,
-    convert::VERB,
     EXISTS,
 ];
 

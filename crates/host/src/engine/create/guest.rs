@@ -16,7 +16,8 @@ impl Draft<'_> {
         if let Source::Directory(path) = &self.source {
             return Ok(Rootfs::Directory(path.clone()));
         }
-        let volatile = self.host.auto_remove;
+        // A build takes the layer away at once and writes everything to disk at its end.
+        let volatile = self.host.auto_remove || matches!(self.source, Source::Stack(_));
         let layers = self.source.layers(&empty);
         match berth_image::prepare_overlay(layers, staging, volatile)? {
             Rootfs::Overlay {

@@ -1,0 +1,302 @@
+//! Carrying a build out: the stages as a graph, independent ones at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+
+use berth_contract::{Class, Digest, Error, Result};
+use berth_image::{Assembly, Descriptor, Image, Platform, Store};
+
+use super::cache::{BuildCache, CachedStep};
+use super::copy::FileDigests;
+use super::dockerfile::check::{self, Inputs};
+use super::dockerfile::{Dockerfile, Stages, check_directive};
+use super::ignore::Patterns;
+use super::output;
+use super::report::{Report, Steps};
+use super::request::{BuildRequest, Cancel, NamedContext};
+use super::run::cancelled;
+use super::scope::platform_arguments;
+use super::stage_builder::StageBuilder;
+use super::state::State;
+use crate::engine::{CreateOptions, Engine};
+
+/// What a build came to.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// What the names lead to: a manifest, or an index of several.
+    pub target: Descriptor,
+    /// The digest of the config of the only image, or of the index.
+    pub id: Digest,
+}
+
+/// A build while it goes on.
+pub(super) struct Build<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) request: &'a BuildRequest,
+    pub(super) file: &'a Dockerfile,
+    pub(super) steps: Steps<'a>,
+    pub(super) cancel: &'a Cancel,
+    pub(super) store: Store,
+    pub(super) assembly: Assembly,
+    pub(super) cache: BuildCache,
+    /// Steps to remember once they are on disk.
+    pub(super) pending: Mutex<Vec<CachedStep>>,
+    /// What the context leaves out.
+    pub(super) ignored: Patterns,
+    /// Digests of the context's files.
+    pub(super) digests: FileDigests,
+    /// Images that were looked up, so that two stages do not pull one twice.
+    images: Mutex<BTreeMap<(String, String), Arc<Image>>>,
+    /// RFC 3339.
+    pub(super) now: String,
+}
+
+/// The stages of one platform and what they came to.
+pub(super) struct Graph<'a> {
+    pub(super) stages: &'a Stages,
+    pub(super) platform: Platform,
+    pub(super) predefined: BTreeMap<String, String>,
+    results: Mutex<BTreeMap<usize, Option<Arc<State>>>>,
+    changed: Condvar,
+}
+
+impl Engine {
+    /// Builds an image.
+    ///
+    /// # Errors
+    /// The Dockerfile is wrong, a step fails, or the result cannot be written.
+    pub fn build(
+        &self,
+        request: &BuildRequest,
+        report: &dyn Report,
+        cancel: &Cancel,
+    ) -> Result<Built> {
+        self.require_root_for_build()?;
+        let steps = Steps::new(report);
+        let load = steps.begin("[internal] load build definition from Dockerfile");
+        let file = load.end(Dockerfile::parse(
+            &request.dockerfile_name,
+            request.dockerfile.clone(),
+        ))?;
+        let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
+            Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
+        })?;
+        let store = self.store();
+        let cache = BuildCache::new(self.paths().data());
+        let context = super::cache::Key::new("context");
+        let context = {
+            let mut key = context;
+            key.text(&request.context.to_string_lossy());
+            key.finish()
+        };
+        let build = Build {
+            engine: self,
+            request,
+            file: &file,
+            steps,
+            cancel,
+            assembly: store.assembly()?,
+            store,
+            digests: FileDigests::load(cache.files().join(context.hex())),
+            cache,
+            pending: Mutex::default(),
+            ignored,
+            images: Mutex::default(),
+            now: super::time::rfc3339(request.epoch),
+        };
+        build.warn()?;
+        let built = build.everything();
+        // What was made is of use to the next build even if this one failed.
+        build.remember();
+        built
+    }
+}
+
+impl<'a> Build<'a> {
+    /// Makes the checks; `# check=error=true` makes failures of them.
+    fn warn(&self) -> Result<()> {
+        let mut directive = self.file.directives.check.clone();
+        if let Some(text) = self.request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
+            directive = check_directive(text).map_err(|reason| {
+                Error::new(Class::Invalid, "cannot use BUILDKIT_DOCKERFILE_CHECK").caused_by(reason)
+            })?;
+        }
+        let host = Platform::host();
+        let target = self.request.platforms.first().unwrap_or(&host);
+        let inputs = Inputs {
+            arguments: self.request.arguments.clone(),
+            platform: platform_arguments(target, &host),
+            ignored: Some(&self.ignored),
+            environments: self.engine.known_environments(self.file),
+        };
+        let warnings = check::check(self.file, &directive, &inputs);
+        if warnings.is_empty() {
+            return Ok(());
+        }
+        let text = check::summary(&warnings);
+        if directive.error {
+            return Err(Error::new(Class::Invalid, "lint violation found for rules")
+                .caused_by(text.trim().to_owned()));
+        }
+        self.steps.warnings(&text);
+        Ok(())
+    }
+
+    fn everything(&self) -> Result<Built> {
+        let host = Platform::host();
+        let platforms = if self.request.platforms.is_empty() {
+            vec![host.clone()]
+        } else {
+            self.request.platforms.clone()
+        };
+        let mut results = Vec::new();
+        for platform in platforms {
+            let predefined = platform_arguments(&platform, &host);
+            let stages = Stages::of(self.file, &self.request.arguments, &predefined)
+                .map_err(|misread| self.file.refuse(misread.reason, misread.lines))?;
+            let target = stages
+                .target(self.request.target.as_deref())
+                .map_err(|reason| Error::new(Class::Invalid, reason))?;
+            let graph = Graph {
+                stages: &stages,
+                platform: platform.clone(),
+                predefined,
+                results: Mutex::default(),
+                changed: Condvar::new(),
+            };
+            let state = self.stages(&graph, target)?;
+            results.push((platform, state));
+        }
+        self.digests.save();
+        output::finish(self, results)
+    }
+
+    /// Builds a stage and all it needs.
+    fn stages(&self, graph: &Graph<'_>, target: usize) -> Result<Arc<State>> {
+        let order = graph.stages.order(target);
+        let failure: Mutex<Option<Error>> = Mutex::default();
+        let one = |index: usize| {
+            let result = StageBuilder::new(self, graph, index).build();
+            match result {
+                Ok(state) => graph.settle(index, Some(Arc::new(state))),
+                Err(error) => {
+                    // The first failure is told; what waited for it fails because of it.
+                    lock(&failure).get_or_insert(error);
+                    graph.settle(index, None);
+                }
+            }
+        };
+        if let [only] = order[..] {
+            one(only);
+        } else {
+            std::thread::scope(|scope| {
+                for index in &order {
+                    scope.spawn(|| one(*index));
+                }
+            });
+        }
+        if let Some(error) = lock(&failure).take() {
+            return Err(error);
+        }
+        graph.wait(target)
+    }
+
+    /// An image by name, or what a named context puts in its place.
+    pub(super) fn image(&self, name: &str, platform: &Platform) -> Result<Arc<Image>> {
+        let name = match self.request.contexts.get(name) {
+            Some(NamedContext::Image(other)) => other.as_str(),
+            _ => name,
+        };
+        let key = (name.to_owned(), platform.to_string());
+        // Held while it is pulled: another stage that wants the same waits for it.
+        let mut images = lock(&self.images);
+        if let Some(known) = images.get(&key) {
+            return Ok(Arc::clone(known));
+        }
+        let options = CreateOptions {
+            platform: Some(platform.to_string()),
+            pull: self.request.pull,
+            pull_options: Some(&self.request.pull_options),
+            ..CreateOptions::default()
+        };
+        let image = Arc::new(self.engine.base_image(name, &options)?);
+        if image.module().is_some() {
+            return Err(
+                Error::new(Class::Unsupported, format!("cannot build from {name}"))
+                    .caused_by("it is a wasm artifact, which has no files")
+                    .hint("begin with FROM scratch and COPY the module"),
+            );
+        }
+        images.insert(key, Arc::clone(&image));
+        Ok(image)
+    }
+
+    /// Keeps a step's result for later builds, once it is on disk.
+    pub(super) fn keep(&self, step: Option<CachedStep>) {
+        lock(&self.pending).extend(step);
+    }
+
+    fn remember(&self) {
+        let pending = std::mem::take(&mut *lock(&self.pending));
+        // A build is no worse for it when the cache cannot be written.
+        if pending.is_empty() || self.assembly.sync().is_err() {
+            return;
+        }
+        for step in pending {
+            drop(self.cache.write(&step));
+        }
+    }
+
+    /// Whether the cache is not to be asked in a stage.
+    pub(super) fn ignores_cache(&self, stage: Option<&str>) -> bool {
+        let no_cache = &self.request.no_cache;
+        no_cache.all || stage.is_some_and(|stage| no_cache.stages.contains(stage))
+    }
+}
+
+impl Graph<'_> {
+    fn settle(&self, index: usize, result: Option<Arc<State>>) {
+        lock(&self.results).insert(index, result);
+        self.changed.notify_all();
+    }
+
+    /// What another stage came to, once it is done.
+    pub(super) fn wait(&self, index: usize) -> Result<Arc<State>> {
+        let mut results = lock(&self.results);
+        loop {
+            match results.get(&index) {
+                Some(Some(state)) => return Ok(Arc::clone(state)),
+                Some(None) => return Err(cancelled()),
+                None => {
+                    results = self
+                        .changed
+                        .wait(results)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Engine {
+    /// The environments of the base images that are here.
+    #[must_use]
+    pub fn known_environments(&self, file: &Dockerfile) -> BTreeMap<String, Vec<String>> {
+        let store = self.store();
+        let mut known = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for one in &file.instructions {
+            if let super::dockerfile::Instruction::From(from) = &one.instruction
+                && seen.insert(&from.base)
+                && let Ok(image) = store.find(&from.base, None)
+            {
+                known.insert(from.base.clone(), image.config().config.env.clone());
+            }
+        }
+        known
+    }
+}

@@ -1,0 +1,353 @@
+//! Instructions that change the image's config and nothing else.
+
+use berth_image::HealthCheck;
+use berth_image::documents::Empty;
+
+use super::dockerfile::expand::expand;
+use super::dockerfile::instruction::{Argument, Command, Healthcheck, Instruction, Pairs};
+use super::state::State;
+
+/// What instructions need beside the stage.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    /// What escapes a character.
+    pub(super) escape: char,
+    /// Build arguments, then global ones, then the predefined ones.
+    pub(super) arguments: &'a dyn Fn(&str) -> Values,
+    /// The time of everything, if it is given.
+    pub(super) created: Option<&'a str>,
+}
+
+/// The values an argument may have.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Values {
+    /// The user's.
+    pub(super) given: Option<String>,
+    /// That of an `ARG` before the first `FROM`, or a predefined one.
+    pub(super) global: Option<String>,
+}
+
+/// Carries one out; says whether it was one of these.
+#[expect(clippy::too_many_lines, reason = "one arm for each instruction")]
+pub(super) fn apply(
+    instruction: &Instruction,
+    state: &mut State,
+    given: Given<'_>,
+) -> Result<bool, String> {
+    let escape = given.escape;
+    let expanded = |text: &str, state: &State| expand(text, escape, &state.scope);
+    let text = match instruction {
+        Instruction::Env(pairs) => environment(pairs, state, escape)?,
+        Instruction::Label(pairs) => {
+            let mut line = "LABEL".to_owned();
+            for (name, value) in &pairs.pairs {
+                let (name, value) = (expanded(name, state)?.text, expanded(value, state)?.text);
+                line.push_str(&format!(" {name}={value}"));
+                state.config.labels.insert(name, value);
+            }
+            line
+        }
+        Instruction::Expose(ports) => expose(ports, state, escape)?,
+        Instruction::User(user) => {
+            let user = expanded(user, state)?.text;
+            let line = format!("USER {user}");
+            state.config.user = user;
+            line
+        }
+        Instruction::Volume(paths) => {
+            let mut volumes = Vec::new();
+            for path in paths {
+                volumes.push(expanded(path, state)?.text);
+            }
+            let line = format!("VOLUME [{}]", volumes.join(" "));
+            for path in volumes {
+                if path.is_empty() {
+                    return Err("VOLUME specified can not be an empty string".to_owned());
+                }
+                state.config.volumes.insert(path, Empty {});
+            }
+            line
+        }
+        Instruction::StopSignal(signal) => {
+            let signal = expanded(signal, state)?.text;
+            signal
+                .parse::<berth_contract::Signal>()
+                .map_err(|error| error.to_string())?;
+            let line = format!("STOPSIGNAL {signal}");
+            state.config.stop_signal = Some(signal);
+            line
+        }
+        Instruction::Shell(words) => {
+            state.config.shell.clone_from(words);
+            format!("SHELL [{}]", words.join(" "))
+        }
+        Instruction::Cmd(command) => {
+            let words = words(command, state);
+            let line = format!("CMD {}", list(&words));
+            state.config.cmd = Some(words);
+            line
+        }
+        Instruction::Entrypoint(command) => {
+            let words = words(command, state);
+            let line = format!("ENTRYPOINT {}", list(&words));
+            // Arguments of the base were meant for the base's program.
+            state.config.cmd = None;
+            state.config.entrypoint = Some(words);
+            line
+        }
+        Instruction::Healthcheck(check) => {
+            let check = health(check, state);
+            let line = format!("HEALTHCHECK {}", list(&check.test));
+            state.config.healthcheck = Some(check);
+            line
+        }
+        Instruction::Onbuild(onbuild) => {
+            state.config.on_build.push(onbuild.text.clone());
+            format!("ONBUILD {}", onbuild.text)
+        }
+        Instruction::Arg(arguments) => {
+            let mut line = "ARG".to_owned();
+            for argument in arguments {
+                line.push(' ');
+                line.push_str(&declare(argument, state, given)?);
+            }
+            line
+        }
+        Instruction::Maintainer(name) => {
+            state.author = Some(name.clone());
+            format!("MAINTAINER {name}")
+        }
+        _ => return Ok(false),
+    };
+    state.record(text, given.created.map(str::to_owned));
+    Ok(true)
+}
+
+/// All values of one instruction see the variables as they were before it.
+fn environment(pairs: &Pairs, state: &mut State, escape: char) -> Result<String, String> {
+    let before = state.scope.clone();
+    let mut line = "ENV".to_owned();
+    for (name, value) in &pairs.pairs {
+        let name = expand(name, escape, &before)?.text;
+        let value = expand(value, escape, &before)?.text;
+        line.push_str(&format!(" {name}={value}"));
+        state.scope.set(&name, &value);
+    }
+    state.config.env = state.scope.environment();
+    Ok(line)
+}
+
+fn expose(ports: &[String], state: &mut State, escape: char) -> Result<String, String> {
+    let mut words = Vec::new();
+    for port in ports {
+        words.extend(expand(port, escape, &state.scope)?.words);
+    }
+    let mut found = Vec::new();
+    for word in &words {
+        found.extend(port_range(word).ok_or_else(|| format!("invalid containerPort: {word}"))?);
+    }
+    let line = format!("EXPOSE [{}]", found.join(" "));
+    for port in found {
+        state.config.exposed_ports.insert(port, Empty {});
+    }
+    Ok(line)
+}
+
+/// `80`, `80/udp`, `8000-8010/tcp`; an address or host port before it means nothing in an image.
+fn port_range(word: &str) -> Option<Vec<String>> {
+    let (ports, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
+    let protocol = protocol.to_ascii_lowercase();
+    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+        return None;
+    }
+    let ports = ports.rsplit(':').next()?;
+    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then(|| {
+        (first..=last)
+            .map(|port| format!("{port}/{protocol}"))
+            .collect()
+    })
+}
+
+/// The words that are executed: those of the shell form are given to the shell.
+pub(super) fn words(command: &Command, state: &State) -> Vec<String> {
+    match command {
+        Command::Exec(words) => words.clone(),
+        Command::Shell(line) => {
+            let mut words = shell(state);
+            words.push(line.clone());
+            words
+        }
+    }
+}
+
+/// What the shell form uses.
+pub(super) fn shell(state: &State) -> Vec<String> {
+    if state.config.shell.is_empty() {
+        vec!["/bin/sh".to_owned(), "-c".to_owned()]
+    } else {
+        state.config.shell.clone()
+    }
+}
+
+fn list(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    format!("[{}]", quoted.join(" "))
+}
+
+fn health(check: &Healthcheck, state: &State) -> HealthCheck {
+    let test = match &check.command {
+        None => vec!["NONE".to_owned()],
+        Some(Command::Exec(words)) => std::iter::once("CMD".to_owned())
+            .chain(words.iter().cloned())
+            .collect(),
+        // The image's own shell is used when it is carried out.
+        Some(Command::Shell(line)) if state.config.shell.is_empty() => {
+            vec!["CMD-SHELL".to_owned(), line.clone()]
+        }
+        Some(command @ Command::Shell(_)) => std::iter::once("CMD".to_owned())
+            .chain(words(command, state))
+            .collect(),
+    };
+    HealthCheck {
+        test,
+        interval: check.interval,
+        timeout: check.timeout,
+        start_period: check.start_period,
+        start_interval: check.start_interval,
+        retries: check.retries,
+    }
+}
+
+/// The user's value, else the default, else the global one.
+fn declare(argument: &Argument, state: &mut State, given: Given<'_>) -> Result<String, String> {
+    let values = (given.arguments)(&argument.name);
+    let value = match (values.given, &argument.default) {
+        (Some(value), _) => Some(value),
+        (None, Some(default)) => Some(expand(default, given.escape, &state.scope)?.text),
+        (None, None) => values.global,
+    };
+    state.scope.declare(&argument.name, value.clone());
+    Ok(match value {
+        Some(value) => format!("{}={value}", argument.name),
+        None => argument.name.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use berth_image::Platform;
+
+    use super::*;
+    use crate::build::dockerfile::parse_one;
+
+    fn built(lines: &[&str]) -> State {
+        let mut state = State::scratch(Platform::new("linux", "amd64"));
+        let arguments = |name: &str| Values {
+            given: (name == "GIVEN").then(|| "g".to_owned()),
+            global: (name == "GLOBAL").then(|| "l".to_owned()),
+        };
+        let given = Given {
+            escape: '\\',
+            arguments: &arguments,
+            created: None,
+        };
+        for line in lines {
+            let instruction = parse_one(line).unwrap();
+            assert_eq!(apply(&instruction, &mut state, given), Ok(true), "{line}");
+        }
+        state
+    }
+
+    fn history(state: &State) -> Vec<&str> {
+        state
+            .history
+            .iter()
+            .filter_map(|step| step.created_by.as_deref())
+            .collect()
+    }
+
+    #[test]
+    fn the_config_is_dockers() {
+        let state = built(&[
+            "ENV A=1 B=\"x $PATH\"",
+            "ENV A=2 C=$A",
+            "LABEL a.b=\"c d\" e=$A",
+            "EXPOSE 80 81/UDP 90-91",
+            "USER me",
+            "VOLUME /a /b",
+            "CMD echo hi",
+            "ENTRYPOINT [\"a\", \"b\"]",
+            "STOPSIGNAL SIGINT",
+            "HEALTHCHECK --retries=2 CMD true",
+            "ONBUILD RUN x",
+        ]);
+        let config = &state.config;
+        assert_eq!(
+            config.env[1..],
+            ["A=2", &format!("B=x {}", super::super::state::PATH), "C=1"]
+        );
+        assert_eq!(config.labels["a.b"], "c d");
+        assert_eq!(config.labels["e"], "2");
+        let ports: Vec<&str> = config.exposed_ports.keys().map(String::as_str).collect();
+        assert_eq!(ports, ["80/tcp", "81/udp", "90/tcp", "91/tcp"]);
+        assert_eq!(
+            config.cmd, None,
+            "an entrypoint drops the arguments before it"
+        );
+        assert_eq!(
+            config.entrypoint.as_deref(),
+            Some(&["a".to_owned(), "b".to_owned()][..])
+        );
+        let check = config.healthcheck.as_ref().unwrap();
+        assert_eq!(
+            (check.test.join(" ").as_str(), check.retries),
+            ("CMD-SHELL true", Some(2))
+        );
+        assert_eq!(config.on_build, ["RUN x"]);
+        assert!(state.history.iter().all(|step| step.empty_layer));
+        assert_eq!(history(&state)[6], "CMD [\"/bin/sh\" \"-c\" \"echo hi\"]");
+        assert_eq!(history(&state)[5], "VOLUME [/a /b]");
+    }
+
+    #[test]
+    fn arguments_take_the_first_value_there_is() {
+        let state = built(&[
+            "ARG GIVEN=d GLOBAL NONE D=$GIVEN-x GLOBAL2=$GLOBAL",
+            "ENV OUT=$GIVEN$GLOBAL$NONE$D",
+        ]);
+        assert_eq!(
+            history(&state)[0],
+            "ARG GIVEN=g GLOBAL=l NONE D=g-x GLOBAL2=l"
+        );
+        assert_eq!(
+            state.config.env.last().map(String::as_str),
+            Some("OUT=glg-x")
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for line in [
+            "EXPOSE x",
+            "EXPOSE 80/icmp",
+            "EXPOSE 9-8",
+            "EXPOSE 70000",
+            "STOPSIGNAL NOPE",
+            "ENV a=${b:?no}",
+        ] {
+            let mut state = State::scratch(Platform::new("linux", "amd64"));
+            let arguments = |_: &str| Values::default();
+            let given = Given {
+                escape: '\\',
+                arguments: &arguments,
+                created: None,
+            };
+            assert!(
+                apply(&parse_one(line).unwrap(), &mut state, given).is_err(),
+                "{line}"
+            );
+        }
+    }
+}

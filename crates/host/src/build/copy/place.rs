@@ -1,0 +1,264 @@
+//! Putting files into a new layer, where the image's own links lead.
+//!
+//! Only the new layer's directory is written, by descriptor. What is below is looked at to know where a
+//! path leads and what the directories on the way look like (CVE-2024-1753: a link of the image or of a
+//! stage cannot lead out of it).
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+use berth_image::{Entry, Merged};
+use berth_sys::file::{self, Directory, Kind, Links, Metadata, Time};
+
+use super::mode::ModeChange;
+
+/// Writes into a new layer.
+#[derive(Debug)]
+pub(super) struct Placer<'a> {
+    /// What is below.
+    pub(super) lower: &'a Merged,
+    /// The new layer.
+    pub(super) layer: Directory,
+    /// The new owner.
+    pub(super) owner: Option<(u32, u32)>,
+    /// The new mode.
+    pub(super) mode: Option<&'a ModeChange>,
+    /// The time of what has none of its own.
+    pub(super) now: Time,
+    /// Directories get their times last: making an entry in one changes them.
+    directories: Vec<(PathBuf, Time)>,
+    /// Where the first name of a file with several was written.
+    links: HashMap<(u64, u64), PathBuf>,
+}
+
+impl<'a> Placer<'a> {
+    pub(super) fn new(lower: &'a Merged, layer: Directory, now: Time) -> Self {
+        Self {
+            lower,
+            layer,
+            owner: None,
+            mode: None,
+            now,
+            directories: Vec::new(),
+            links: HashMap::new(),
+        }
+    }
+
+    /// Where a path of the image leads, and whether a directory is there.
+    pub(super) fn resolve(&self, path: &Path) -> io::Result<(PathBuf, bool)> {
+        let place = self.lower.place(path, Links::InRoot)?;
+        let own = self.own(&place.path)?;
+        let is_directory = match own {
+            Some(metadata) => metadata.kind == Kind::Directory,
+            None => place.entry.is_some_and(|entry| entry.is_directory()),
+        };
+        Ok((place.path, is_directory))
+    }
+
+    /// What the new layer has at a resolved path.
+    fn own(&self, path: &Path) -> io::Result<Option<Metadata>> {
+        let Some(name) = path.file_name() else {
+            return self.layer.own_metadata().map(Some);
+        };
+        match self.layer.directory(parent(path), Links::Refused) {
+            Ok(directory) => directory.metadata(name),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Opens a directory of the layer at a resolved path, made as it is below or anew.
+    pub(super) fn directory(&mut self, path: &Path) -> io::Result<Directory> {
+        if path.as_os_str().is_empty() {
+            return self.layer.duplicate();
+        }
+        match self.layer.directory(path, Links::Refused) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            other => return other,
+        }
+        let above = self.directory(parent(path))?;
+        let name = path.file_name().unwrap_or_default();
+        let below = self.lower.place(path, Links::Refused)?.entry;
+        if let Some(entry) = below.filter(Entry::is_directory) {
+            above.create_directory(name, 0o700)?;
+            self.attributes(&above, name, &entry, Change::Kept)?;
+            self.directories
+                .push((path.to_owned(), entry.metadata().modified));
+        } else {
+            above.create_directory(name, 0o755)?;
+            above.set_mode(name, 0o755)?;
+            if let Some((uid, gid)) = self.owner {
+                above.set_owner(name, uid, gid)?;
+            }
+            self.directories.push((path.to_owned(), self.now));
+        }
+        above.directory(Path::new(name), Links::Refused)
+    }
+
+    /// Makes sure that a path of the image is a directory.
+    pub(super) fn directory_for(&mut self, path: &Path) -> io::Result<()> {
+        let (place, _) = self.resolve(path)?;
+        self.directory(&place).map(drop)
+    }
+
+    /// Puts one entry at a path of the image; a directory that is there already keeps its attributes when
+    /// `keeps` says so.
+    pub(super) fn put(&mut self, path: &Path, entry: &Entry, keeps: bool) -> io::Result<()> {
+        if entry.is_directory() {
+            return self.put_directory(path, entry, keeps);
+        }
+        // A link at the very place is replaced, links on the way are followed.
+        let (above, _) = self.resolve(parent(path))?;
+        let name = path.file_name().unwrap_or_default().to_owned();
+        let place = above.join(&name);
+        let below = self.lower.place(&place, Links::Refused)?.entry;
+        let own = self.own(&place)?;
+        let is_directory = own.map_or_else(
+            || below.is_some_and(|entry| entry.is_directory()),
+            |own| own.kind == Kind::Directory,
+        );
+        if is_directory {
+            let reason = format!(
+                "cannot put a file where the directory /{} is",
+                place.display()
+            );
+            return Err(io::Error::other(reason));
+        }
+        let directory = self.directory(&above)?;
+        if own.is_some() {
+            directory.remove_file(&name)?;
+        }
+        self.file(&directory, &name, &place, entry)
+    }
+
+    fn put_directory(&mut self, path: &Path, entry: &Entry, keeps: bool) -> io::Result<()> {
+        let (place, exists) = self.resolve(path)?;
+        let directory = self.directory(&place)?;
+        if exists && keeps {
+            return Ok(());
+        }
+        let name = OsStr::new(".");
+        self.attributes(&directory, name, entry, Change::Asked)?;
+        self.directories.push((place, entry.metadata().modified));
+        Ok(())
+    }
+
+    fn file(
+        &mut self,
+        to: &Directory,
+        name: &OsStr,
+        place: &Path,
+        entry: &Entry,
+    ) -> io::Result<()> {
+        let metadata = entry.metadata();
+        let inode = (metadata.device, metadata.inode);
+        if metadata.links > 1
+            && let Some(first) = self.links.get(&inode)
+        {
+            let above = self.layer.directory(parent(first), Links::Refused)?;
+            return to.create_hard_link(name, &above, first.file_name().unwrap_or_default());
+        }
+        match metadata.kind {
+            Kind::File => {
+                let mut source = entry.open()?;
+                // std uses copy_file_range(2) here, which shares extents where the file system can.
+                io::copy(&mut source, &mut to.create_file(name, 0o600)?)?;
+            }
+            Kind::Symlink => to.create_symlink(name, &entry.read_link()?)?,
+            // A socket is of a program that runs.
+            Kind::Socket => return Ok(()),
+            kind => to.create_node(name, kind, metadata.mode)?,
+        }
+        self.links.insert(inode, place.to_owned());
+        self.attributes(to, name, entry, Change::Asked)?;
+        to.set_times(name, metadata.accessed, metadata.modified)
+    }
+
+    fn attributes(
+        &self,
+        to: &Directory,
+        name: &OsStr,
+        entry: &Entry,
+        change: Change,
+    ) -> io::Result<()> {
+        let metadata = entry.metadata();
+        let asked = change == Change::Asked;
+        let owner = self.owner.filter(|_| asked);
+        let (uid, gid) = owner.unwrap_or((metadata.uid, metadata.gid));
+        to.set_owner(name, uid, gid)?;
+        if metadata.kind != Kind::Symlink {
+            let is_directory = metadata.kind == Kind::Directory;
+            let mode = match self.mode.filter(|_| asked) {
+                Some(change) => change.apply(metadata.mode, is_directory),
+                None => metadata.mode,
+            };
+            to.set_mode(name, mode)?;
+        }
+        for (key, value) in entry.attributes()? {
+            if !super::is_copied(key.as_bytes()) {
+                continue;
+            }
+            match to.set_attribute(name, &key, &value) {
+                Err(error) if error.kind() == io::ErrorKind::Unsupported => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a file that is no copy.
+    pub(super) fn write(
+        &mut self,
+        path: &Path,
+        mode: u32,
+        content: &mut dyn io::Read,
+        time: Time,
+    ) -> io::Result<()> {
+        let (above, _) = self.resolve(parent(path))?;
+        let name = path.file_name().unwrap_or_default();
+        let directory = self.directory(&above)?;
+        if let Some(own) = directory.metadata(name)? {
+            if own.kind == Kind::Directory {
+                return Err(io::Error::other("a directory is there"));
+            }
+            directory.remove_file(name)?;
+        }
+        let mut file = directory.create_file(name, 0o600)?;
+        io::copy(content, &mut file)?;
+        let (uid, gid) = self.owner.unwrap_or((0, 0));
+        let mode = self.mode.map_or(mode, |change| change.apply(mode, false));
+        file::set_owner_and_mode(&file, uid, gid, mode)?;
+        file::set_times(&file, time, time)
+    }
+
+    /// Sets the times of the directories.
+    pub(super) fn finish(&mut self) -> io::Result<()> {
+        for (path, time) in self.directories.drain(..).rev() {
+            let relative = if path.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                &path
+            };
+            let directory = self.layer.directory(relative, Links::Refused)?;
+            file::set_times(&directory, time, time)?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the flags of the instruction apply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    Asked,
+    Kept,
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}

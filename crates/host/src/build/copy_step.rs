@@ -1,0 +1,246 @@
+//! `COPY` and `ADD` as steps of a stage.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use berth_contract::{Class, Error, Result};
+use berth_image::{Layer, Merged};
+use berth_sys::error::Explain as _;
+
+use super::cache::Key;
+use super::copy::{
+    FileDigests, Item, Manner, Origin, Place, Target, describe, items, mode_change, put,
+};
+use super::dockerfile::Heredoc;
+use super::dockerfile::expand::expand_raw;
+use super::dockerfile::instruction::Copy;
+use super::ignore::Patterns;
+use super::report::Step;
+use super::stage_builder::{Made, StageBuilder};
+
+impl StageBuilder<'_, '_> {
+    /// Carries one out.
+    pub(super) fn copy(&mut self, copy: &Copy, step: Step<'_>) -> Result<()> {
+        let nothing = Patterns::default();
+        let unknown = FileDigests::none();
+        let from = match &copy.from {
+            Some(from) => Some(self.expanded(from)?),
+            None => None,
+        };
+        let (layers, is_context) = match &from {
+            None => (vec![self.build.request.context.clone()], true),
+            Some(name) => (self.source(name)?, false),
+        };
+        let tree = Merged::open(&layers)?;
+        let origin = Origin {
+            tree: &tree,
+            ignored: if is_context {
+                &self.build.ignored
+            } else {
+                &nothing
+            },
+            digests: if is_context {
+                &self.build.digests
+            } else {
+                &unknown
+            },
+        };
+        // With --link nothing below is looked at, and the layer fits upon any other.
+        let below: &[Layer] = if copy.link { &[] } else { &self.state.layers };
+        let empty = vec![self.build.assembly.directory()?];
+        let lowers = if copy.link { empty } else { self.lowers()? };
+        let lower = Merged::open(&lowers)?;
+        let manner = self.manner(copy, &lower)?;
+        let destination = self.expanded(&copy.destination)?;
+        let target = Target::parse(&destination, &self.state.config.working_dir);
+        let (found, told) = self.items(copy, &origin, &manner, step)?;
+        let listed = copy.sources.len() + copy.heredocs.len();
+        if listed > 1 && !target.is_directory {
+            return Err(Error::new(
+                Class::Invalid,
+                format!("cannot {} to {destination}", copy.verb()),
+            )
+            .caused_by(
+                "with more than one source the destination must be a directory and end with a /",
+            ));
+        }
+        let mut key = Key::new(if copy.link { "copy linked" } else { "copy" });
+        key.layers(below);
+        key.document(&self.state.config);
+        key.text(&target.path.to_string_lossy());
+        key.number(u64::from(target.is_directory));
+        key.text(copy.chmod.as_deref().unwrap_or_default());
+        key.text(&format!(
+            "{:?} {:?} {}",
+            manner.owner, manner.mode, manner.parents
+        ));
+        describe(&mut key, &found, &origin, &manner)
+            .explain(|| "cannot read what is copied".into())?;
+        let created_by = history(copy, &told, &destination);
+        let now = self.file_time();
+        let link = copy.link;
+        self.layer(Made { created_by, key }, step, |this| {
+            let directory = this.new_layer()?;
+            let scratch = || this.build.assembly.directory();
+            let place = Place {
+                lower: &lower,
+                layer: &directory,
+                now,
+                scratch: &scratch,
+            };
+            put(&found, &target, &origin, &manner, &place)
+                .explain(|| format!("cannot copy to {destination}"))?;
+            this.build
+                .assembly
+                .layer(&directory, &this.state.layers, this.latest())
+                .map_err(|error| {
+                    error.context(format!(
+                        "cannot make the layer{}",
+                        if link { " (linked)" } else { "" }
+                    ))
+                })
+        })
+    }
+
+    fn manner(&self, copy: &Copy, lower: &Merged) -> Result<Manner> {
+        let invalid = |reason: String| Error::new(Class::Invalid, reason);
+        let mut excluded = Vec::new();
+        for pattern in &copy.exclude {
+            excluded.push(self.expanded(pattern)?);
+        }
+        let owner = match &copy.chown {
+            Some(text) => Some(owner(&self.expanded(text)?, lower)?),
+            // What comes from outside belongs to root.
+            None if copy.from.is_none() => Some((0, 0)),
+            None => None,
+        };
+        let mode = match &copy.chmod {
+            Some(text) => Some(mode_change(&self.expanded(text)?).map_err(invalid)?),
+            None => None,
+        };
+        Ok(Manner {
+            owner,
+            mode,
+            parents: copy.parents,
+            excluded: Patterns::new(&excluded).map_err(invalid)?,
+        })
+    }
+
+    /// What is copied, and how the history tells it.
+    fn items(
+        &self,
+        copy: &Copy,
+        origin: &Origin<'_>,
+        manner: &Manner,
+        step: Step<'_>,
+    ) -> Result<(Vec<Item>, Vec<String>)> {
+        let mut found = Vec::new();
+        let mut told = Vec::new();
+        for source in &copy.sources {
+            let source = self.expanded(source)?;
+            if copy.add && super::remote::is_remote(&source) {
+                found.push(self.fetch(copy, &source, step)?);
+                told.push(source);
+                continue;
+            }
+            if copy.checksum.is_some() {
+                return Err(
+                    Error::new(Class::Invalid, "checksum requires a remote source")
+                        .caused_by(format!("{source} is a file of the build context")),
+                );
+            }
+            let unpacks = copy.add && copy.unpack != Some(false);
+            let one = items(origin, &source, manner, unpacks)
+                .explain(|| format!("cannot look for {source}"))?;
+            let one = one.ok_or_else(|| missing(&source, copy.from.as_deref()))?;
+            found.extend(one);
+            told.push(source);
+        }
+        for document in &copy.heredocs {
+            found.push(self.text(document)?);
+            told.push(format!("<<{}", document.name));
+        }
+        Ok((found, told))
+    }
+
+    fn text(&self, document: &Heredoc) -> Result<Item> {
+        let mut content = document.text();
+        if document.expands {
+            content = expand_raw(&content, &self.state.scope)
+                .map_err(|reason| Error::new(Class::Invalid, reason))?;
+        }
+        Ok(Item::Text {
+            name: OsString::from(&document.name),
+            content: content.into_bytes(),
+        })
+    }
+
+    fn fetch(&self, copy: &Copy, source: &str, step: Step<'_>) -> Result<Item> {
+        let checksum = match &copy.checksum {
+            Some(text) => Some(self.expanded(text)?),
+            None => None,
+        };
+        let into: PathBuf = self.build.assembly.directory()?;
+        step.note(&format!("fetching {source}"));
+        super::remote::fetch(
+            source,
+            &super::remote::Wish {
+                checksum: checksum.as_deref(),
+                keep_git_directory: copy.keep_git_dir.unwrap_or_else(|| {
+                    self.build
+                        .request
+                        .arguments
+                        .get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")
+                        .is_some_and(|value| matches!(value.as_str(), "1" | "true"))
+                }),
+                unpack: copy.unpack == Some(true),
+                into: &into,
+                options: &self.build.request.pull_options,
+            },
+        )
+    }
+}
+
+fn missing(source: &str, from: Option<&str>) -> Error {
+    let place = match from {
+        Some(from) => format!("it is not in {from}"),
+        None => "it is not in the build context".to_owned(),
+    };
+    let error = Error::new(Class::NotFound, format!("{source:?} not found")).caused_by(place);
+    match from {
+        Some(_) => error,
+        None => error
+            .hint("look whether .dockerignore leaves it out; paths begin at the context's root"),
+    }
+}
+
+/// `user[:group]`; a number without a group is the group's too.
+fn owner(text: &str, lower: &Merged) -> Result<(u32, u32)> {
+    if let Ok(number) = text.parse::<u32>()
+        && number <= 0x7fff_ffff
+    {
+        return Ok((number, number));
+    }
+    crate::engine::Engine::owner(lower, text)
+}
+
+fn history(copy: &Copy, told: &[String], destination: &str) -> String {
+    let mut text = copy.verb().to_owned();
+    if copy.parents {
+        text.push_str(" --parents");
+    }
+    for (name, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
+        if let Some(value) = value {
+            text.push_str(&format!(" --{name}={value}"));
+        }
+    }
+    if copy.link {
+        text.push_str(" --link");
+    }
+    for source in told {
+        text.push(' ');
+        text.push_str(source);
+    }
+    text.push_str(&format!(" {destination} # buildkit"));
+    text
+}

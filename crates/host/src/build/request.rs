@@ -1,0 +1,150 @@
+//! What is asked of a build.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use berth_contract::ContainerId;
+use berth_image::{Platform, PullOptions, Reference};
+
+use crate::api::types::HostConfig;
+use crate::engine::PullPolicy;
+
+/// Everything a build is told.
+#[derive(Debug, Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
+pub struct BuildRequest {
+    /// Where files come from.
+    pub context: PathBuf,
+    /// The Dockerfile's name in messages.
+    pub dockerfile_name: String,
+    /// The Dockerfile.
+    pub dockerfile: String,
+    /// The text of the ignore file.
+    pub ignore: String,
+    /// The names the image gets.
+    pub tags: Vec<Reference>,
+    /// The stage that is built; otherwise the last.
+    pub target: Option<String>,
+    /// Build arguments.
+    pub arguments: BTreeMap<String, String>,
+    /// What is built for; the host if nothing is said.
+    pub platforms: Vec<Platform>,
+    /// Labels the image gets.
+    pub labels: Vec<(String, String)>,
+    /// Annotations the manifest gets.
+    pub annotations: BTreeMap<String, String>,
+    /// Further contexts, by name.
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// Secrets, by id.
+    pub secrets: BTreeMap<String, Secret>,
+    /// Sockets of ssh agents, by id.
+    pub ssh: BTreeMap<String, PathBuf>,
+    /// Limits, names and network of the commands.
+    pub host: HostConfig,
+    /// What the cache is not asked for.
+    pub no_cache: NoCache,
+    /// When registries are asked for base images.
+    pub pull: PullPolicy,
+    /// Who to be for registries, and how to reach them.
+    pub pull_options: PullOptions,
+    /// Whether the image's own layers become one.
+    pub squash: bool,
+    /// The time of everything that is made: seconds since the epoch.
+    pub epoch: Option<i64>,
+    /// Whether later times of files become that one.
+    pub rewrite_timestamp: bool,
+    /// Whether commands may ask not to be confined.
+    pub allow_insecure: bool,
+    /// What is done with the result.
+    pub outputs: Vec<Output>,
+}
+
+/// A context beside the main one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    /// A directory.
+    Directory(PathBuf),
+    /// An image of the store or a registry.
+    Image(String),
+}
+
+/// Where a secret comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// A file.
+    File(PathBuf),
+    /// A value that was taken from the environment.
+    Value(Vec<u8>),
+}
+
+/// What the cache is not asked for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NoCache {
+    /// Anything.
+    pub all: bool,
+    /// The stages of these names.
+    pub stages: BTreeSet<String>,
+}
+
+/// What is done with the result beside keeping it as an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Output {
+    /// An image of the store.
+    Image,
+    /// The files, beneath a directory of the host.
+    Local(PathBuf),
+    /// The files as an archive.
+    Tar(Destination),
+    /// The image in an OCI layout, as an archive.
+    Oci(Destination),
+    /// The image as `docker load` reads it.
+    Docker(Destination),
+    /// The wasm module as an artifact of the store.
+    Wasm,
+}
+
+/// Where an archive goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A file.
+    File(PathBuf),
+    /// Standard output.
+    Stdout,
+}
+
+/// Ends a build from outside.
+#[derive(Debug, Default)]
+pub struct Cancel {
+    cancelled: AtomicBool,
+    running: Mutex<BTreeSet<ContainerId>>,
+}
+
+impl Cancel {
+    /// Asks the build to end; the containers that run for it now, which the caller kills.
+    pub fn cancel(&self) -> Vec<ContainerId> {
+        self.cancelled.store(true, Ordering::SeqCst);
+        self.running().iter().cloned().collect()
+    }
+
+    /// Whether the build is to end.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn begin(&self, id: &ContainerId) {
+        self.running().insert(id.clone());
+    }
+
+    pub(super) fn end(&self, id: &ContainerId) {
+        self.running().remove(id);
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeSet<ContainerId>> {
+        self.running
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,426 @@
+//! `RUN --mount`: what each type is in a container.
+//!
+//! Sources are resolved beneath the root they belong to and pinned by a descriptor, so that nothing that
+//! is written meanwhile can lead them elsewhere (CVE-2024-23651, CVE-2024-9675, CVE-2024-11218). What is
+//! mounted of the context or of a stage is a copy: what a command writes there is gone afterwards.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Error, Result};
+use berth_image::Merged;
+use berth_sys::error::Explain as _;
+use berth_sys::file::{Directory, Links};
+
+use super::cache::{Key, make_private};
+use super::copy::{FileDigests, Item, Manner, Origin, Place, Target, describe, items, put};
+use super::dockerfile::{MountKind, Sharing};
+use super::ignore::{Patterns, clean};
+use super::request::Secret;
+use super::run_step::{Held, Scratch};
+use super::stage_builder::StageBuilder;
+use crate::api::types::{BindOptions, Mount, MountKind as HostMountKind};
+
+/// What is mounted.
+#[derive(Debug, Default)]
+pub(super) struct Mounted {
+    pub(super) mounts: Vec<Mount>,
+    pub(super) tmpfs: BTreeMap<String, String>,
+    pub(super) environment: Vec<String>,
+    pub(super) targets: Vec<PathBuf>,
+}
+
+impl Mounted {
+    fn bind(&mut self, source: String, target: String, read_only: bool) {
+        self.targets.push(PathBuf::from(&target));
+        self.mounts.push(Mount {
+            kind: HostMountKind::Bind,
+            source,
+            target,
+            read_only,
+            bind_options: Some(BindOptions::default()),
+            ..Mount::default()
+        });
+    }
+}
+
+impl StageBuilder<'_, '_> {
+    /// Adds what a mount means for the command's result to its key: content, never a secret's.
+    pub(super) fn describe_mount(&self, mount: &MountKind, key: &mut Key) -> Result<()> {
+        match mount {
+            MountKind::Bind {
+                target,
+                source,
+                from,
+                writable,
+            } => {
+                key.text("bind");
+                key.text(target);
+                key.number(u64::from(*writable));
+                self.with_source(source, from.as_deref(), |found, origin, manner| {
+                    describe(key, found, origin, manner).explain(|| format!("cannot read {source}"))
+                })
+            }
+            MountKind::Cache { target, id, .. } => {
+                key.text("cache");
+                key.text(target);
+                key.text(id.as_deref().unwrap_or_default());
+                Ok(())
+            }
+            MountKind::Tmpfs { target, .. } => {
+                key.text("tmpfs");
+                key.text(target);
+                Ok(())
+            }
+            MountKind::Secret {
+                id,
+                target,
+                variable,
+                ..
+            } => {
+                key.text("secret");
+                key.text(id);
+                key.text(&format!("{target:?} {variable:?}"));
+                Ok(())
+            }
+            MountKind::Ssh { id, target, .. } => {
+                key.text("ssh");
+                key.text(id);
+                key.text(&format!("{target:?}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Prepares a mount.
+    pub(super) fn mount(
+        &self,
+        mount: &MountKind,
+        mounted: &mut Mounted,
+        held: &mut Held,
+    ) -> Result<()> {
+        match mount {
+            MountKind::Bind {
+                target,
+                source,
+                from,
+                writable,
+            } => {
+                let target = self.absolute(target)?;
+                let copy = self.copied(source, from.as_deref())?;
+                mounted.bind(copy.display().to_string(), target, !writable);
+                Ok(())
+            }
+            MountKind::Cache { .. } => self.mount_cache(mount, mounted, held),
+            MountKind::Tmpfs { target, size } => {
+                let target = self.absolute(target)?;
+                let size = size.map_or_else(String::new, |size| format!(",size={size}"));
+                mounted.targets.push(PathBuf::from(&target));
+                mounted.tmpfs.insert(target, format!("exec{size}"));
+                Ok(())
+            }
+            MountKind::Secret { .. } => self.mount_secret(mount, mounted, held),
+            MountKind::Ssh {
+                id,
+                target,
+                required,
+                ..
+            } => {
+                let Some(socket) = self.build.request.ssh.get(id) else {
+                    return absent(*required, &format!("ssh agent {id}"), "--ssh default");
+                };
+                let target = match target {
+                    Some(target) => self.absolute(target)?,
+                    None => format!("/run/buildkit/ssh_agent.{}", mounted.mounts.len()),
+                };
+                mounted.environment.push(format!("SSH_AUTH_SOCK={target}"));
+                mounted.bind(socket.display().to_string(), target, false);
+                Ok(())
+            }
+        }
+    }
+
+    fn absolute(&self, target: &str) -> Result<String> {
+        let base = match self.state.config.working_dir.as_str() {
+            "" => "/",
+            base => base,
+        };
+        let joined = if target.starts_with('/') {
+            target.to_owned()
+        } else {
+            format!("{base}/{target}")
+        };
+        let cleaned = clean(&joined);
+        if cleaned == "/" {
+            return Err(Error::new(
+                Class::Invalid,
+                "cannot mount over the root of the stage",
+            ));
+        }
+        Ok(cleaned)
+    }
+
+    /// Looks a mount's source up.
+    fn with_source<T>(
+        &self,
+        source: &str,
+        from: Option<&str>,
+        act: impl FnOnce(&[Item], &Origin<'_>, &Manner) -> Result<T>,
+    ) -> Result<T> {
+        let (nothing, unknown) = (Patterns::default(), FileDigests::none());
+        let layers = match from {
+            Some(name) => self.source(name)?,
+            None => vec![self.build.request.context.clone()],
+        };
+        let tree = Merged::open(&layers)?;
+        let origin = Origin {
+            tree: &tree,
+            ignored: if from.is_none() {
+                &self.build.ignored
+            } else {
+                &nothing
+            },
+            digests: if from.is_none() {
+                &self.build.digests
+            } else {
+                &unknown
+            },
+        };
+        let manner = Manner::default();
+        let literal: String = source
+            .chars()
+            .flat_map(|one| {
+                if "*?[\\".contains(one) {
+                    vec!['\\', one]
+                } else {
+                    vec![one]
+                }
+            })
+            .collect();
+        let found = items(&origin, &literal, &manner, false)
+            .explain(|| format!("cannot look for {source}"))?;
+        let found = found.filter(|found| !found.is_empty()).ok_or_else(|| {
+            Error::new(Class::NotFound, format!("{source:?} not found")).caused_by(format!(
+                "it is not in {}",
+                from.unwrap_or("the build context")
+            ))
+        })?;
+        act(&found, &origin, &manner)
+    }
+
+    /// A copy of a mount's source: a directory, or a file in one.
+    fn copied(&self, source: &str, from: Option<&str>) -> Result<PathBuf> {
+        let scratch = self.build.assembly.directory()?;
+        self.with_source(source, from, |found, origin, manner| {
+            let empty = Merged::open(&[self.build.assembly.directory()?])?;
+            let is_file = matches!(found, [one] if !one.is_directory());
+            let target = if is_file { "/file" } else { "/root/" };
+            let place = Place {
+                lower: &empty,
+                layer: &scratch,
+                now: self.file_time(),
+                scratch: &|| self.build.assembly.directory(),
+            };
+            put(found, &Target::parse(target, "/"), origin, manner, &place)
+                .explain(|| format!("cannot copy {source} to mount it"))?;
+            Ok(scratch.join(target.trim_matches('/')))
+        })
+    }
+
+    fn mount_cache(&self, mount: &MountKind, mounted: &mut Mounted, held: &mut Held) -> Result<()> {
+        let MountKind::Cache {
+            target,
+            id,
+            source,
+            from,
+            read_only,
+            sharing,
+            mode,
+            owner,
+        } = mount
+        else {
+            return Ok(());
+        };
+        let target = self.absolute(target)?;
+        let space = self.build.request.arguments.get("BUILDKIT_CACHE_MOUNT_NS");
+        let mut key = Key::new("cache mount");
+        key.text(space.map_or("", String::as_str));
+        key.text(id.as_deref().unwrap_or(&target));
+        // Ids may be anything, paths above all: only their digest becomes a name (CVE-2024-9675).
+        let name = key.finish().hex().to_owned();
+        let place = self.locked(&name, *sharing, held)?;
+        let data = place.join("data");
+        if !data.is_dir() {
+            let aside = place.join(berth_sys::file::unique_name("."));
+            match from {
+                Some(from) => {
+                    let copy = self.copied(source, Some(from))?;
+                    fs::rename(&copy, &aside).explain(|| "cannot fill a cache mount".into())?;
+                }
+                None => fs::create_dir(&aside).explain(|| "cannot make a cache mount".into())?,
+            }
+            let directory =
+                Directory::open(&aside).explain(|| "cannot open a cache mount".into())?;
+            berth_sys::file::set_owner_and_mode(&directory, owner.0, owner.1, *mode)
+                .explain(|| "cannot prepare a cache mount".into())?;
+            fs::rename(&aside, &data).explain(|| "cannot make a cache mount".into())?;
+        }
+        let about = serde_json::json!({ "id": id.as_deref().unwrap_or(&target), "used": berth_sys::clock::realtime() });
+        fs::write(place.join("about.json"), about.to_string())
+            .explain(|| "cannot describe a cache mount".into())?;
+        // What earlier commands put there cannot lead the mount elsewhere: its directory is pinned.
+        let directory = Directory::open(&place)
+            .and_then(|place| place.directory(Path::new("data"), Links::Refused))
+            .explain(|| "cannot open a cache mount".into())?;
+        let descriptor = std::os::fd::AsFd::as_fd(&directory)
+            .try_clone_to_owned()
+            .explain(|| "cannot pin a cache mount".into())?;
+        let path = format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd());
+        held.pins.push(descriptor);
+        mounted.bind(path, target, *read_only);
+        Ok(())
+    }
+
+    /// The directory of a cache mount, locked as it is shared.
+    fn locked(&self, name: &str, sharing: Sharing, held: &mut Held) -> Result<PathBuf> {
+        let mounts = self.build.cache.mounts();
+        let open = |name: &str| {
+            let place = mounts.join(name);
+            make_private(&place)?;
+            let path = place.join("lock");
+            let file = fs::File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .mode(0o600)
+                .open(&path);
+            Ok::<_, Error>((
+                place,
+                file.explain(|| format!("cannot open {}", path.display()))?,
+            ))
+        };
+        let locking = || "cannot lock a cache mount".to_owned();
+        if sharing == Sharing::Private {
+            for number in 0.. {
+                let (place, lock) = open(&format!("{name}-{number}"))?;
+                match lock.try_lock() {
+                    Ok(()) => {
+                        held.locks.push(lock);
+                        return Ok(place);
+                    }
+                    Err(fs::TryLockError::WouldBlock) => {}
+                    Err(fs::TryLockError::Error(error)) => return Err(error).explain(locking),
+                }
+            }
+        }
+        let (place, lock) = open(name)?;
+        if sharing == Sharing::Locked {
+            lock.lock().explain(locking)?;
+        } else {
+            lock.lock_shared().explain(locking)?;
+        }
+        held.locks.push(lock);
+        Ok(place)
+    }
+
+    fn mount_secret(
+        &self,
+        mount: &MountKind,
+        mounted: &mut Mounted,
+        held: &mut Held,
+    ) -> Result<()> {
+        let MountKind::Secret {
+            id,
+            target,
+            variable,
+            required,
+            mode,
+            owner,
+        } = mount
+        else {
+            return Ok(());
+        };
+        let content = match self.build.request.secrets.get(id) {
+            None => {
+                return absent(
+                    *required,
+                    &format!("secret {id}"),
+                    &format!("--secret id={id},src=FILE"),
+                );
+            }
+            Some(Secret::Value(value)) => value.clone(),
+            Some(Secret::File(path)) => {
+                fs::read(path).explain(|| format!("cannot read the secret {id}"))?
+            }
+        };
+        if let Some(variable) = variable {
+            let text = String::from_utf8(content.clone()).map_err(|error| {
+                Error::new(
+                    Class::Invalid,
+                    format!("the secret {id} cannot be a variable"),
+                )
+                .caused_by(error)
+            })?;
+            mounted.environment.push(format!("{variable}={text}"));
+        }
+        let Some(target) = target else { return Ok(()) };
+        let target = self.absolute(target)?;
+        let path = self.in_memory("secret", &content, (*mode, *owner), held)?;
+        mounted.bind(path, target, true);
+        Ok(())
+    }
+
+    /// A here-document that is executed as a file.
+    pub(super) fn mount_script(
+        &self,
+        name: &str,
+        content: &str,
+        mounted: &mut Mounted,
+        held: &mut Held,
+    ) -> Result<()> {
+        let path = self.in_memory("script", content.as_bytes(), (0o755, (0, 0)), held)?;
+        mounted.bind(path, format!("/dev/pipes/{name}"), true);
+        Ok(())
+    }
+
+    /// A file in the run directory, which is memory, gone when the command has ended.
+    fn in_memory(
+        &self,
+        name: &str,
+        content: &[u8],
+        (mode, owner): (u32, (u32, u32)),
+        held: &mut Held,
+    ) -> Result<String> {
+        let run = self.build.engine.paths().run().join("build");
+        make_private(&run)?;
+        let directory = run.join(berth_sys::file::unique_name(""));
+        make_private(&directory)?;
+        held.secrets.push(Scratch(directory.clone()));
+        let path = directory.join(name);
+        let cannot = || format!("cannot write {}", path.display());
+        let write = || {
+            let mut file = fs::File::options()
+                .create_new(true)
+                .write(true)
+                .mode(0o600)
+                .open(&path)?;
+            std::io::Write::write_all(&mut file, content)?;
+            std::os::unix::fs::fchown(&file, Some(owner.0), Some(owner.1))?;
+            file.set_permissions(fs::Permissions::from_mode(mode))
+        };
+        write().explain(cannot)?;
+        Ok(path.display().to_string())
+    }
+}
+
+fn absent(required: bool, what: &str, flag: &str) -> Result<()> {
+    if required {
+        return Err(Error::new(Class::NotFound, format!("{what}: not found"))
+            .caused_by("the step requires it")
+            .hint(format!("berth build {flag}")));
+    }
+    Ok(())
+}

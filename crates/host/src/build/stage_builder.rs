@@ -1,0 +1,373 @@
+//! One stage: its base, then its instructions one after the other.
+
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Error, Result};
+use berth_image::{Layer, Merged, Platform};
+use berth_sys::error::Explain as _;
+use berth_sys::file::Time;
+
+use super::builder::{Build, Graph};
+use super::cache::{CachedStep, Key};
+use super::configure::{Given, Values, apply};
+use super::dockerfile::expand::expand;
+use super::dockerfile::{Base, Instruction, Lines, Stage, parse_one};
+use super::report::Step;
+use super::state::State;
+
+/// Builds one stage.
+pub(super) struct StageBuilder<'b, 'a> {
+    pub(super) build: &'b Build<'a>,
+    pub(super) graph: &'b Graph<'b>,
+    pub(super) stage: &'b Stage,
+    pub(super) state: State,
+    /// How many steps it has, and which is at hand.
+    count: usize,
+    position: usize,
+    /// Where the instruction at hand stands.
+    pub(super) lines: Lines,
+}
+
+/// The layer a step makes, if the cache does not have it.
+pub(super) struct Made {
+    /// What the history says.
+    pub(super) created_by: String,
+    /// What the step depends on.
+    pub(super) key: Key,
+}
+
+impl<'b, 'a> StageBuilder<'b, 'a> {
+    pub(super) fn new(build: &'b Build<'a>, graph: &'b Graph<'b>, index: usize) -> Self {
+        let stage = &graph.stages.stages[index];
+        Self {
+            build,
+            graph,
+            stage,
+            state: State::scratch(graph.platform.clone()),
+            count: 1 + stage
+                .instructions
+                .iter()
+                .filter(|one| is_step(&one.instruction))
+                .count(),
+            position: 1,
+            lines: stage.lines,
+        }
+    }
+
+    /// Builds it.
+    pub(super) fn build(mut self) -> Result<State> {
+        self.base()?;
+        for text in std::mem::take(&mut self.state.triggers) {
+            let instruction = parse_one(&text).map_err(|reason| {
+                Error::new(
+                    Class::Invalid,
+                    format!("cannot use the trigger {text:?} of the base image"),
+                )
+                .caused_by(reason)
+            })?;
+            self.count += usize::from(is_step(&instruction));
+            self.instruction(&instruction, &format!("ONBUILD {text}"))?;
+        }
+        let stage = self.stage;
+        for one in &stage.instructions {
+            if self.build.cancel.is_cancelled() {
+                return Err(super::run::cancelled());
+            }
+            self.lines = one.lines;
+            let shown = self.shown(one.lines);
+            self.instruction(&one.instruction, &shown)?;
+        }
+        Ok(self.state)
+    }
+
+    /// The platform that the stage is for.
+    fn platform(&self) -> Result<Platform> {
+        match &self.stage.platform {
+            Some(text) => text.parse(),
+            None => Ok(self.graph.platform.clone()),
+        }
+    }
+
+    fn base(&mut self) -> Result<()> {
+        let platform = self.platform()?;
+        match &self.stage.base {
+            Base::Scratch => self.state = State::scratch(platform),
+            Base::Stage(index) => self.state = self.graph.wait(*index)?.derived(),
+            Base::Image(name) => {
+                let step = self.begin(&format!("FROM {name}"));
+                let image = step.end(self.base_image(name, &platform));
+                self.state = image.map_err(|error| self.explain(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn base_image(&self, name: &str, platform: &Platform) -> Result<State> {
+        if let Some(super::request::NamedContext::Directory(_)) =
+            self.build.request.contexts.get(name)
+        {
+            return Err(Error::new(
+                Class::Unsupported,
+                format!("cannot use {name} as base image"),
+            )
+            .caused_by("its build context is a directory")
+            .hint("COPY --from takes files from it"));
+        }
+        let image = self.build.image(name, platform)?;
+        let mut state = State::of_image(&image);
+        if state.platform.is_wasm() != platform.is_wasm() {
+            return Err(Error::new(
+                Class::Invalid,
+                format!("{name} is for {}, not {platform}", state.platform),
+            ));
+        }
+        state.platform.variant = state.platform.variant.or_else(|| platform.variant.clone());
+        Ok(state)
+    }
+
+    fn begin(&mut self, shown: &str) -> Step<'a> {
+        let stage = match (&self.stage.name, self.graph.stages.stages.len()) {
+            (Some(name), 2..) => format!("{name} "),
+            (None, count @ 2..) if self.stage.index + 1 < count => {
+                format!("stage-{} ", self.stage.index)
+            }
+            _ => String::new(),
+        };
+        let platform = if self.build.request.platforms.len() > 1 {
+            format!("{} ", self.graph.platform)
+        } else {
+            String::new()
+        };
+        let name = format!(
+            "[{platform}{stage}{}/{}] {shown}",
+            self.position, self.count
+        );
+        self.position += 1;
+        self.build.steps.begin(&name)
+    }
+
+    /// An instruction as its lines say it, in one line.
+    fn shown(&self, lines: Lines) -> String {
+        let escape = self.build.file.directives.escape;
+        let all = self.build.file.text.lines();
+        let mut shown = String::new();
+        for line in all.skip(lines.first - 1).take(lines.last + 1 - lines.first) {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if !shown.is_empty() {
+                shown.push(' ');
+            }
+            match line.strip_suffix(escape) {
+                Some(part) => shown.push_str(part.trim_end()),
+                None => {
+                    shown.push_str(line);
+                    break;
+                }
+            }
+        }
+        shown
+    }
+
+    fn instruction(&mut self, instruction: &Instruction, shown: &str) -> Result<()> {
+        if !is_step(instruction) {
+            return self
+                .configure(instruction)
+                .map_err(|error| self.explain(error));
+        }
+        let step = self.begin(shown);
+        let result = match instruction {
+            Instruction::Run(run) => self.run(run, step),
+            Instruction::Copy(copy) => self.copy(copy, step),
+            Instruction::Workdir(path) => self.workdir(path, step),
+            _ => Ok(()),
+        };
+        step.end(result).map_err(|error| self.explain(error))
+    }
+
+    /// A failure with the place where it happened.
+    fn explain(&self, error: Error) -> Error {
+        if self.build.cancel.is_cancelled() {
+            return super::run::cancelled();
+        }
+        let file = self.build.file;
+        let shown = super::dockerfile::excerpt(&file.name, &file.text, self.lines);
+        error.context(format!(
+            "cannot build {}:{}\n{shown}",
+            file.name, self.lines.first
+        ))
+    }
+
+    fn configure(&mut self, instruction: &Instruction) -> Result<()> {
+        let build = self.build;
+        let graph = self.graph;
+        let arguments = |name: &str| Values {
+            given: build.request.arguments.get(name).cloned(),
+            global: graph
+                .stages
+                .globals
+                .get(name)
+                .or_else(|| graph.predefined.get(name))
+                .cloned(),
+        };
+        let given = Given {
+            escape: build.file.directives.escape,
+            arguments: &arguments,
+            created: build.request.epoch.map(|_| build.now.as_str()),
+        };
+        apply(instruction, &mut self.state, given)
+            .map(drop)
+            .map_err(|reason| Error::new(Class::Invalid, reason))
+    }
+
+    pub(super) fn expanded(&self, text: &str) -> Result<String> {
+        expand(text, self.build.file.directives.escape, &self.state.scope)
+            .map(|expanded| expanded.text)
+            .map_err(|reason| Error::new(Class::Invalid, reason))
+    }
+
+    /// The stage's files now.
+    pub(super) fn lowers(&self) -> Result<Vec<PathBuf>> {
+        extracted(self.build, &self.state.layers)
+    }
+
+    /// The time of files that have none of their own.
+    pub(super) fn file_time(&self) -> Time {
+        let seconds = self.build.request.epoch.unwrap_or_else(|| {
+            i64::try_from(berth_sys::clock::realtime() / 1_000_000_000).unwrap_or(0)
+        });
+        Time {
+            seconds,
+            nanoseconds: 0,
+        }
+    }
+
+    /// What later times become.
+    pub(super) fn latest(&self) -> Option<i64> {
+        let request = self.build.request;
+        request.epoch.filter(|_| request.rewrite_timestamp)
+    }
+
+    /// Adds a step's layer: the cache's, or one that is made now.
+    pub(super) fn layer(
+        &mut self,
+        made: Made,
+        step: Step<'_>,
+        make: impl FnOnce(&Self) -> Result<Layer>,
+    ) -> Result<()> {
+        let build = self.build;
+        let Made {
+            created_by,
+            mut key,
+        } = made;
+        if let Some(latest) = self.latest() {
+            key.text("rewritten");
+            key.bytes(&latest.to_le_bytes());
+        }
+        let key = key.finish();
+        let cached = if build.ignores_cache(self.stage.name.as_deref()) {
+            None
+        } else {
+            build.cache.find(&key, &build.store, &build.assembly)
+        };
+        let epoch = build.request.epoch.map(|_| build.now.clone());
+        if let Some(cached) = cached {
+            step.cached();
+            let created = epoch.or_else(|| cached.created.clone());
+            self.state.add(cached.layer(), created_by, created);
+            return Ok(());
+        }
+        let layer = make(self)?;
+        let created = epoch.or_else(|| Some(super::time::rfc3339(None)));
+        let about = created_by.clone();
+        self.state.add(layer, created_by, created.clone());
+        build.keep(CachedStep::new(
+            key,
+            &self.state.layers,
+            (&about, created),
+            self.latest(),
+        ));
+        Ok(())
+    }
+
+    fn workdir(&mut self, path: &str, step: Step<'_>) -> Result<()> {
+        let path = self.expanded(path)?;
+        let path = super::ignore::clean(&if path.starts_with('/') {
+            path
+        } else {
+            format!("/{}/{path}", self.state.config.working_dir)
+        });
+        self.state.config.working_dir.clone_from(&path);
+        let created_by = format!("WORKDIR {path}");
+        if path == "/" {
+            self.state.record(created_by, None);
+            return Ok(());
+        }
+        let lower = Merged::open(&self.lowers()?)?;
+        let owner = match self.state.config.user.as_str() {
+            "" => (0, 0),
+            user => crate::engine::Engine::owner(&lower, user)?,
+        };
+        let mut key = Key::new("workdir");
+        key.layers(&self.state.layers);
+        key.document(&self.state.config);
+        key.text(&path);
+        let now = self.file_time();
+        self.layer(Made { created_by, key }, step, |this| {
+            let directory = this.new_layer()?;
+            super::copy::make_directory(&lower, (&directory, Path::new(&path)), owner, now)
+                .explain(|| format!("cannot make {path}"))?;
+            this.build
+                .assembly
+                .layer(&directory, &this.state.layers, this.latest())
+        })
+    }
+
+    /// A directory for the files of the next layer; its own attributes are those of the layer below.
+    pub(super) fn new_layer(&self) -> Result<PathBuf> {
+        let directory = self.build.assembly.directory()?;
+        if let Some(below) = self.lowers()?.first() {
+            let copy = || {
+                let below = berth_sys::file::Directory::open(below)?.own_metadata()?;
+                let own = berth_sys::file::Directory::open(&directory)?;
+                berth_sys::file::set_owner_and_mode(&own, below.uid, below.gid, below.mode)
+            };
+            copy().explain(|| "cannot prepare a layer".into())?;
+        }
+        Ok(directory)
+    }
+
+    /// What another stage, image or named context holds: its layers, topmost first.
+    pub(super) fn source(&self, name: &str) -> Result<Vec<PathBuf>> {
+        if let Some(index) = self.graph.stages.find(name, self.stage.index) {
+            let state = self.graph.wait(index)?;
+            return extracted(self.build, &state.layers);
+        }
+        if let Some(super::request::NamedContext::Directory(path)) =
+            self.build.request.contexts.get(name)
+        {
+            return Ok(vec![path.clone()]);
+        }
+        if name == "scratch" {
+            return Err(Error::new(Class::Invalid, "scratch has no files"));
+        }
+        let image = self.build.image(name, &self.graph.platform)?;
+        Ok(image.layers())
+    }
+}
+
+fn extracted(build: &Build<'_>, layers: &[Layer]) -> Result<Vec<PathBuf>> {
+    build.store.extracted(layers).ok_or_else(|| {
+        Error::new(Class::Internal, "a layer of the stage is missing")
+            .hint("berth builder prune -a, and build again")
+    })
+}
+
+/// Whether an instruction is a step of its own in what is shown.
+fn is_step(instruction: &Instruction) -> bool {
+    matches!(
+        instruction,
+        Instruction::Run(_) | Instruction::Copy(_) | Instruction::Workdir(_)
+    )
+}

@@ -1,0 +1,140 @@
+//! What a stage has come to: its layers, its config, its history, and what variables mean now.
+
+use berth_image::{Configuration, ContainerConfig, History, Image, Layer, Platform};
+
+use super::scope::Scope;
+
+/// The comment of every step in the history, which tools look for.
+const COMMENT: &str = "buildkit.dockerfile.v0";
+/// What a program is found by when an image does not say.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A stage at one point.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) platform: Platform,
+    /// Bottom first.
+    pub(super) layers: Vec<Layer>,
+    /// How many of them are the base's.
+    pub(super) inherited: usize,
+    pub(super) config: ContainerConfig,
+    pub(super) scope: Scope,
+    pub(super) history: Vec<History>,
+    pub(super) author: Option<String>,
+    /// When the newest layer was made.
+    pub(super) created: Option<String>,
+    /// The instructions that the base keeps for whoever is made from it.
+    pub(super) triggers: Vec<String>,
+}
+
+impl State {
+    /// Nothing.
+    pub(super) fn scratch(platform: Platform) -> Self {
+        let config = if platform.is_wasm() {
+            ContainerConfig::default()
+        } else {
+            ContainerConfig {
+                env: vec![format!("PATH={PATH}")],
+                ..ContainerConfig::default()
+            }
+        };
+        Self {
+            scope: Scope::of_environment(&config.env),
+            platform,
+            layers: Vec::new(),
+            inherited: 0,
+            config,
+            history: Vec::new(),
+            author: None,
+            created: None,
+            triggers: Vec::new(),
+        }
+    }
+
+    /// An image.
+    pub(super) fn of_image(image: &Image) -> Self {
+        let configuration = image.config();
+        let mut config = configuration.config.clone();
+        let triggers = std::mem::take(&mut config.on_build);
+        let names_path = |pair: &String| pair.starts_with("PATH=");
+        if !image.platform().is_wasm() && !config.env.iter().any(names_path) {
+            config.env.push(format!("PATH={PATH}"));
+        }
+        let diff_ids = configuration.rootfs.diff_ids.iter();
+        let layers: Vec<Layer> = image
+            .blobs()
+            .iter()
+            .zip(diff_ids)
+            .map(|(descriptor, diff_id)| Layer {
+                descriptor: descriptor.clone(),
+                diff_id: diff_id.clone(),
+            })
+            .collect();
+        Self {
+            scope: Scope::of_environment(&config.env),
+            platform: image.platform().clone(),
+            inherited: layers.len(),
+            layers,
+            config,
+            history: configuration.history.clone(),
+            author: configuration.author.clone(),
+            created: configuration.created.clone(),
+            triggers,
+        }
+    }
+
+    /// The stage that another one begins with.
+    pub(super) fn derived(&self) -> Self {
+        let mut derived = self.clone();
+        derived.inherited = derived.layers.len();
+        derived.triggers = std::mem::take(&mut derived.config.on_build);
+        derived
+    }
+
+    /// Writes a step down that made no layer.
+    pub(super) fn record(&mut self, created_by: String, created: Option<String>) {
+        self.history.push(History {
+            created,
+            created_by: Some(created_by),
+            comment: Some(COMMENT.to_owned()),
+            empty_layer: true,
+            ..History::default()
+        });
+    }
+
+    /// Adds a step's layer.
+    pub(super) fn add(&mut self, layer: Layer, created_by: String, created: Option<String>) {
+        self.layers.push(layer);
+        self.created.clone_from(&created);
+        self.history.push(History {
+            created,
+            created_by: Some(created_by),
+            comment: Some(COMMENT.to_owned()),
+            ..History::default()
+        });
+    }
+
+    /// The image's config.
+    pub(super) fn configuration(&self, now: Option<&str>) -> Configuration {
+        let created = self.created.clone().or_else(|| now.map(str::to_owned));
+        let mut history = self.history.clone();
+        // A step without a layer is as old as the one before it: the same file gives the same image.
+        let mut last: Option<String> = None;
+        for entry in &mut history {
+            if entry.created.is_none() {
+                entry.created = last.clone().or_else(|| created.clone());
+            }
+            last.clone_from(&entry.created);
+        }
+        Configuration {
+            created,
+            author: self.author.clone(),
+            architecture: self.platform.architecture.clone(),
+            os: self.platform.os.clone(),
+            variant: self.platform.variant.clone(),
+            config: self.config.clone(),
+            history,
+            ..Configuration::default()
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! The flags of `build`, Docker's and buildx's.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use berth_contract::{Class, Error, Result};
+use berth_host::api::types::{HostConfig, Ulimit};
+use berth_host::build::{BuildRequest, NoCache};
+use berth_host::engine::PullPolicy;
+use berth_image::{Platform, Reference};
+
+use super::context;
+use super::progress::Style;
+use super::sources;
+use crate::cli::parse::{limit, size};
+use crate::cli::pull::pull_options;
+use crate::cli::{Context, Environment};
+
+/// Flags of other builders that mean nothing here.
+pub(super) const REFUSED: &[(&str, &str)] = &[
+    ("--attest", "attestations are not made; leave it away"),
+    ("--provenance", "attestations are not made; leave it away"),
+    ("--sbom", "attestations are not made; leave it away"),
+    ("--policy", "policies are not evaluated; leave it away"),
+    ("--builder", "berth builds by itself; leave it away"),
+    (
+        "--gpus",
+        "devices of the build are not passed on; leave it away",
+    ),
+];
+
+/// The arguments of `build`.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Build {
+    /// The context: a directory, a Dockerfile, or - for standard input
+    #[arg(value_name = "PATH", hide = true)]
+    path: Option<String>,
+
+    /// Name the image (can be repeated)
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
+
+    /// Read this Dockerfile; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<String>,
+
+    /// Set a build argument: NAME=VALUE, or NAME to take it from the environment (can be repeated)
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<String>,
+
+    /// Add a context: NAME=DIRECTORY or NAME=docker-image://IMAGE (can be repeated)
+    #[arg(long, value_name = "NAME=SOURCE")]
+    build_context: Vec<String>,
+
+    /// Build this stage
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+
+    /// Build for these platforms, as in linux/amd64,wasi/wasm
+    #[arg(long, value_name = "OS/ARCH[,…]", value_delimiter = ',')]
+    platform: Vec<String>,
+
+    /// Give commands a secret: id=NAME[,src=FILE|env=VARIABLE] (can be repeated)
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+
+    /// Give commands an ssh agent: default or ID[=SOCKET] (can be repeated)
+    #[arg(long, value_name = "AGENT")]
+    ssh: Vec<String>,
+
+    /// Label the image (can be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+
+    /// Annotate the image's manifest (can be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    annotation: Vec<String>,
+
+    /// Ask registries for base images even if they are here
+    #[arg(long)]
+    pull: bool,
+
+    /// Make every step again
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Make the steps of these stages again (can be repeated)
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+
+    /// Join the image's own layers into one
+    #[arg(long)]
+    squash: bool,
+
+    /// Look for mistakes in the Dockerfile and build nothing
+    #[arg(long)]
+    check: bool,
+
+    /// Print the image's id alone
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// How to show the progress
+    #[arg(long, value_name = "STYLE", value_enum, default_value_t)]
+    progress: Style,
+
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+
+    /// What to do with the result: type=image|local|tar|oci|docker|wasm[,dest=PATH], or a directory (can be repeated)
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
+
+    /// Keep the image, beside other outputs
+    #[arg(long)]
+    load: bool,
+
+    /// Give everything this time: seconds since 1970; the variable `SOURCE_DATE_EPOCH` does the same
+    #[arg(long, value_name = "SECONDS")]
+    source_date_epoch: Option<i64>,
+
+    /// Give files that are newer than that time that time
+    #[arg(long)]
+    rewrite_timestamp: bool,
+
+    /// Allow commands what they ask for: security.insecure, network.host (can be repeated)
+    #[arg(long, value_name = "RIGHT")]
+    allow: Vec<String>,
+
+    #[command(flatten)]
+    commands: CommandFlags,
+
+    /// For scripts: containers of a build are always removed
+    #[arg(long, hide = true)]
+    rm: bool,
+
+    /// For scripts: as --rm
+    #[arg(long, hide = true)]
+    force_rm: bool,
+
+    /// For scripts: a context need not be compressed
+    #[arg(long, hide = true)]
+    compress: bool,
+}
+
+/// Flags about the commands of `RUN`.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Commands")]
+struct CommandFlags {
+    /// The network of the commands: default, none or host
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+
+    /// Let a name lead to an address: NAME:ADDRESS (can be repeated)
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    add_host: Vec<String>,
+
+    /// The size of /dev/shm, such as 64m
+    #[arg(long, value_name = "BYTES", value_parser = size::bytes)]
+    shm_size: Option<i64>,
+
+    /// Set a limit of setrlimit(2): NAME=SOFT[:HARD] (can be repeated)
+    #[arg(long, value_name = "LIMIT", value_parser = limit::ulimit)]
+    ulimit: Vec<Ulimit>,
+
+    /// At most so much memory, such as 64m or 1.5g
+    #[arg(short, long, value_name = "BYTES", value_parser = size::bytes)]
+    memory: Option<i64>,
+
+    /// At most so much memory and swap together; -1 for any amount of swap
+    #[arg(long, value_name = "BYTES", value_parser = size::bytes_or_unlimited)]
+    memory_swap: Option<i64>,
+
+    /// The share of CPU time under load, relative to others' 1024
+    #[arg(short = 'c', long, value_name = "WEIGHT")]
+    cpu_shares: Option<i64>,
+
+    /// The length of a scheduling period in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_period: Option<i64>,
+
+    /// How much CPU time within a period, in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    cpu_quota: Option<i64>,
+
+    /// Only these CPUs, such as 0-2,4
+    #[arg(long, value_name = "LIST")]
+    cpuset_cpus: Option<String>,
+
+    /// Only these memory nodes
+    #[arg(long, value_name = "LIST")]
+    cpuset_mems: Option<String>,
+
+    /// Put the containers' cgroups beneath this one
+    #[arg(long, value_name = "CGROUP")]
+    cgroup_parent: Option<String>,
+
+    /// Confine the commands otherwise, as for run (can be repeated)
+    #[arg(long, value_name = "OPTION")]
+    security_opt: Vec<String>,
+}
+
+/// A build that can be carried out.
+#[derive(Debug)]
+pub(super) struct Prepared {
+    pub(super) request: BuildRequest,
+    pub(super) style: Style,
+    pub(super) check: bool,
+    pub(super) iidfile: Option<PathBuf>,
+    pub(super) metadata_file: Option<PathBuf>,
+}
+
+impl Build {
+    /// Understands the flags and finds the context.
+    ///
+    /// # Errors
+    /// A value makes no sense, or there is no Dockerfile.
+    pub(super) fn prepare(self, context: &Context) -> Result<Prepared> {
+        let environment = &context.environment;
+        let found = context::find(self.path.as_deref(), self.file.as_deref())?;
+        let (arguments, epoch) = self.arguments(environment)?;
+        let allow_insecure = self.allows_insecure()?;
+        let platforms = self.platform.iter().map(|text| text.parse());
+        let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
+        let tags = self
+            .tag
+            .iter()
+            .map(|text| tag(text))
+            .collect::<Result<_>>()?;
+        let outputs = sources::outputs(&self.output, self.load)?;
+        Ok(Prepared {
+            request: BuildRequest {
+                context: found.directory,
+                dockerfile_name: found.name,
+                dockerfile: found.text,
+                ignore: found.ignore,
+                tags,
+                target: self.target,
+                arguments,
+                platforms,
+                labels: pairs("--label", &self.label)?,
+                annotations: pairs("--annotation", &self.annotation)?
+                    .into_iter()
+                    .collect(),
+                contexts: sources::contexts(&self.build_context)?,
+                secrets: sources::secrets(&self.secret, environment)?,
+                ssh: sources::agents(&self.ssh, environment)?,
+                host: self.commands.host()?,
+                no_cache: NoCache {
+                    all: self.no_cache,
+                    stages: self
+                        .no_cache_filter
+                        .iter()
+                        .map(|name| name.to_ascii_lowercase())
+                        .collect(),
+                },
+                pull: if self.pull {
+                    PullPolicy::Always
+                } else {
+                    PullPolicy::Missing
+                },
+                pull_options: pull_options(context)?,
+                squash: self.squash,
+                epoch,
+                rewrite_timestamp: self.rewrite_timestamp,
+                allow_insecure,
+                outputs,
+            },
+            style: if self.quiet {
+                Style::Quiet
+            } else {
+                self.progress
+            },
+            check: self.check,
+            iidfile: self.iidfile,
+            metadata_file: self.metadata_file,
+        })
+    }
+}
+
+impl Build {
+    /// The build arguments, and the time of everything.
+    fn arguments(
+        &self,
+        environment: &Environment,
+    ) -> Result<(BTreeMap<String, String>, Option<i64>)> {
+        let mut arguments = BTreeMap::new();
+        for text in &self.build_arg {
+            // A name alone is passed on if it is set.
+            let pair = match text.split_once('=') {
+                Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+                None => environment.owned(text).map(|value| (text.clone(), value)),
+            };
+            arguments.extend(pair);
+        }
+        let epoch = match (self.source_date_epoch, arguments.get("SOURCE_DATE_EPOCH")) {
+            (Some(epoch), _) => Some(epoch),
+            (None, Some(text)) => Some(epoch_of(text)?),
+            (None, None) => environment
+                .text("SOURCE_DATE_EPOCH")
+                .map(epoch_of)
+                .transpose()?,
+        };
+        if let Some(epoch) = epoch {
+            arguments.insert("SOURCE_DATE_EPOCH".to_owned(), epoch.to_string());
+        }
+        Ok((arguments, epoch))
+    }
+
+    fn allows_insecure(&self) -> Result<bool> {
+        let known = ["security.insecure", "network.host"];
+        if let Some(other) = self
+            .allow
+            .iter()
+            .find(|right| !known.contains(&right.as_str()))
+        {
+            let error = Error::new(
+                Class::Invalid,
+                format!("unknown right {other:?} for --allow"),
+            );
+            return Err(error.hint("security.insecure and network.host are known"));
+        }
+        Ok(self.allow.iter().any(|right| right == known[0]))
+    }
+}
+
+impl CommandFlags {
+    fn host(self) -> Result<HostConfig> {
+        let network_mode = match self.network.as_deref() {
+            None | Some("" | "default") => String::new(),
+            Some(mode @ ("none" | "host" | "bridge")) => mode.to_owned(),
+            Some(other) => {
+                return Err(
+                    Error::new(Class::Invalid, format!("invalid --network {other:?}"))
+                        .hint("default, none and host are there"),
+                );
+            }
+        };
+        Ok(HostConfig {
+            network_mode,
+            extra_hosts: self.add_host,
+            shm_size: self.shm_size.unwrap_or(0),
+            ulimits: self.ulimit,
+            memory: self.memory.unwrap_or(0),
+            memory_swap: self.memory_swap.unwrap_or(0),
+            cpu_shares: self.cpu_shares.unwrap_or(0),
+            cpu_period: self.cpu_period.unwrap_or(0),
+            cpu_quota: self.cpu_quota.unwrap_or(0),
+            cpuset_cpus: self.cpuset_cpus.unwrap_or_default(),
+            cpuset_mems: self.cpuset_mems.unwrap_or_default(),
+            cgroup_parent: self.cgroup_parent.unwrap_or_default(),
+            security_opt: self.security_opt,
+            ..HostConfig::default()
+        })
+    }
+}
+
+fn tag(text: &str) -> Result<Reference> {
+    let reference = Reference::parse(text)?;
+    if reference.digest().is_some() {
+        return Err(
+            Error::new(Class::Invalid, format!("cannot name the image {text}"))
+                .caused_by("a digest is computed, not given"),
+        );
+    }
+    Ok(reference)
+}
+
+fn epoch_of(text: &str) -> Result<i64> {
+    text.trim()
+        .parse()
+        .map_err(|error: std::num::ParseIntError| {
+            Error::new(
+                Class::Invalid,
+                format!("invalid SOURCE_DATE_EPOCH {text:?}"),
+            )
+            .caused_by(error)
+        })
+}
+
+fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some(("", _)) => Err(Error::new(
+            Class::Invalid,
+            format!("invalid value {text:?} for {flag}"),
+        )),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Ok((text.clone(), String::new())),
+    };
+    texts.iter().map(pair).collect()
+}

@@ -1,0 +1,167 @@
+//! `berth build`: makes an image of a Dockerfile.
+
+mod context;
+mod flags;
+mod progress;
+mod sources;
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use berth_contract::{Class, Error, Result, Signal};
+use berth_host::Engine;
+use berth_host::build::dockerfile::{Dockerfile, check, check_directive};
+use berth_host::build::ignore::Patterns;
+use berth_host::build::scope::platform_arguments;
+use berth_host::build::{BuildRequest, Built, Cancel, Report};
+use berth_image::Platform;
+use berth_sys::epoll::{Interest, Poller};
+use berth_sys::signals::Signals;
+
+use super::{Arguments, Context, Group, Outcome, Verb};
+pub(crate) use flags::Build;
+use progress::{BuildProgress, Style};
+
+pub(crate) const VERB: Verb = Verb::new::<Build>(
+    "build",
+    Group::Images,
+    "Make an image of a Dockerfile",
+    "[OPTIONS] PATH|URL|-",
+)
+.examples(
+    "berth build -t app .\n\
+     berth build -t app -f deploy/Dockerfile --build-arg VERSION=1.2 .\n\
+     berth build -t tool --platform wasi/wasm .\n\
+     berth build --check .",
+)
+.refusing(flags::REFUSED);
+
+impl Arguments for Build {
+    fn run(self, context: &Context) -> Outcome {
+        let prepared = self.prepare(context)?;
+        if prepared.check {
+            return report_checks(context, &prepared.request);
+        }
+        let engine = context.engine()?;
+        let style = prepared.style.settled(context.screen);
+        let progress = BuildProgress::new(context.screen, style);
+        let built = carry_out(&engine, &prepared.request, &progress);
+        progress.finish();
+        let built = built?;
+        if let Some(path) = &prepared.iidfile {
+            write(path, "--iidfile", built.id.to_string().as_bytes())?;
+        }
+        if let Some(path) = &prepared.metadata_file {
+            write(
+                path,
+                "--metadata-file",
+                metadata(&prepared.request, &built).as_bytes(),
+            )?;
+        }
+        if style == Style::Quiet {
+            context.screen.data(&format!("{}\n", built.id))?;
+        }
+        Ok(0)
+    }
+}
+
+/// Builds, and ends the build when a signal asks for it.
+fn carry_out(engine: &Engine, request: &BuildRequest, report: &dyn Report) -> Result<Built> {
+    let cancel = Cancel::default();
+    let signals: Vec<Signal> = ["INT", "TERM", "HUP"]
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .collect();
+    let signals = Signals::take(&signals)
+        .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
+    let over = Arc::new(AtomicBool::new(false));
+    let (woken, waker) = berth_sys::pipe::pair()
+        .map_err(|error| Error::new(Class::Internal, "cannot make a pipe").caused_by(error))?;
+    std::thread::scope(|scope| {
+        let watch = || watch(engine, &cancel, &signals, (&woken, &over));
+        scope.spawn(watch);
+        let built = engine.build(request, report, &cancel);
+        over.store(true, Ordering::SeqCst);
+        drop(waker);
+        built
+    })
+}
+
+/// Waits for a signal or for the end.
+fn watch(
+    engine: &Engine,
+    cancel: &Cancel,
+    signals: &Signals,
+    (woken, over): (&impl std::os::fd::AsFd, &AtomicBool),
+) {
+    let wait = || -> std::io::Result<()> {
+        let mut poller = Poller::new()?;
+        poller.add(signals, 0, Interest::READ)?;
+        poller.add(woken, 1, Interest::READ)?;
+        while !over.load(Ordering::SeqCst) {
+            poller.wait(None)?.for_each(drop);
+            while signals.next()?.is_some() {
+                for id in cancel.cancel() {
+                    // One that has ended by itself needs no signal.
+                    engine.kill(&id, Signal::KILL).ok();
+                }
+            }
+        }
+        Ok(())
+    };
+    // Without the watcher the build still ends, only not at a signal.
+    drop(wait());
+}
+
+fn write(path: &std::path::Path, flag: &str, bytes: &[u8]) -> Result<()> {
+    std::fs::File::create(path)
+        .and_then(|mut file| file.write_all(bytes))
+        .map_err(|error| {
+            Error::new(
+                Class::Invalid,
+                format!("cannot write {} for {flag}", path.display()),
+            )
+            .caused_by(error)
+        })
+}
+
+/// What buildx writes, as far as it means something here.
+fn metadata(request: &BuildRequest, built: &Built) -> String {
+    let names: Vec<String> = request.tags.iter().map(ToString::to_string).collect();
+    let mut document = serde_json::json!({
+        "containerimage.config.digest": built.id.as_str(),
+        "containerimage.descriptor": built.target,
+        "containerimage.digest": built.target.digest.as_str(),
+    });
+    if !names.is_empty() {
+        document["image.name"] = names.join(",").into();
+    }
+    let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// `--check`: 1 when something was found.
+fn report_checks(context: &Context, request: &BuildRequest) -> Outcome {
+    let file = Dockerfile::parse(&request.dockerfile_name, request.dockerfile.clone())?;
+    let mut directive = file.directives.check.clone();
+    if let Some(text) = request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
+        directive = check_directive(text).map_err(|reason| {
+            Error::new(Class::Invalid, "cannot use BUILDKIT_DOCKERFILE_CHECK").caused_by(reason)
+        })?;
+    }
+    let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
+        Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
+    })?;
+    let host = Platform::host();
+    let inputs = check::Inputs {
+        arguments: request.arguments.clone(),
+        platform: platform_arguments(request.platforms.first().unwrap_or(&host), &host),
+        ignored: Some(&ignored),
+        environments: context.engine()?.known_environments(&file),
+    };
+    let warnings = check::check(&file, &directive, &inputs);
+    context.screen.data(&check::report(&file, &warnings))?;
+    Ok(u8::from(!warnings.is_empty()))
+}

@@ -1,0 +1,197 @@
+//! The values of `--secret`, `--ssh`, `--build-context` and `--output`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use berth_contract::{Class, Error, Result};
+use berth_host::build::{Destination, NamedContext, Output, Secret};
+
+use crate::cli::Environment;
+use crate::cli::parse::fields;
+
+fn invalid(flag: &str, text: &str, reason: impl Into<String>) -> Error {
+    Error::new(Class::Invalid, format!("invalid value {text:?} for {flag}"))
+        .caused_by(reason.into())
+}
+
+/// `key=value` fields; a field without `=` is its key.
+fn keys(flag: &str, text: &str) -> Result<BTreeMap<String, String>> {
+    let fields = fields(text).map_err(|reason| invalid(flag, text, reason))?;
+    let pair = |field: &String| match field.split_once('=') {
+        Some((key, value)) => (key.trim().to_ascii_lowercase(), value.to_owned()),
+        None => (field.trim().to_ascii_lowercase(), String::new()),
+    };
+    Ok(fields.iter().map(pair).collect())
+}
+
+/// `id=NAME[,src=FILE|env=VARIABLE]`; without either the variable of that name, else the file.
+pub(super) fn secrets(
+    texts: &[String],
+    environment: &Environment,
+) -> Result<BTreeMap<String, Secret>> {
+    let mut secrets = BTreeMap::new();
+    for text in texts {
+        let mut keys = keys("--secret", text)?;
+        let kind = keys.remove("type");
+        let source = keys.remove("src").or_else(|| keys.remove("source"));
+        let variable = keys.remove("env");
+        let id = keys
+            .remove("id")
+            .or_else(|| variable.clone())
+            .or_else(|| {
+                source
+                    .as_ref()
+                    .and_then(|path| path.rsplit('/').next().map(str::to_owned))
+            })
+            .filter(|id| !id.is_empty())
+            .ok_or_else(|| invalid("--secret", text, "it has no id"))?;
+        if let Some(unknown) = keys.keys().next() {
+            return Err(invalid(
+                "--secret",
+                text,
+                format!("unexpected key {unknown:?}"),
+            ));
+        }
+        let of_variable = |name: &str| {
+            environment
+                .owned(name)
+                .map(|value| Secret::Value(value.into_bytes()))
+        };
+        let secret = match (kind.as_deref(), source, variable) {
+            (None | Some("file"), Some(path), None) => Secret::File(PathBuf::from(path)),
+            (None | Some("env"), None, Some(name)) => of_variable(&name)
+                .ok_or_else(|| invalid("--secret", text, format!("{name} is not set")))?,
+            (Some("env"), Some(name), None) => of_variable(&name)
+                .ok_or_else(|| invalid("--secret", text, format!("{name} is not set")))?,
+            (None, None, None) => {
+                of_variable(&id).unwrap_or_else(|| Secret::File(PathBuf::from(&id)))
+            }
+            _ => return Err(invalid("--secret", text, "it takes either src or env")),
+        };
+        if let Secret::File(path) = &secret
+            && let Err(error) = std::fs::metadata(path)
+        {
+            return Err(invalid(
+                "--secret",
+                text,
+                format!("{}: {error}", path.display()),
+            ));
+        }
+        secrets.insert(id, secret);
+    }
+    Ok(secrets)
+}
+
+/// `default`, `ID`, `ID=SOCKET`.
+pub(super) fn agents(
+    texts: &[String],
+    environment: &Environment,
+) -> Result<BTreeMap<String, PathBuf>> {
+    let mut agents = BTreeMap::new();
+    for text in texts {
+        let (id, socket) = match text.split_once('=') {
+            Some((id, socket)) => (id, Some(PathBuf::from(socket))),
+            None => (text.as_str(), environment.path("SSH_AUTH_SOCK")),
+        };
+        let socket = socket.ok_or_else(|| invalid("--ssh", text, "SSH_AUTH_SOCK is not set"))?;
+        let metadata = std::fs::metadata(&socket)
+            .map_err(|error| invalid("--ssh", text, format!("{}: {error}", socket.display())))?;
+        if !std::os::unix::fs::FileTypeExt::is_socket(&metadata.file_type()) {
+            return Err(invalid(
+                "--ssh",
+                text,
+                format!("{} is not an agent's socket", socket.display()),
+            ));
+        }
+        agents.insert(id.to_owned(), socket);
+    }
+    Ok(agents)
+}
+
+/// `NAME=DIRECTORY`, `NAME=docker-image://IMAGE`.
+pub(super) fn contexts(texts: &[String]) -> Result<BTreeMap<String, NamedContext>> {
+    let mut contexts = BTreeMap::new();
+    for text in texts {
+        let (name, source) = text
+            .split_once('=')
+            .ok_or_else(|| invalid("--build-context", text, "it must be NAME=SOURCE"))?;
+        let context = if let Some(image) = source
+            .strip_prefix("docker-image://")
+            .or_else(|| source.strip_prefix("container-image://"))
+        {
+            NamedContext::Image(image.to_owned())
+        } else if source.contains("://") {
+            return Err(Error::new(
+                Class::Unsupported,
+                format!("cannot use the context {source}"),
+            )
+            .hint("a directory or docker-image://IMAGE can be used"));
+        } else {
+            let path = std::path::absolute(source)
+                .map_err(|error| invalid("--build-context", text, error.to_string()))?;
+            if !path.is_dir() {
+                return Err(invalid(
+                    "--build-context",
+                    text,
+                    format!("{source} is not a directory"),
+                ));
+            }
+            NamedContext::Directory(path)
+        };
+        contexts.insert(name.to_owned(), context);
+    }
+    Ok(contexts)
+}
+
+/// `type=T[,dest=PATH]`, or a directory, or `-` for an archive on standard output.
+pub(super) fn outputs(texts: &[String], load: bool) -> Result<Vec<Output>> {
+    let mut outputs = Vec::new();
+    if load {
+        outputs.push(Output::Image);
+    }
+    for text in texts {
+        if text == "-" {
+            outputs.push(Output::Tar(Destination::Stdout));
+            continue;
+        }
+        if !text.contains('=') {
+            outputs.push(Output::Local(PathBuf::from(text)));
+            continue;
+        }
+        let mut keys = keys("--output", text)?;
+        let kind = keys.remove("type").unwrap_or_default();
+        let place = keys.remove("dest").or_else(|| keys.remove("destination"));
+        if let Some(unknown) = keys.keys().next() {
+            return Err(invalid(
+                "--output",
+                text,
+                format!("unexpected key {unknown:?}"),
+            ));
+        }
+        let archive = |place: Option<String>| match place.as_deref() {
+            None | Some("-") => Destination::Stdout,
+            Some(path) => Destination::File(PathBuf::from(path)),
+        };
+        outputs.push(match (kind.as_str(), place) {
+            ("image", None) => Output::Image,
+            ("docker", None) => Output::Image,
+            ("wasm", None) => Output::Wasm,
+            ("local", Some(path)) => Output::Local(PathBuf::from(path)),
+            ("local", None) => return Err(invalid("--output", text, "it needs dest=DIRECTORY")),
+            ("tar", place) => Output::Tar(archive(place)),
+            ("oci", place) => Output::Oci(archive(place)),
+            ("docker", place) => Output::Docker(archive(place)),
+            ("image" | "wasm", Some(_)) => {
+                return Err(invalid("--output", text, "it takes no dest"));
+            }
+            (other, _) => {
+                return Err(invalid(
+                    "--output",
+                    text,
+                    format!("there is no type {other:?}"),
+                ));
+            }
+        });
+    }
+    Ok(outputs)
+}

@@ -1,0 +1,25 @@
+//! What the builder asks of the engine beside running commands: base images, and who a name is.
+
+use berth_contract::Result;
+use berth_image::{Image, Merged};
+
+use super::create::read_identity;
+use super::options::CreateOptions;
+use super::{Engine, source};
+
+impl Engine {
+    /// An image of the store, pulled when the policy says so.
+    pub(crate) fn base_image(&self, name: &str, options: &CreateOptions<'_>) -> Result<Image> {
+        source::image(&self.store(), name, options)
+    }
+
+    /// The numbers of `user[:group]`, by the accounts of an image.
+    pub(crate) fn owner(files: &Merged, text: &str) -> Result<(u32, u32)> {
+        read_identity(files, text, &[]).map(|identity| (identity.uid, identity.gid))
+    }
+
+    /// Refuses what needs the rights of root.
+    pub(crate) fn require_root_for_build(&self) -> Result<()> {
+        self.require_root("cannot build an image")
+    }
+}

@@ -1,0 +1,49 @@
+//! Archives that are no layers: what `ADD` unpacks.
+
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom};
+use std::path::Path;
+
+use berth_contract::Result;
+use berth_sys::error::Explain as _;
+use berth_sys::file::Directory;
+
+use crate::layer::{Expected, decompress, unpack};
+
+/// Whether a file is a tar archive, plain or compressed: told from its content alone.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_archive(file: &mut File) -> io::Result<bool> {
+    let mut block = [0_u8; 512];
+    let mut filled = 0;
+    // What cannot be inflated is no archive, whatever its first bytes say.
+    if let Ok(mut stream) = decompress(&mut *file) {
+        while filled < block.len() {
+            match stream.read(&mut block[filled..]) {
+                Ok(0) | Err(_) => break,
+                Ok(length) => filled += length,
+            }
+        }
+    }
+    file.seek(SeekFrom::Start(0))?;
+    if filled < block.len() {
+        return Ok(false);
+    }
+    let is_empty = block.iter().all(|byte| *byte == 0);
+    let mut header = tar::Header::new_old();
+    header.as_mut_bytes().copy_from_slice(&block);
+    let stated = header.cksum().ok();
+    header.set_cksum();
+    // An archive of nothing is only zeros, and so may be any other file.
+    Ok(!is_empty && stated.is_some() && stated == header.cksum().ok())
+}
+
+/// Unpacks an archive into an empty directory, as a layer is: nothing leaves the directory.
+///
+/// # Errors
+/// Class `Invalid` for what is no archive or a hostile one.
+pub fn unpack_archive(source: impl Read, into: &Path) -> Result<()> {
+    let directory = Directory::open(into).explain(|| format!("cannot open {}", into.display()))?;
+    unpack(source, &directory, &Expected::default()).map(drop)
+}

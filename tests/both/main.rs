@@ -27,6 +27,7 @@ rows! {
     logs_are_what_was_said,
     logs_rotate,
     binds_and_volumes_are_the_same_tree,
+    absolute_paths_are_absolute,
     read_only_is_enforced_by_the_kernel,
     tmpfs_is_fresh_each_time,
     none_has_only_loopback,

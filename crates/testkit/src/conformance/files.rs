@@ -38,6 +38,41 @@ pub fn binds_and_volumes_are_the_same_tree(kind: Kind) {
     );
 }
 
+/// An absolute path begins at the root, whatever lies below the working directory; any other begins there.
+pub fn absolute_paths_are_absolute(kind: Kind) {
+    let (sandbox, twin) = sandbox(kind, "writes-file");
+    let image = twin.image();
+    let bind = |name: &str, inner: &str| {
+        let directory = sandbox.path().join(name);
+        std::fs::create_dir_all(directory.join(inner)).expect("a directory can be made");
+        directory
+    };
+    let (data, work) = (bind("data", "."), bind("work", "data"));
+    let volumes = [&data, &work].map(|path| {
+        let name = path.file_name().expect("it has a name").to_string_lossy();
+        format!("{}:/{name}", path.display())
+    });
+    let write = |path: &str| {
+        let run = [
+            "run",
+            "--rm",
+            "-w",
+            "/work",
+            "-v",
+            &volumes[0],
+            "-v",
+            &volumes[1],
+            &image,
+            path,
+        ];
+        assert_eq!(sandbox.berth(&run).success(), "written");
+    };
+    write("/data/absolute");
+    write("data/relative");
+    assert!(data.join("absolute").exists() && !work.join("data/absolute").exists());
+    assert!(work.join("data/relative").exists() && !data.join("relative").exists());
+}
+
 /// `:ro` and `--read-only` are the kernel's, not the engine's promise.
 pub fn read_only_is_enforced_by_the_kernel(kind: Kind) {
     let (sandbox, twin) = sandbox(kind, "writes-file");

@@ -21,8 +21,8 @@ pub use exit::{
     wait_prints_the_status,
 };
 pub use files::{
-    binds_and_volumes_are_the_same_tree, read_only_is_enforced_by_the_kernel,
-    tmpfs_is_fresh_each_time,
+    absolute_paths_are_absolute, binds_and_volumes_are_the_same_tree,
+    read_only_is_enforced_by_the_kernel, tmpfs_is_fresh_each_time,
 };
 pub use identity::{
     arguments_environment_and_directory_arrive, dispatch_needs_no_flag, isolation_is_complete,

@@ -84,6 +84,14 @@ impl Memory<'_> {
         Ok(())
     }
 
+    /// Whether a slash stands before this address.
+    pub(super) fn follows_slash(&self, address: i32) -> bool {
+        let before = usize::try_from(address.cast_unsigned())
+            .ok()
+            .and_then(|address| address.checked_sub(1));
+        before.and_then(|before| self.0.get(before)) == Some(&b'/')
+    }
+
     pub(super) fn word(&self, address: u32) -> Result<u32, Errno> {
         self.get(address).map(u32::from_le_bytes)
     }

@@ -2,10 +2,12 @@
 //! named as such.
 //!
 //! Preview 1 has no working directory, and C libraries drop a path's leading slash before they look for
-//! a preopened directory: `/etc/x` and `etc/x` arrive here as the same. With a working directory other
-//! than `/` such a path is therefore looked up there first and then in `/`. Only two things differ from
-//! a native program: an absolute path that also exists below the working directory means that one, and
-//! a file newly made directly in `/` lands in the working directory.
+//! a preopened directory: `/etc/x` and `etc/x` arrive here as the same text. wasi-libc passes a pointer
+//! into the program's own string, though, so that the slash still stands before it: such a path is looked
+//! up in `/` first and then in the working directory, any other one the other way round. Rust's standard
+//! library and programs that change their directory pass copies. For them two things differ from a native
+//! program: an absolute path that also exists below the working directory means that one, and a file
+//! newly made directly in `/` lands in the working directory.
 //!
 //! wasmtime reports EROFS as an I/O error; what the mount says is looked up when that happens.
 
@@ -46,9 +48,15 @@ impl Places {
     }
 
     /// Where a path relative to this directory is looked for, in order.
-    fn candidates(&self, directory: i32) -> [Option<i32>; 2] {
-        let second = (self.working_directory == Some(directory)).then_some(self.root);
-        [Some(directory), second]
+    fn candidates(&self, directory: i32, absolute: bool) -> [Option<i32>; 2] {
+        if self.working_directory != Some(directory) {
+            return [Some(directory), None];
+        }
+        if absolute {
+            [Some(self.root), Some(directory)]
+        } else {
+            [Some(directory), Some(self.root)]
+        }
     }
 
     fn is_read_only(&self, directory: i32, path: &str) -> bool {
@@ -60,6 +68,18 @@ impl Places {
             .find(|path| path.exists())
             .is_some_and(berth_sys::path::is_read_only)
     }
+}
+
+/// Where the path at an address of the guest's memory is looked for, in order.
+fn candidates(
+    caller: &mut Caller<'_, State>,
+    directory: i32,
+    path: i32,
+) -> wasmtime::Result<impl Iterator<Item = i32> + use<>> {
+    let (memory, state) = bytes(caller)?;
+    let absolute = memory.follows_slash(path);
+    let places = state.places.candidates(directory, absolute);
+    Ok(places.into_iter().flatten())
 }
 
 fn is_absent(errno: Errno) -> bool {
@@ -94,7 +114,7 @@ macro_rules! in_directory {
             |mut caller: Caller<'_, State>, (directory, $($argument),*): (i32, $($type),*)| {
                 Box::new(async move {
                     let mut errno = NOENT;
-                    for place in caller.data().places.candidates(directory).into_iter().flatten() {
+                    for place in candidates(&mut caller, directory, $path)? {
                         let (mut memory, state) = split(&mut caller)?;
                         errno = preview1::$function(&mut state.wasi, &mut memory, place, $($argument),*).await?;
                         if !is_absent(errno) {
@@ -147,13 +167,7 @@ type Open = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 async fn open(mut caller: Caller<'_, State>, arguments: Open) -> wasmtime::Result<Errno> {
     let (directory, lookup, path, length, flags, rights, inherited, descriptor, opened) = arguments;
     let mut errno = NOENT;
-    for place in caller
-        .data()
-        .places
-        .candidates(directory)
-        .into_iter()
-        .flatten()
-    {
+    for place in candidates(&mut caller, directory, path)? {
         let (mut memory, state) = split(&mut caller)?;
         errno = preview1::path_open(
             &mut state.wasi,
@@ -197,12 +211,16 @@ fn remember(
     Ok(())
 }
 
-/// The pairs of directories two paths are looked for in.
-fn pairs(places: &Places, from: i32, to: i32) -> impl Iterator<Item = (i32, i32)> + use<> {
-    let (from, to) = (places.candidates(from), places.candidates(to));
-    from.into_iter()
-        .flatten()
-        .flat_map(move |from| to.into_iter().flatten().map(move |to| (from, to)))
+/// The pairs of directories two paths are looked for in; each is given as directory and path.
+fn pairs(
+    caller: &mut Caller<'_, State>,
+    from: (i32, i32),
+    to: (i32, i32),
+) -> wasmtime::Result<Vec<(i32, i32)>> {
+    let from = candidates(caller, from.0, from.1)?;
+    let to: Vec<i32> = candidates(caller, to.0, to.1)?.collect();
+    let with_each = |from| to.iter().map(move |to| (from, *to));
+    Ok(from.flat_map(with_each).collect())
 }
 
 async fn rename(
@@ -211,7 +229,7 @@ async fn rename(
 ) -> wasmtime::Result<Errno> {
     let (from, old, old_length, to, new, new_length) = arguments;
     let mut errno = NOENT;
-    for (from, to) in pairs(&caller.data().places, from, to) {
+    for (from, to) in pairs(&mut caller, (from, old), (to, new))? {
         let (mut memory, state) = split(&mut caller)?;
         errno = preview1::path_rename(
             &mut state.wasi,
@@ -237,7 +255,7 @@ async fn link(
 ) -> wasmtime::Result<Errno> {
     let (from, flags, old, old_length, to, new, new_length) = arguments;
     let mut errno = NOENT;
-    for (from, to) in pairs(&caller.data().places, from, to) {
+    for (from, to) in pairs(&mut caller, (from, old), (to, new))? {
         let (mut memory, state) = split(&mut caller)?;
         errno = preview1::path_link(
             &mut state.wasi,
@@ -264,13 +282,7 @@ async fn symlink(
 ) -> wasmtime::Result<Errno> {
     let (target, target_length, directory, path, length) = arguments;
     let mut errno = NOENT;
-    for place in caller
-        .data()
-        .places
-        .candidates(directory)
-        .into_iter()
-        .flatten()
-    {
+    for place in candidates(&mut caller, directory, path)? {
         let (mut memory, state) = split(&mut caller)?;
         errno = preview1::path_symlink(
             &mut state.wasi,
@@ -296,12 +308,9 @@ mod tests {
     #[test]
     fn the_working_directory_comes_before_the_root() {
         let places = Places::new(3, "/app");
-        assert_eq!(places.candidates(4), [Some(4), Some(3)]);
-        assert_eq!(places.candidates(3), [Some(3), None]);
-        assert_eq!(Places::new(3, "/").candidates(3), [Some(3), None]);
-        assert_eq!(
-            pairs(&places, 4, 4).collect::<Vec<_>>(),
-            [(4, 4), (4, 3), (3, 4), (3, 3)]
-        );
+        assert_eq!(places.candidates(4, false), [Some(4), Some(3)]);
+        assert_eq!(places.candidates(4, true), [Some(3), Some(4)]);
+        assert_eq!(places.candidates(3, false), [Some(3), None]);
+        assert_eq!(Places::new(3, "/").candidates(3, true), [Some(3), None]);
     }
 }

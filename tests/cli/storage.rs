@@ -352,3 +352,22 @@ fn mounts_are_told_as_docker_tells_them() {
         "2 bridge"
     );
 }
+
+/// A directory's owner is the container's user, whoever that is; on disk nothing changes.
+#[test]
+fn a_bind_that_matches_its_user() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    let sandbox = Sandbox::with_busybox();
+    let theirs = sandbox.path().join("theirs");
+    fs::create_dir(&theirs).unwrap();
+    chown(&theirs, Some(1234), Some(2345)).unwrap();
+    let bind = format!("{}:/d:idmap", theirs.display());
+    let script = "stat -c %u:%g /d; echo x > /d/file-$(id -u)";
+    for user in ["0", "1000"] {
+        let arguments = ["-u", user, "-v", &bind, "busybox", "sh", "-c", script];
+        let shown = run(&sandbox, &arguments).success();
+        assert!(shown.starts_with(&format!("{user}:")), "{shown}");
+        let written = fs::metadata(theirs.join(format!("file-{user}"))).unwrap();
+        assert_eq!(written.uid(), 1234, "{user}");
+    }
+}

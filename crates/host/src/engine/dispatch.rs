@@ -172,6 +172,7 @@ mod tests {
             destination: "/opt".into(),
             material: Material::Path(volume),
             options: Vec::new(),
+            matches_user: false,
             point: None,
         }];
         let files = Files {

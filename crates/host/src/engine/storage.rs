@@ -123,6 +123,7 @@ impl Workshop<'_> {
                 propagation: Some(point.propagation).filter(|word| !word.is_empty()),
                 recursion: Recursion::Full,
                 subpath: point.subpath,
+                matches_user: point.mode.split(',').any(|word| word == "idmap"),
                 mode: point.mode,
             });
         }
@@ -199,6 +200,7 @@ impl Workshop<'_> {
             destination: wish.destination.clone(),
             material,
             options,
+            matches_user: wish.matches_user,
             point,
         })
     }

@@ -27,6 +27,7 @@ pub(super) fn parse(text: &str) -> Result<Wish> {
         propagation: None,
         recursion: Recursion::Full,
         subpath: None,
+        matches_user: false,
         mode: mode.to_owned(),
     };
     let copy = apply_modes(&mut wish, mode).map_err(|reason| invalid_bind(text, &reason))?;
@@ -67,6 +68,7 @@ fn apply_modes(wish: &mut Wish, mode: &str) -> Result<bool, String> {
         match option {
             "rw" | "rbind" => {}
             "ro" | "rro" => wish.read_only = true,
+            "idmap" => wish.matches_user = true,
             "bind" => wish.recursion = Recursion::None,
             "nocopy" => copy = false,
             // SELinux relabelling: without SELinux there is nothing to do, and Docker's scripts pass it.
@@ -102,6 +104,7 @@ mod tests {
         assert_eq!(bind_options(&host), ["rbind", "rslave", "rro"]);
         let volume = parse("data:/dst/../x:nocopy").unwrap();
         assert_eq!(volume.destination, Path::new("/x"));
+        assert!(parse("/src:/dst:idmap").unwrap().matches_user);
         assert!(matches!(volume.source, Source::Volume { new, .. } if !new.copy));
         let anonymous = parse("/only").unwrap();
         assert_eq!(anonymous.source, Source::Anonymous(New::plain(true)));

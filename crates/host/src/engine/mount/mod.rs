@@ -26,6 +26,8 @@ pub(crate) struct Wish {
     pub(crate) recursion: Recursion,
     /// Only what lies there in a volume or an image.
     pub(crate) subpath: Option<PathBuf>,
+    /// Whether the source's owner is the container's user, and the other way round.
+    pub(crate) matches_user: bool,
     /// The options as the user wrote them.
     pub(crate) mode: String,
 }
@@ -89,6 +91,8 @@ pub(crate) struct Planned {
     pub(crate) destination: PathBuf,
     pub(crate) material: Material,
     pub(crate) options: Vec<String>,
+    /// Whether the source's owner is the container's user, and the other way round.
+    pub(crate) matches_user: bool,
     /// What `inspect` shows of it.
     pub(crate) point: Option<MountPoint>,
 }
@@ -130,6 +134,7 @@ pub(crate) fn wishes(host: &HostConfig) -> Result<Vec<Wish>> {
             propagation: None,
             recursion: Recursion::Full,
             subpath: None,
+            matches_user: false,
             mode: options.join(","),
         });
     }
@@ -175,6 +180,7 @@ pub(crate) fn image_volume(text: &str) -> Result<Wish> {
         propagation: None,
         recursion: Recursion::Full,
         subpath: None,
+        matches_user: false,
         mode: String::new(),
     })
 }

@@ -21,6 +21,7 @@ pub(super) fn parse(mount: &Mount) -> Result<Wish> {
         propagation: None,
         recursion: Recursion::Full,
         subpath: None,
+        matches_user: false,
         mode: String::new(),
     };
     match mount.kind {

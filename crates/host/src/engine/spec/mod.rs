@@ -12,6 +12,7 @@ mod devices;
 mod limits;
 mod mounts;
 mod namespaces;
+mod ownership;
 mod process;
 mod seccomp_profile;
 mod security;
@@ -105,7 +106,7 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
     let mut root = Root::default();
     root.set_path(inputs.root.to_owned())
         .set_readonly(Some(host.readonly_rootfs));
-    let list = mounts::mounts(
+    let mut list = mounts::mounts(
         host,
         inputs.namespaces,
         &security,
@@ -113,6 +114,7 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
         inputs.files,
         inputs.shared_memory,
     );
+    ownership::match_users(&mut list, inputs.mounts, inputs.identity)?;
     let own_name = inputs.namespaces.uts == Origin::Own;
     let mut spec = Spec::default();
     spec.set_version(VERSION.to_owned())

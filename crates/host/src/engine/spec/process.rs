@@ -69,6 +69,13 @@ pub(super) fn process(
             .caused_by("neither the image nor the command line names one")
             .hint("berth run IMAGE COMMAND"));
     }
+    if arguments.first().is_some_and(String::is_empty) {
+        return Err(Error::new(
+            Class::CommandNotFound,
+            "cannot run a program without a name",
+        )
+        .caused_by("the command is an empty word"));
+    }
     if arguments.iter().any(|argument| argument.contains('\0')) {
         return Err(Error::new(
             Class::Invalid,

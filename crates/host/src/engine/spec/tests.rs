@@ -54,6 +54,7 @@ fn planned(destination: &str, options: &[&str]) -> Planned {
         destination: destination.into(),
         material: Material::Path("/src".into()),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
+        matches_user: false,
         point: None,
     }
 }

@@ -68,6 +68,44 @@ fn filters_choose_for_every_verb() {
     assert_eq!(states(&sandbox), "c=created");
 }
 
+/// One container that does not listen must not keep the others waiting, and advice is given once.
+#[test]
+fn several_are_stopped_at_once() {
+    let sandbox = Sandbox::with_busybox();
+    for name in ["a", "b", "c"] {
+        let start = [
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--network",
+            "none",
+            "busybox",
+            "sleep",
+            "1000",
+        ];
+        sandbox.berth(&start).success();
+    }
+    let begun = std::time::Instant::now();
+    let screen = sandbox.berth(&["stop", "-t", "2", "a", "b", "c"]);
+    let mut names: Vec<&str> = screen.stdout.lines().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["a", "b", "c"]);
+    assert!(
+        begun.elapsed().as_secs() < 6,
+        "one after the other: {screen}"
+    );
+    assert_eq!(
+        screen.stderr.matches("ignores SIGTERM").count(),
+        3,
+        "{screen}"
+    );
+    assert_eq!(screen.stderr.matches("hint:").count(), 1, "{screen}");
+    sandbox.berth(&["start", "a"]).success();
+    // Who gives no time gets no advice.
+    assert_eq!(sandbox.berth(&["stop", "-t", "0", "a"]).stderr, "");
+}
+
 #[test]
 fn a_file_names_a_container() {
     let sandbox = Sandbox::with_busybox();
@@ -164,9 +202,6 @@ fn a_containers_files_are_mounted_on_the_host() {
     ];
     sandbox.berth(&once).success();
     mount();
-    sandbox.berth(&["kill", "c"]).success();
-    sandbox
-        .berth(&["wait", "--condition", "removed", "--ignore", "c"])
-        .success();
+    sandbox.berth(&["stop", "-t", "0", "c"]).success();
     sandbox.assert_nothing_left();
 }

@@ -92,6 +92,7 @@ fn help_fits_on_one_screen() {
       images       List images
       pull         Fetch images from registries
       load         Load images from an archive
+      save         Write images to an archive that Docker and OCI tools read
       import       Make an image of a tar of a root file system
       tag          Give an image a further name
       untag        Take a name away and keep the image

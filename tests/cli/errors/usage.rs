@@ -322,3 +322,30 @@ fn containers_that_are_not_there() {
     hint: berth ps -a
     ");
 }
+
+#[test]
+fn words_that_say_nothing() {
+    let sandbox = Sandbox::with_busybox();
+    insta::assert_snapshot!(refused(&sandbox, &["run", "--rm", "busybox", ""]), @"
+    exit: 127
+    --- stdout ---
+    --- stderr ---
+    error: cannot run a program without a name
+    caused by: the command is an empty word
+    ");
+    insta::assert_snapshot!(refused(&sandbox, &["logs"]), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: berth logs needs CONTAINER
+
+    hint: usage: berth logs [OPTIONS] CONTAINER [CONTAINER...]
+    ");
+    insta::assert_snapshot!(refused(&sandbox, &["stop", "-t", "soon", "x"]), @r#"
+    exit: 125
+    --- stdout ---
+    --- stderr ---
+    error: invalid value "soon" for --timeout
+    caused by: it must be a whole number
+    "#);
+}

@@ -105,6 +105,7 @@ pub(super) fn usage_failure(
         }
         ErrorKind::MissingRequiredArgument => {
             let missing = argument.split(' ').next().unwrap_or_default();
+            let missing = missing.trim_end_matches('.');
             let failure = invalid(format!("{path} needs {missing}"));
             (failure.hint(format!("usage: {path} {}", verb.usage)), 1)
         }
@@ -138,6 +139,9 @@ pub(super) fn usage_failure(
 
 /// Adds why a value is invalid; an error of our own says its cause and its hints itself.
 fn explained(failure: Error, cause: &(dyn std::error::Error + 'static)) -> Error {
+    if cause.is::<std::num::ParseIntError>() {
+        return failure.caused_by("it must be a whole number");
+    }
     let Some(error) = cause.downcast_ref::<Error>() else {
         return failure.caused_by(cause.to_string());
     };

@@ -2,7 +2,7 @@
 
 use berth_contract::Signal;
 
-use super::shared::{LIVE, Targets, each, each_existing};
+use super::shared::{LIVE, Targets, each_at_once};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Kill>(
@@ -27,12 +27,8 @@ pub(crate) struct Kill {
 impl Arguments for Kill {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = self.targets.names("kill", &engine, LIVE)?;
+        let names = self.targets.chosen("kill", &engine, LIVE)?;
         let kill = |id: &_| engine.kill(id, self.signal);
-        if self.targets.ignores_missing() {
-            each_existing(context, &engine, names, kill)
-        } else {
-            each(context, &engine, &names, kill)
-        }
+        each_at_once(context, &engine, &names, kill)
     }
 }

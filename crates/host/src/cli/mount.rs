@@ -1,6 +1,6 @@
 //! `berth container mount` and `unmount`: a container's files, for programs of the host.
 
-use super::shared::{Targets, each, each_existing};
+use super::shared::{Targets, each_at_once};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const MOUNT: Verb = Verb::new::<Mount>(
@@ -66,12 +66,8 @@ pub(crate) struct Unmount {
 impl Arguments for Unmount {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = self.targets.names("container unmount", &engine, &[])?;
+        let names = self.targets.chosen("container unmount", &engine, &[])?;
         let unmount = |id: &_| engine.unmount(id).map(drop);
-        if self.targets.ignores_missing() {
-            each_existing(context, &engine, names, unmount)
-        } else {
-            each(context, &engine, &names, unmount)
-        }
+        each_at_once(context, &engine, &names, unmount)
     }
 }

@@ -1,6 +1,6 @@
 //! `berth pause`: freezes containers.
 
-use super::shared::{Targets, each, each_existing};
+use super::shared::{Targets, each_at_once};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Pause>(
@@ -21,12 +21,8 @@ pub(crate) struct Pause {
 impl Arguments for Pause {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = self.targets.names("pause", &engine, &["running"])?;
+        let names = self.targets.chosen("pause", &engine, &["running"])?;
         let pause = |id: &_| engine.pause(id);
-        if self.targets.ignores_missing() {
-            each_existing(context, &engine, names, pause)
-        } else {
-            each(context, &engine, &names, pause)
-        }
+        each_at_once(context, &engine, &names, pause)
     }
 }

@@ -1,7 +1,7 @@
 //! `berth restart`: stops containers and starts them again.
 
 use super::ps::Selection;
-use super::shared::{LIVE, Targets, each, each_existing, of_states};
+use super::shared::{LIVE, Targets, each, of_states};
 use super::stop::Grace;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
@@ -33,14 +33,10 @@ impl Arguments for Restart {
         let names = if self.running {
             of_states(&engine, &Selection::default(), LIVE)?
         } else {
-            self.targets.names("restart", &engine, &[])?
+            self.targets.chosen("restart", &engine, &[])?
         };
         let options = self.grace.options();
         let restart = |id: &_| engine.restart(id, &options);
-        if self.targets.ignores_missing() {
-            each_existing(context, &engine, names, restart)
-        } else {
-            each(context, &engine, &names, restart)
-        }
+        each(context, &engine, &names, restart)
     }
 }

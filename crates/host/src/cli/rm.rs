@@ -3,7 +3,7 @@
 use berth_contract::Class;
 use berth_host::engine::{RemoveOptions, StopOptions};
 
-use super::shared::{Targets, each, each_existing};
+use super::shared::{Targets, each_at_once, retain_existing};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Rm>(
@@ -48,7 +48,11 @@ pub(crate) struct Rm {
 impl Arguments for Rm {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = self.targets.names("rm", &engine, &[])?;
+        let mut names = self.targets.chosen("rm", &engine, &[])?;
+        // As in Docker, `rm -f` of what is not there has nothing to do.
+        if self.force {
+            retain_existing(&engine, &mut names);
+        }
         let options = RemoveOptions {
             force: self.force,
             volumes: self.volumes,
@@ -67,11 +71,6 @@ impl Arguments for Rm {
             }
             engine.remove(id, &options)
         };
-        // As in Docker, `rm -f` of what is not there has nothing to do.
-        if self.targets.ignores_missing() || self.force {
-            each_existing(context, &engine, names, remove)
-        } else {
-            each(context, &engine, &names, remove)
-        }
+        each_at_once(context, &engine, &names, remove)
     }
 }

@@ -1,6 +1,8 @@
 //! What several verbs have in common: naming containers, and going on after a failure.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
 
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_host::Engine;
@@ -9,6 +11,9 @@ use berth_host::api::types::ContainerSummary;
 use super::ps::Selection;
 use super::request::read_text;
 use super::{Context, Outcome};
+
+/// So many containers are waited for at the same time, as in Docker.
+const AT_ONCE: usize = 50;
 
 /// The states of containers that run, frozen or waiting to be started again.
 pub(crate) const LIVE: &[&str] = &["running", "paused", "restarting"];
@@ -43,12 +48,7 @@ impl Targets {
     ///
     /// # Errors
     /// None was given, or a file cannot be read.
-    pub(crate) fn names(
-        &self,
-        verb: &str,
-        engine: &Engine,
-        states: &[&str],
-    ) -> Result<Vec<String>> {
+    fn names(&self, verb: &str, engine: &Engine, states: &[&str]) -> Result<Vec<String>> {
         let mut names = self.containers.clone();
         for path in &self.cidfile {
             names.push(id_in("--cidfile", path)?);
@@ -62,10 +62,30 @@ impl Targets {
         Ok(names)
     }
 
-    /// Whether a container that does not exist is no failure.
-    pub(crate) fn ignores_missing(&self) -> bool {
-        self.ignore
+    /// As [`Targets::names`], without those that do not exist when they are to be passed over.
+    ///
+    /// # Errors
+    /// As for [`Targets::names`].
+    pub(crate) fn chosen(
+        &self,
+        verb: &str,
+        engine: &Engine,
+        states: &[&str],
+    ) -> Result<Vec<String>> {
+        let mut names = self.names(verb, engine, states)?;
+        if self.ignore {
+            retain_existing(engine, &mut names);
+        }
+        Ok(names)
     }
+}
+
+/// Passes over the names that no container has.
+pub(crate) fn retain_existing(engine: &Engine, names: &mut Vec<String>) {
+    names.retain(|name| match engine.find(name) {
+        Err(error) => error.class() != Class::NotFound,
+        Ok(_) => true,
+    });
 }
 
 /// The id that a file holds.
@@ -129,7 +149,8 @@ pub(crate) fn needs_container(verb: &str) -> Error {
         .hint("berth ps -a lists the containers")
 }
 
-/// Acts on each container and says its name when it is done; goes on after a failure and ends with 1.
+/// Acts on each container in turn and says its name when it is done; goes on after a failure and ends
+/// with 1.
 ///
 /// # Errors
 /// Standard output takes no more.
@@ -141,33 +162,55 @@ pub(crate) fn each(
 ) -> Outcome {
     let mut status = 0;
     for name in names {
-        match engine.find(name).and_then(|id| act(&id)) {
-            Ok(()) => context.screen.data(&format!("{name}\n"))?,
-            Err(error) => {
-                context.screen.fail(&error);
-                status = 1;
-            }
-        }
+        let done = engine.find(name).and_then(|id| act(&id));
+        status |= tell(context, name, done)?;
     }
     Ok(status)
 }
 
-/// As [`each`], except that containers that do not exist are passed over without a word.
+/// As [`each`], on many containers at once: who waits for one that ends slowly need not wait for the next.
 ///
 /// # Errors
 /// As for [`each`].
-pub(crate) fn each_existing(
+pub(crate) fn each_at_once(
     context: &Context,
     engine: &Engine,
-    names: Vec<String>,
-    act: impl FnMut(&ContainerId) -> Result<()>,
+    names: &[String],
+    act: impl Fn(&ContainerId) -> Result<()> + Sync,
 ) -> Outcome {
-    let exists = |name: &String| match engine.find(name) {
-        Err(error) => error.class() != Class::NotFound,
-        Ok(_) => true,
-    };
-    let names: Vec<String> = names.into_iter().filter(exists).collect();
-    each(context, engine, &names, act)
+    let one = |name: &String| engine.find(name).and_then(|id| act(&id));
+    if let [name] = names {
+        return tell(context, name, one(name));
+    }
+    let (next, (sender, receiver)) = (AtomicUsize::new(0), mpsc::channel());
+    std::thread::scope(|scope| {
+        for _worker in 0..names.len().min(AT_ONCE) {
+            let (sender, next, one) = (sender.clone(), &next, &one);
+            scope.spawn(move || {
+                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    // Nobody listens any more once standard output takes nothing.
+                    drop(sender.send((name, one(name))));
+                }
+            });
+        }
+        drop(sender);
+        let mut status = 0;
+        for (name, done) in receiver {
+            status |= tell(context, name, done)?;
+        }
+        Ok(status)
+    })
+}
+
+/// Says a container's name, or what failed; the status that this adds.
+fn tell(context: &Context, name: &str, done: Result<()>) -> Outcome {
+    match done {
+        Ok(()) => context.screen.data(&format!("{name}\n")).map(|()| 0),
+        Err(error) => {
+            context.screen.fail(&error);
+            Ok(1)
+        }
+    }
 }
 
 /// Warns, asks, and says whether the answer is yes; without a terminal there is nobody to ask.

@@ -1,10 +1,12 @@
 //! `berth stop`: asks containers to end, and kills those that do not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use berth_contract::{Exit, Signal};
 use berth_host::api::types::ContainerInspect;
 use berth_host::engine::StopOptions;
 
-use super::shared::{LIVE, Targets, each, each_existing};
+use super::shared::{LIVE, Targets, each_at_once};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Stop>(
@@ -51,27 +53,35 @@ impl Grace {
 impl Arguments for Stop {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = self.targets.names("stop", &engine, LIVE)?;
+        let names = self.targets.chosen("stop", &engine, LIVE)?;
         let options = self.grace.options();
+        let were_deaf = AtomicBool::new(false);
         let stop = |id: &_| {
             let before = engine.inspect(id, false)?;
-            let deaf = before.state.running && is_deaf(&before, options.signal);
+            let grace = options.timeout.or(before.config.stop_timeout);
+            // Who gives no time has not waited in vain.
+            let deaf = grace != Some(0) && before.state.running && is_deaf(&before, options.signal);
             let exit = engine.stop(id, &options)?;
-            if deaf
-                && exit
-                    == Some(Exit::Signalled {
-                        signal: Signal::KILL,
-                    })
-            {
-                explain(context, &before, options.signal);
+            let killed = Exit::Signalled {
+                signal: Signal::KILL,
+            };
+            if deaf && exit == Some(killed) {
+                let name = before.name.trim_start_matches('/');
+                let signal = stop_signal(&before, options.signal);
+                context.warn(&format!(
+                    "process 1 of {name} ignores {signal} and had to be killed"
+                ));
+                were_deaf.store(true, Ordering::Relaxed);
             }
             Ok(())
         };
-        if self.targets.ignores_missing() {
-            each_existing(context, &engine, names, stop)
-        } else {
-            each(context, &engine, &names, stop)
+        let status = each_at_once(context, &engine, &names, stop)?;
+        if were_deaf.into_inner() {
+            context.screen.say(
+                "hint: run it with --init, handle the signal, or choose another --stop-signal",
+            );
         }
+        Ok(status)
     }
 }
 
@@ -98,17 +108,6 @@ fn lacks_handler(status: &str, signal: Signal) -> bool {
     let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     mask.is_some_and(|mask| mask >> (signal.number() - 1) & 1 == 0)
-}
-
-fn explain(context: &Context, container: &ContainerInspect, signal: Option<Signal>) {
-    let name = container.name.trim_start_matches('/');
-    let signal = stop_signal(container, signal);
-    context.warn(&format!(
-        "process 1 of {name} ignores {signal} and had to be killed"
-    ));
-    context
-        .screen
-        .say("hint: run it with --init, handle the signal, or choose another --stop-signal");
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `berth unpause`: thaws containers.
 
-use super::shared::{Targets, each, each_existing};
+use super::shared::{Targets, each_at_once};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Unpause>(
@@ -21,12 +21,8 @@ pub(crate) struct Unpause {
 impl Arguments for Unpause {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = self.targets.names("unpause", &engine, &["paused"])?;
+        let names = self.targets.chosen("unpause", &engine, &["paused"])?;
         let unpause = |id: &_| engine.unpause(id);
-        if self.targets.ignores_missing() {
-            each_existing(context, &engine, names, unpause)
-        } else {
-            each(context, &engine, &names, unpause)
-        }
+        each_at_once(context, &engine, &names, unpause)
     }
 }

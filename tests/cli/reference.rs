@@ -8,7 +8,14 @@ use std::path::Path;
 use berth_testkit::Sandbox;
 
 /// The families whose verbs are not repeated elsewhere at the top level.
-const FAMILIES: [&str; 5] = ["container", "image", "volume", "network", "system"];
+const FAMILIES: [&str; 6] = [
+    "container",
+    "image",
+    "manifest",
+    "volume",
+    "network",
+    "system",
+];
 
 #[test]
 fn the_reference_is_what_help_prints() {

@@ -93,9 +93,8 @@ fn skopeo_reads_what_berth_saves_and_the_other_way_round() {
             .success();
         let loaded = other.berth(&["images", "-q", "--no-trunc"]).success();
         assert_eq!(loaded, id, "{output}");
-        let name = match output.split_once(':').unwrap() {
-            (transport, _) => format!("{transport}:{}", input.display()),
-        };
+        let (transport, _) = output.split_once(':').unwrap();
+        let name = format!("{transport}:{}", input.display());
         let run = ["run", "--rm", "--network", "none", &name, "echo", "runs"];
         assert_eq!(other.berth(&run).success(), "runs", "{name}");
     }

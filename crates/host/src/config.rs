@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
 
+use crate::engine::Preference;
+
 /// Looks an environment variable up.
 pub type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
@@ -30,6 +32,49 @@ pub struct Config {
     pub programs: PathBuf,
     /// `berth` itself.
     pub executable: PathBuf,
+    /// What an image that is both native and wasm runs as.
+    pub prefer: Option<Preference>,
+}
+
+/// What `config.json` may say; `/etc/berth` for root, `$XDG_CONFIG_HOME/berth` for others.
+#[derive(Debug, Default, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    /// `native` or `wasm`.
+    prefer: Option<String>,
+}
+
+impl File {
+    fn read(uid: u32, environment: Environment<'_>) -> Result<Self> {
+        let folder = match uid {
+            0 => Some(PathBuf::from("/etc")),
+            _ => directory(environment, "XDG_CONFIG_HOME")
+                .or_else(|| directory(environment, "HOME").map(|home| home.join(".config"))),
+        };
+        let Some(path) = folder.map(|folder| folder.join("berth/config.json")) else {
+            return Ok(Self::default());
+        };
+        let cannot = || format!("cannot use {}", path.display());
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| Error::new(Class::Invalid, cannot()).caused_by(error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(Error::new(Class::Denied, cannot()).caused_by(error)),
+        }
+    }
+
+    fn prefer(&self) -> Result<Option<Preference>> {
+        match self.prefer.as_deref() {
+            None => Ok(None),
+            Some("native") => Ok(Some(Preference::Native)),
+            Some("wasm") => Ok(Some(Preference::Wasm)),
+            Some(other) => Err(Error::new(
+                Class::Invalid,
+                format!("the configuration prefers {other:?}"),
+            )
+            .hint("prefer is native or wasm")),
+        }
+    }
 }
 
 impl Config {
@@ -58,6 +103,7 @@ impl Config {
             run: absolute(run, "--runroot")?,
             programs: programs_beside(executable),
             executable: executable.to_owned(),
+            prefer: File::read(uid, environment)?.prefer()?,
         })
     }
 }

@@ -291,6 +291,7 @@ mod tests {
             run: data.join("run"),
             programs: data.clone(),
             executable: data.join("berth"),
+            prefer: None,
             data,
         }))
     }

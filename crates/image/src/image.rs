@@ -207,6 +207,19 @@ impl Image {
         layers
     }
 
+    /// A layer without files.
+    #[must_use]
+    pub fn empty_layer(&self) -> PathBuf {
+        self.store.empty_layer()
+    }
+
+    /// Bytes of its config and its layers as received.
+    #[must_use]
+    pub fn content_size(&self) -> u64 {
+        let layers = self.manifest.layers.iter().map(|layer| layer.size);
+        layers.fold(self.manifest.config.size, u64::saturating_add)
+    }
+
     /// The wasm module that is this image's program, where it lies; `None` for images of files.
     #[must_use]
     pub fn module(&self) -> Option<PathBuf> {

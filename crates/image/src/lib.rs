@@ -16,10 +16,12 @@ mod artifact;
 mod assembly;
 mod builder;
 mod convert;
+mod diff;
 pub mod documents;
 mod download;
 mod image;
 mod layer;
+mod list;
 mod merged;
 mod platform;
 mod progress;
@@ -37,9 +39,11 @@ pub use archive::{
 pub use assembly::{Assembly, Layer};
 pub use builder::{FileEntry, ImageBuilder, install};
 pub use convert::{Compression, Conversion, DocumentStyle, convert};
+pub use diff::{Change, diff};
 pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
 pub use download::{Download, download};
 pub use image::Image;
+pub use list::EntryChange;
 pub use merged::Merged;
 pub use platform::Platform;
 pub use progress::{Event, Progress, Silent};
@@ -47,8 +51,8 @@ pub use reference::Reference;
 pub use registry::{Credentials, Login, Proxy, PullOptions, PullPolicy, Pulled, pull};
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use store::{
-    CheckOptions, Containers, Finding, Hold, ImageUsage, Listing, NoContainers, Removed, Store,
-    Survey, Usage, Use,
+    CheckOptions, Containers, Finding, Hold, ImageUsage, Leaf, Listing, NoContainers, Removed,
+    Store, Survey, Tree, Usage, Use, layer_size,
 };
 pub use tree::{Entry, Place};
 pub use unpack::{is_archive, unpack_archive};

@@ -18,6 +18,16 @@ pub struct Platform {
     /// `v7`, `v8`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// The operating system's version; only lists say it.
+    #[serde(
+        default,
+        rename = "os.version",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub os_version: Option<String>,
+    /// What the operating system must be able to do; only lists say it.
+    #[serde(default, rename = "os.features", skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
 }
 
 impl Platform {
@@ -28,6 +38,8 @@ impl Platform {
             os: os.to_owned(),
             architecture: architecture.to_owned(),
             variant: None,
+            os_version: None,
+            os_features: Vec::new(),
         }
     }
 

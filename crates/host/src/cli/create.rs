@@ -91,6 +91,7 @@ fn create(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Cre
     if prepared.pull == PullPolicy::Missing {
         let local = CreateOptions {
             platform: prepared.platform.clone(),
+            prefer: prepared.prefer.or(engine.config().prefer),
             pull: PullPolicy::Never,
             ..CreateOptions::default()
         };
@@ -110,6 +111,7 @@ fn create(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Cre
     let pull_options = pull_options(context)?;
     let options = CreateOptions {
         platform: prepared.platform.clone(),
+        prefer: prepared.prefer.or(engine.config().prefer),
         pull: prepared.pull,
         pull_options: Some(&pull_options),
         progress: Some(&progress),

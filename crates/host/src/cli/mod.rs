@@ -33,6 +33,7 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod manifest;
 mod mount;
 mod nearest;
 mod network;
@@ -99,6 +100,7 @@ pub(crate) static VERBS: &[Verb] = &[
     rmi::VERB,
     image::HISTORY,
     image::VERB,
+    manifest::VERB,
     volume::VERB,
     network::VERB,
     info::VERB,

@@ -35,6 +35,22 @@ impl Engine {
         Store::open(self.paths().data())
     }
 
+    /// The same, for whoever will change them.
+    ///
+    /// # Errors
+    /// The user is not root.
+    pub fn writable_store(&self) -> Result<Store> {
+        self.require_root("cannot change the images")?;
+        Ok(self.store())
+    }
+
+    /// The ids of the images that containers were made from.
+    #[must_use]
+    pub fn images_in_use(&self) -> std::collections::BTreeSet<String> {
+        let used = InUse::read(self.paths()).images.into_iter();
+        used.map(|(image, _, _)| image).collect()
+    }
+
     /// Every image, newest first.
     ///
     /// # Errors

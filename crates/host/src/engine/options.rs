@@ -161,11 +161,22 @@ pub struct LogLine {
     pub text: Vec<u8>,
 }
 
+/// What an image for several platforms runs as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preference {
+    /// As a program of this host.
+    Native,
+    /// As a wasm module.
+    Wasm,
+}
+
 /// How a container is made, beside what it is.
 #[derive(Default)]
 pub struct CreateOptions<'a> {
     /// Which entry of a multi-platform image: `linux/arm64`, `wasi/wasm`; `None` prefers the host's.
     pub platform: Option<String>,
+    /// What an image that is both native and wasm runs as when no platform is asked for.
+    pub prefer: Option<Preference>,
     /// When the registry is asked.
     pub pull: PullPolicy,
     /// Who to be for registries, and how to reach them.

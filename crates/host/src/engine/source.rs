@@ -11,7 +11,7 @@ use berth_image::{
 };
 use berth_sys::error::Explain as _;
 
-use super::options::{CreateOptions, LayerStack, PullPolicy};
+use super::options::{CreateOptions, LayerStack, Preference, PullPolicy};
 use crate::api::types::CreateRequest;
 use crate::hello;
 
@@ -184,13 +184,28 @@ impl Source {
     }
 }
 
-/// An image by name, pulled when the policy says so; `hello` is built in.
+/// An image by name, pulled when the policy says so. Without a platform that was asked for, the preferred
+/// kind is tried first, and the other one taken where the image has no such leg.
 pub(super) fn image(store: &Store, text: &str, options: &CreateOptions<'_>) -> Result<Image> {
-    let platform = options
-        .platform
-        .as_deref()
-        .map(str::parse::<Platform>)
-        .transpose()?;
+    let platform = options.platform.as_deref().map(str::parse).transpose()?;
+    if platform.is_none() && options.prefer == Some(Preference::Wasm) {
+        let wasm = Some(Platform::new("wasi", "wasm"));
+        match image_for(store, text, wasm, options) {
+            // It is here or in its registry, but not as wasm.
+            Err(error) if error.class() == Class::NotFound => {}
+            outcome => return outcome,
+        }
+    }
+    image_for(store, text, platform, options)
+}
+
+/// An image for a platform, or for this host; `hello` is built in.
+fn image_for(
+    store: &Store,
+    text: &str,
+    platform: Option<Platform>,
+    options: &CreateOptions<'_>,
+) -> Result<Image> {
     if let Some(transport) = Transport::parse(text)? {
         let progress = options.progress.unwrap_or(&Silent);
         let platforms = platform.clone().into_iter().collect();

@@ -112,6 +112,10 @@ pub struct Index {
 }
 
 /// What a reference may lead to.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "documents are read one at a time"
+)]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Document {
     /// One image.
@@ -281,9 +285,8 @@ impl Configuration {
     pub fn platform(&self) -> Option<Platform> {
         let known = !self.os.is_empty() && !self.architecture.is_empty();
         known.then(|| Platform {
-            os: self.os.clone(),
-            architecture: self.architecture.clone(),
             variant: self.variant.clone(),
+            ..Platform::new(&self.os, &self.architecture)
         })
     }
 }

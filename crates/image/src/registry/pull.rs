@@ -274,9 +274,8 @@ impl Pull<'_> {
             return Ok(());
         };
         let offered = Platform {
-            os: config.os.clone(),
-            architecture: config.architecture.clone(),
             variant: config.variant.clone(),
+            ..Platform::new(&config.os, &config.architecture)
         };
         let silent = config.os.is_empty() || config.architecture.is_empty();
         let module = manifest

@@ -121,6 +121,13 @@ pub(crate) fn set_name(index: &mut Index, name: &Reference, target: &Descriptor)
     index.manifests.push(entry);
 }
 
+/// Makes a name lead elsewhere; what it led to before does not become a dangling image.
+pub(crate) fn replace_target(index: &mut Index, name: &Reference, target: &Descriptor) {
+    let full = name.to_string();
+    index.manifests.retain(|entry| !is_named(entry, &full));
+    set_name(index, name, target);
+}
+
 /// Adds a descriptor without a name, unless it is there.
 pub(crate) fn add_unnamed(index: &mut Index, target: &Descriptor) {
     if index

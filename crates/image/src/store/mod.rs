@@ -21,6 +21,7 @@
 mod blobs;
 mod check;
 mod collect;
+mod forest;
 mod graph;
 mod images;
 mod index;
@@ -41,10 +42,11 @@ use berth_sys::file::Directory;
 pub(crate) use blobs::{digest_of, digest_of_reader, sha256, sha512};
 pub use check::{CheckOptions, Finding};
 pub use collect::Usage;
+pub use forest::{Leaf, Tree};
 pub(crate) use graph::Graph;
 pub(crate) use images::Found;
 pub use images::Listing;
-pub(crate) use index::{name_of, no_such_image};
+pub(crate) use index::{name_of, no_such_image, replace_target};
 pub use remove::{Containers, NoContainers, Removed, Use};
 pub use survey::{ImageUsage, Survey};
 pub(crate) use transaction::Transaction;
@@ -180,7 +182,8 @@ pub(crate) fn chain_ids(diff_ids: &[Digest]) -> Vec<Digest> {
 }
 
 /// Bytes of a layer's files as recorded when it was extracted.
-pub(crate) fn layer_size(layer: &Path) -> u64 {
+#[must_use]
+pub fn layer_size(layer: &Path) -> u64 {
     let mut record = layer.as_os_str().to_owned();
     record.push(".size");
     std::fs::read_to_string(record)

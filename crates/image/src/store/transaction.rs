@@ -197,7 +197,7 @@ impl Transaction {
     }
 
     /// Makes the staged content visible without naming anything yet.
-    fn publish(&mut self) -> Result<()> {
+    pub(crate) fn publish(&mut self) -> Result<()> {
         if self.layers.is_empty() && self.blobs.is_empty() {
             return Ok(());
         }

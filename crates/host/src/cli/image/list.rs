@@ -5,6 +5,7 @@ use berth_host::api::types::ImageSummary;
 use berth_host::format::filter::{Filters, matches_wildcard};
 use berth_host::format::time::{go_time, parse_moment};
 use berth_host::format::{Column, Layout, Record, human};
+use berth_image::Reference;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
@@ -109,10 +110,25 @@ pub(crate) struct Images {
     /// Print ids alone
     #[arg(short, long)]
     quiet: bool,
+    /// Print each image with what it has for each platform
+    #[arg(
+        long,
+        conflicts_with_all = ["digests", "filter", "format", "no_trunc", "quiet"]
+    )]
+    tree: bool,
 }
 
 impl Arguments for Images {
     fn run(self, context: &Context) -> Outcome {
+        if self.tree {
+            let wanted = |name: &Reference| {
+                let names = Names::of(name);
+                self.wants(&names)
+            };
+            let text = super::forest::render(&context.engine()?, &wanted)?;
+            context.screen.data(&text)?;
+            return Ok(0);
+        }
         let standard = if self.digests {
             TABLE_WITH_DIGESTS
         } else {
@@ -176,6 +192,14 @@ struct Names {
 const NONE: &str = "<none>";
 
 impl Names {
+    fn of(name: &Reference) -> Self {
+        Self {
+            repository: name.familiar_name(),
+            tag: name.tag().unwrap_or(NONE).to_owned(),
+            digest: NONE.to_owned(),
+        }
+    }
+
     /// Go's `path.Match` against the repository, or against repository and tag.
     fn matches(&self, pattern: &str) -> bool {
         let familiar = pattern

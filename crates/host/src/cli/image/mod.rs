@@ -1,6 +1,9 @@
 //! `berth image …`: the verbs on images as a family, and those that exist only here.
 
+mod convert;
+mod forest;
 mod history;
+mod layers;
 mod list;
 pub(crate) mod prune;
 mod save;
@@ -28,6 +31,9 @@ const VERBS: &[Verb] = &[
     tag::UNTAG,
     rmi::VERB.named("rm").aliases(&["remove"]),
     prune::VERB,
+    layers::TREE,
+    layers::DIFF,
+    convert::VERB,
     EXISTS,
 ];
 

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::api::types::{CreateRequest, RestartPolicy};
-use berth_host::engine::PullPolicy;
+use berth_host::engine::{Preference, PullPolicy};
 use clap::Args;
 
 use super::Context;
@@ -60,6 +60,10 @@ pub(crate) struct CreateFlags {
         help_heading = "Container options"
     )]
     platform: Option<String>,
+
+    /// What an image that is both native and wasm runs as
+    #[arg(long, value_name = "KIND", value_enum)]
+    prefer: Option<Kind>,
 
     /// The architecture to run, as in --platform OS/ARCH
     #[arg(long, value_name = "ARCH", hide = true, conflicts_with = "platform")]
@@ -130,6 +134,15 @@ pub(crate) struct CreateFlags {
     words: Vec<String>,
 }
 
+/// How `--prefer` is spelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Kind {
+    /// As a program of this host.
+    Native,
+    /// As a wasm module.
+    Wasm,
+}
+
 /// Everything the flags said.
 #[derive(Debug)]
 pub(crate) struct Prepared {
@@ -139,6 +152,8 @@ pub(crate) struct Prepared {
     pub(crate) name: Option<ContainerName>,
     /// Which of the image's platforms.
     pub(crate) platform: Option<String>,
+    /// What an image for several platforms runs as.
+    pub(crate) prefer: Option<Preference>,
     /// When the registry is asked.
     pub(crate) pull: PullPolicy,
     /// Whether nothing is said while pulling.
@@ -214,6 +229,10 @@ impl CreateFlags {
             request,
             name: self.name,
             platform,
+            prefer: self.prefer.map(|kind| match kind {
+                Kind::Native => Preference::Native,
+                Kind::Wasm => Preference::Wasm,
+            }),
             pull: self.pull.unwrap_or_default(),
             quiet: self.quiet,
             replace: self.replace,

@@ -1,0 +1,226 @@
+//! Lists of images for several platforms, made here: `manifest create`, `add`, `annotate`, `remove`.
+
+use std::collections::BTreeMap;
+
+use berth_contract::{Class, Digest, Error, Result};
+
+use crate::documents::{Descriptor, Document, Index, MANIFEST_LIMIT, media, to_json};
+use crate::image::Image;
+use crate::platform::Platform;
+use crate::reference::Reference;
+use crate::store::{Store, name_of, no_such_image, replace_target};
+
+/// What an entry of a list is said to be; what is `None` stays.
+#[derive(Debug, Clone, Default)]
+pub struct EntryChange {
+    /// `linux`, …
+    pub os: Option<String>,
+    /// `arm64`, …
+    pub architecture: Option<String>,
+    /// `v8`, …
+    pub variant: Option<String>,
+    /// The operating system's version.
+    pub os_version: Option<String>,
+    /// Features the operating system must have.
+    pub os_features: Vec<String>,
+    /// Annotations of the entry.
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Store {
+    /// Makes an empty list; with `amend` one that is there already stays as it is.
+    ///
+    /// # Errors
+    /// Class `Conflict` when the name is taken.
+    pub fn create_list(&self, name: &Reference, amend: bool) -> Result<()> {
+        match self.list_named(name) {
+            Ok(_) if amend => return Ok(()),
+            Err(error) if error.class() == Class::NotFound => {}
+            Ok(_) | Err(_) => {
+                return Err(Error::new(
+                    Class::Conflict,
+                    format!("the name {} is taken", name.familiar()),
+                )
+                .hint(format!(
+                    "berth manifest rm {0}, or --amend",
+                    name.familiar()
+                )));
+            }
+        }
+        self.write_list(name, &Index::new(Vec::new()))
+    }
+
+    /// The list of this name.
+    ///
+    /// # Errors
+    /// Class `NotFound`; `Invalid` when the name is an image's.
+    pub fn list_named(&self, name: &Reference) -> Result<Index> {
+        let index = self.index()?;
+        let entry = index
+            .manifests
+            .iter()
+            .find(|entry| name_of(entry).as_ref() == Some(name));
+        let entry = entry.ok_or_else(|| no_such_list(name))?;
+        match self.document(entry)? {
+            Some(Document::Index(list)) => Ok(list),
+            Some(Document::Manifest(_)) => Err(Error::new(
+                Class::Invalid,
+                format!("{} is an image, not a list of images", name.familiar()),
+            )),
+            None => Err(no_such_list(name)),
+        }
+    }
+
+    /// The document that a name leads to, as it was received.
+    ///
+    /// # Errors
+    /// Class `NotFound`.
+    pub fn document_bytes(&self, text: &str) -> Result<Vec<u8>> {
+        let index = self.index()?;
+        let name = Reference::parse(text).ok();
+        let named = index
+            .manifests
+            .iter()
+            .find(|entry| name.is_some() && name_of(entry) == name);
+        let digest = match named {
+            Some(entry) => entry.digest.clone(),
+            None => self.find(text, None)?.manifest_digest().clone(),
+        };
+        self.read_blob(&digest, MANIFEST_LIMIT)?
+            .ok_or_else(|| no_such_image(text))
+    }
+
+    /// Adds an image to a list, or all images of another list; says the digests of the entries.
+    ///
+    /// # Errors
+    /// Class `NotFound` when the list or the image is not here.
+    pub fn add_to_list(
+        &self,
+        name: &Reference,
+        image: &str,
+        all: bool,
+        change: &EntryChange,
+    ) -> Result<Vec<Digest>> {
+        let hold = self.hold()?;
+        let mut list = self.list_named(name)?;
+        let best = self.find(image, None)?;
+        let images: Vec<Image> = match all {
+            true => {
+                let index = self.index()?;
+                let entry = index
+                    .manifests
+                    .iter()
+                    .find(|entry| entry.digest == *best.target());
+                let entry = entry.ok_or_else(|| no_such_image(image))?;
+                self.images_of(&index, entry)?
+            }
+            false => vec![best],
+        };
+        let mut digests = Vec::new();
+        for image in images {
+            let mut entry = image.descriptor()?;
+            change.apply(&mut entry);
+            digests.push(entry.digest.clone());
+            list.manifests.retain(|other| other.digest != entry.digest);
+            list.manifests.push(entry);
+        }
+        self.write_list(name, &list)?;
+        drop(hold);
+        Ok(digests)
+    }
+
+    /// Changes what an entry of a list is said to be; the entry is named by its digest or by its image.
+    ///
+    /// # Errors
+    /// Class `NotFound` when the list has no such entry.
+    pub fn annotate_list(&self, name: &Reference, entry: &str, change: &EntryChange) -> Result<()> {
+        let mut list = self.list_named(name)?;
+        let position = self.position(name, &list, entry)?;
+        change.apply(&mut list.manifests[position]);
+        self.write_list(name, &list)
+    }
+
+    /// Takes an entry out of a list; its image stays.
+    ///
+    /// # Errors
+    /// As for [`Store::annotate_list`].
+    pub fn remove_from_list(&self, name: &Reference, entry: &str) -> Result<()> {
+        let mut list = self.list_named(name)?;
+        let position = self.position(name, &list, entry)?;
+        list.manifests.remove(position);
+        self.write_list(name, &list)
+    }
+
+    /// Removes a list by its name; the images in it stay if they have names of their own.
+    ///
+    /// # Errors
+    /// Class `NotFound`; `Invalid` when the name is an image's.
+    pub fn remove_list(&self, name: &Reference) -> Result<()> {
+        self.list_named(name)?;
+        self.change_index(|index| {
+            index
+                .manifests
+                .retain(|entry| name_of(entry).as_ref() != Some(name));
+            Ok(())
+        })
+    }
+
+    fn position(&self, name: &Reference, list: &Index, entry: &str) -> Result<usize> {
+        let digest = entry.parse::<Digest>().ok();
+        let digest = digest.or_else(|| {
+            let image = self.find(entry, None).ok()?;
+            Some(image.manifest_digest().clone())
+        });
+        let found =
+            digest.and_then(|digest| list.manifests.iter().position(|own| own.digest == digest));
+        found.ok_or_else(|| {
+            Error::new(
+                Class::NotFound,
+                format!("the list {} has no entry {entry}", name.familiar()),
+            )
+            .hint(format!("berth manifest inspect {}", name.familiar()))
+        })
+    }
+
+    fn write_list(&self, name: &Reference, list: &Index) -> Result<()> {
+        let mut transaction = self.transaction()?;
+        let bytes = to_json(list);
+        let digest = transaction.add_bytes(&bytes, None)?;
+        let target = Descriptor::new(media::OCI_INDEX, digest, bytes.len() as u64);
+        transaction.publish()?;
+        self.change_index(|index| {
+            // What the list was before is nobody's: it does not become a dangling image.
+            replace_target(index, name, &target);
+            Ok(())
+        })
+    }
+}
+
+impl EntryChange {
+    fn apply(&self, entry: &mut Descriptor) {
+        let mut platform = entry.platform.take().unwrap_or_else(Platform::host);
+        if let Some(os) = &self.os {
+            platform.os.clone_from(os);
+        }
+        if let Some(architecture) = &self.architecture {
+            platform.architecture.clone_from(architecture);
+        }
+        if self.variant.is_some() {
+            platform.variant.clone_from(&self.variant);
+        }
+        if self.os_version.is_some() {
+            platform.os_version.clone_from(&self.os_version);
+        }
+        if !self.os_features.is_empty() {
+            platform.os_features.clone_from(&self.os_features);
+        }
+        entry.platform = Some(platform);
+        entry.annotations.extend(self.annotations.clone());
+    }
+}
+
+fn no_such_list(name: &Reference) -> Error {
+    let name = name.familiar();
+    Error::new(Class::NotFound, format!("no such list of images: {name}"))
+        .hint(format!("berth manifest create {name}"))
+}

@@ -21,6 +21,9 @@ const TAG: &str = "org.opencontainers.image.ref.name";
 /// The repository a dangling image came from, for `repository@digest`.
 const REPOSITORY: &str = "dev.berth.image.repository";
 
+/// What a new index is called until it replaces the old one.
+const ASIDE: &str = ".index.json.";
+
 impl Store {
     /// The index as it is now; no lock is needed since it is only ever replaced.
     pub(crate) fn index(&self) -> Result<Index> {
@@ -61,9 +64,16 @@ impl Store {
     }
 }
 
+/// The lock is held: what others left aside belongs to processes that were killed.
 fn replace(directory: &Directory, bytes: &[u8]) -> io::Result<()> {
-    let name = berth_sys::file::unique_name(".index.json.");
+    for name in directory.names()? {
+        if name.to_string_lossy().starts_with(ASIDE) {
+            directory.remove_file(&name)?;
+        }
+    }
+    let name = berth_sys::file::unique_name(ASIDE);
     let mut file = directory.create_file(&name, 0o600)?;
+    berth_sys::fault::point("index-aside");
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     if let Err(error) =
         written.and_then(|()| directory.rename(&name, directory, "index.json".as_ref()))
@@ -72,6 +82,7 @@ fn replace(directory: &Directory, bytes: &[u8]) -> io::Result<()> {
         drop(directory.remove_file(&name));
         return Err(error);
     }
+    berth_sys::fault::point("index-replaced");
     directory.sync()
 }
 

@@ -153,6 +153,7 @@ impl Store {
             removed.extend(ids.into_keys().map(Removed::Deleted));
             Ok(removed)
         })?;
+        berth_sys::fault::point("remove-unnamed");
         // Downloads that were not finished can still be resumed; `collect` is who gives them up.
         self.sweep(containers, Partial::Kept)?;
         Ok(removed)

@@ -183,6 +183,7 @@ impl Transaction {
     /// Makes everything visible and names several targets.
     pub(crate) fn commit_all(mut self, targets: &[(Vec<Reference>, Descriptor)]) -> Result<()> {
         self.publish()?;
+        berth_sys::fault::point("publish-complete");
         self.store.clone().change_index(|index| {
             for (names, target) in targets {
                 for name in names {
@@ -201,6 +202,7 @@ impl Transaction {
         if self.layers.is_empty() && self.blobs.is_empty() {
             return Ok(());
         }
+        berth_sys::fault::point("publish-begin");
         self.directory
             .sync_file_system()
             .explain(|| "cannot write the image to disk".into())?;
@@ -209,7 +211,9 @@ impl Transaction {
             publish_layer(&self.directory, &name, &layers, chain.hex())
                 .explain(|| format!("cannot put layer {} in place", chain.short()))?;
         }
+        berth_sys::fault::point("publish-layers");
         for (path, digest) in self.blobs.drain(..) {
+            berth_sys::fault::point("publish-blob");
             let place = self.store.blob_path(&digest);
             if let Some(parent) = place.parent()
                 && digest.algorithm() != "sha256"
@@ -234,6 +238,7 @@ fn publish_layer(
     let mut record = name.to_owned();
     record.push(".size");
     from.rename(&record, layers, OsStr::new(&format!("{chain}.size")))?;
+    berth_sys::fault::point("publish-layer-size");
     from.rename_new(name, layers, OsStr::new(chain))?;
     Ok(())
 }

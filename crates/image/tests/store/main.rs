@@ -5,6 +5,7 @@
 mod archives;
 mod damage;
 mod files;
+mod hostile;
 mod names;
 mod removal;
 mod save;

@@ -1,6 +1,6 @@
 //! What differs between two images, path by path.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -57,19 +57,14 @@ pub fn diff(older: &Merged, newer: &Merged) -> Result<Vec<(PathBuf, Change)>> {
 type Changes = Vec<(PathBuf, Change)>;
 
 fn directories(older: &Entry, newer: &Entry, at: &Path, changes: &mut Changes) -> io::Result<()> {
-    let mut pairs: BTreeMap<OsString, (Option<Entry>, Option<Entry>)> = BTreeMap::new();
-    for (name, entry) in older.children()? {
-        pairs.entry(name).or_default().0 = Some(entry);
-    }
-    for (name, entry) in newer.children()? {
-        pairs.entry(name).or_default().1 = Some(entry);
-    }
-    for (name, pair) in pairs {
-        let path = at.join(name);
-        match pair {
+    let names: BTreeSet<OsString> = older.names()?.into_iter().chain(newer.names()?).collect();
+    for name in names {
+        let path = at.join(&name);
+        match (older.child(&name)?, newer.child(&name)?) {
             (Some(_), None) => changes.push((path, Change::Deleted)),
             (None, Some(entry)) => added(&entry, path, changes)?,
             (Some(older), Some(newer)) => both(&older, &newer, path, changes)?,
+            // A whiteout of what is not there.
             (None, None) => {}
         }
     }
@@ -98,8 +93,10 @@ fn both(older: &Entry, newer: &Entry, path: PathBuf, changes: &mut Changes) -> i
 
 fn added(entry: &Entry, path: PathBuf, changes: &mut Changes) -> io::Result<()> {
     changes.push((path.clone(), Change::Added));
-    for (name, child) in entry.children()? {
-        added(&child, path.join(name), changes)?;
+    for name in entry.names()? {
+        if let Some(child) = entry.child(&name)? {
+            added(&child, path.join(name), changes)?;
+        }
     }
     Ok(())
 }

@@ -43,8 +43,7 @@ pub use logs::Logs;
 pub use options::{
     CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, LayerStack, Listing, LogLine,
     LogOptions, Preference, PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream,
-    Streams,
-    WaitFor,
+    Streams, WaitFor,
 };
 pub use prune_images::{PruneWish, PrunedImages};
 pub use volumes::VolumeEntry;

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::dependencies;
 use crate::shell::{self, Outcome};
+use crate::{dependencies, programs};
 
 /// A source file longer than this is questioned; longer than [`TOO_LONG`] it fails.
 const LONG: usize = 500;
@@ -32,6 +32,7 @@ pub(crate) fn run() -> Outcome {
     dependencies::check(&mut problems)?;
     sources(&mut problems)?;
     manifests(&mut problems)?;
+    programs::check_resident(&mut problems)?;
     if problems.is_empty() {
         println!("the rules of the house hold");
         Ok(())

@@ -5,66 +5,120 @@ use std::path::PathBuf;
 use crate::shell::{self, Outcome};
 
 /// One of the four.
-struct Program {
+pub(crate) struct Program {
     package: &'static str,
     name: &'static str,
     feature: Option<&'static str>,
-    /// Linked at a fixed address. There is a monitor for every running container, and relocating a
-    /// position-independent one would copy 300 kB of its pages for each.
-    fixed: bool,
+    /// Of which there is one for every running container.
+    resident: bool,
 }
+
+/// What a resident program is built by (Cargo.toml).
+const RESIDENT_PROFILE: &str = "monitor";
+/// The most bytes it may have.
+const RESIDENT_LIMIT: u64 = 1_500_000;
 
 const PROGRAMS: [Program; 4] = [
     Program {
         package: "berth-host",
         name: "berth",
         feature: None,
-        fixed: false,
+        resident: false,
     },
     Program {
         package: "berth-monitor",
         name: "berth-monitor",
         feature: None,
-        fixed: true,
+        resident: true,
     },
     Program {
         package: "berth-wasm-runtime",
         name: "berth-wasm",
         feature: Some("executor"),
-        fixed: false,
+        resident: false,
     },
     Program {
         package: "berth-wasm-runtime",
         name: "berth-wasmc",
         feature: Some("compiler"),
-        fixed: false,
+        resident: false,
     },
 ];
 
 /// Builds all four and returns the folder that holds them.
 pub(crate) fn build() -> Outcome<PathBuf> {
-    for program in PROGRAMS {
-        let mut cargo = shell::cargo();
-        cargo.args([
-            "rustc",
-            "--release",
-            "--package",
-            program.package,
-            "--bin",
-            program.name,
-        ]);
-        cargo.args(
-            program
-                .feature
-                .iter()
-                .flat_map(|feature| ["--features", feature]),
-        );
-        if program.fixed {
-            cargo.args(["--", "-C", "relocation-model=static"]);
+    for program in &PROGRAMS {
+        if program.resident {
+            build_resident(program)?;
+            continue;
         }
-        shell::run(&mut cargo)?;
+        let mut cargo = shell::cargo();
+        cargo.args(["build", "--release"]);
+        shell::run(cargo.args(selection(program)))?;
     }
     folder()
+}
+
+/// Builds a resident program and puts it beside the others.
+pub(crate) fn build_resident(program: &Program) -> Outcome {
+    let mut cargo = shell::cargo();
+    cargo.args(["rustc", "--profile", RESIDENT_PROFILE]);
+    cargo.args(selection(program));
+    // At a fixed address: relocating a position-independent program would copy 300 kB of its pages in
+    // every process.
+    shell::run(cargo.args(["--", "-C", "relocation-model=static"]))?;
+    let release = folder()?;
+    let built = release.with_file_name(RESIDENT_PROFILE).join(program.name);
+    let put = std::fs::create_dir_all(&release)
+        .and_then(|()| std::fs::copy(&built, release.join(program.name)));
+    put.map(drop)
+        .map_err(|error| format!("{}: {error}", built.display()))
+}
+
+fn selection(program: &Program) -> impl Iterator<Item = &'static str> {
+    let feature = program.feature.iter();
+    ["--package", program.package, "--bin", program.name]
+        .into_iter()
+        .chain(feature.flat_map(|feature| ["--features", *feature]))
+}
+
+/// A resident program must stay small, and static: it runs in no root but the host's, and no loader may
+/// delay the start of a container.
+pub(crate) fn check_resident(problems: &mut Vec<String>) -> Outcome {
+    for program in PROGRAMS.iter().filter(|program| program.resident) {
+        build_resident(program)?;
+        let path = folder()?.join(program.name);
+        let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        let size = bytes.len() as u64;
+        if size > RESIDENT_LIMIT {
+            problems.push(format!(
+                "{} has {size} bytes, more than {RESIDENT_LIMIT}",
+                program.name
+            ));
+        }
+        if is_dynamic(&bytes) {
+            problems.push(format!("{} is not static", program.name));
+        }
+        println!("{} has {size} bytes", program.name);
+    }
+    Ok(())
+}
+
+/// Whether an ELF program names a loader (`PT_INTERP`, elf(5)).
+fn is_dynamic(elf: &[u8]) -> bool {
+    const LOADER: [u8; 4] = 3_u32.to_le_bytes();
+    let number = |at: usize, size: usize| {
+        let bytes = elf.get(at..at + size).unwrap_or_default();
+        bytes
+            .iter()
+            .rev()
+            .fold(0_usize, |number, byte| number << 8 | usize::from(*byte))
+    };
+    let (headers, size, count) = (number(32, 8), number(54, 2), number(56, 2));
+    (0..count).any(|place| {
+        elf.get(headers + place * size..)
+            .is_some_and(|one| one.starts_with(&LOADER))
+    })
 }
 
 /// Where release programs lie: below the host's own triple, because `.cargo/config.toml` names a target.

@@ -7,7 +7,7 @@ use crate::signal::Signal;
 
 /// How a guest ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "how")]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It returned this status itself.
     Code {

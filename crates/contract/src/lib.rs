@@ -22,6 +22,7 @@ mod digest;
 mod error;
 mod exit;
 mod id;
+pub mod oci;
 mod runtime;
 mod signal;
 mod state;
@@ -30,7 +31,6 @@ pub use digest::Digest;
 pub use error::{Class, Error, Report, Result};
 pub use exit::Exit;
 pub use id::{ContainerId, ContainerName, NetworkName, VolumeName};
-pub use oci_spec::runtime as oci;
 pub use runtime::{
     Guest, HostFacts, ImageFacts, Inherited, Program, ProgramKind, Rootfs, Runtime, Slot, Stdio,
     Support, TerminalSize, Verdict,

@@ -17,43 +17,45 @@ use berth_linux_runtime::{LinuxRuntime, defaults};
 
 fn spec(network: bool) -> Spec {
     let capabilities = defaults::capabilities();
-    let mut sets = LinuxCapabilities::default();
-    sets.set_bounding(Some(capabilities.clone()))
-        .set_effective(Some(capabilities.clone()))
-        .set_permitted(Some(capabilities.clone()))
-        .set_inheritable(None)
-        .set_ambient(None);
-    let mut process = Process::default();
-    process
-        .set_args(Some(vec!["/bin/true".into()]))
-        .set_env(Some(vec!["PATH=/bin".into(), "HOME=/".into()]))
-        .set_cwd("/".into())
-        .set_rlimits(None)
-        .set_capabilities(Some(sets));
+    let sets = LinuxCapabilities {
+        bounding: Some(capabilities.clone()),
+        effective: Some(capabilities.clone()),
+        permitted: Some(capabilities.clone()),
+        ..LinuxCapabilities::default()
+    };
+    let process = Process {
+        args: Some(vec!["/bin/true".into()]),
+        env: Some(vec!["PATH=/bin".into(), "HOME=/".into()]),
+        cwd: "/".into(),
+        capabilities: Some(sets),
+        ..Process::default()
+    };
     let mut linux = Linux::default();
     let namespaces = defaults::namespaces();
     let wanted = |kind| network || kind != LinuxNamespaceType::Network;
-    linux
-        .set_namespaces(Some(
-            namespaces
-                .into_iter()
-                .filter(|one| wanted(one.typ()))
-                .collect(),
-        ))
-        .set_masked_paths(Some(defaults::masked_paths()))
-        .set_readonly_paths(Some(defaults::read_only_paths()))
-        .set_resources(None)
-        .set_seccomp(Some(defaults::seccomp(&capabilities)))
-        .set_cgroups_path(Some("berth-bench/start".into()));
-    let mut root = Root::default();
-    root.set_readonly(Some(false));
-    let mut spec = Spec::default();
-    spec.set_process(Some(process))
-        .set_hostname(Some("bench".into()))
-        .set_mounts(Some(defaults::mounts(64 << 20)))
-        .set_linux(Some(linux))
-        .set_root(Some(root));
-    spec
+    linux.namespaces = Some(
+        namespaces
+            .into_iter()
+            .filter(|one| wanted(one.kind))
+            .collect(),
+    );
+    linux.masked_paths = Some(defaults::masked_paths());
+    linux.readonly_paths = Some(defaults::read_only_paths());
+    linux.resources = None;
+    linux.seccomp = Some(defaults::seccomp(&capabilities));
+    linux.cgroups_path = Some("berth-bench/start".into());
+    let root = Root {
+        readonly: Some(false),
+        ..Root::default()
+    };
+    Spec {
+        process: Some(process),
+        hostname: Some("bench".into()),
+        mounts: Some(defaults::mounts(64 << 20)),
+        linux: Some(linux),
+        root: Some(root),
+        ..Spec::default()
+    }
 }
 
 fn main() {

@@ -1,67 +1,18 @@
-//! Capabilities in the order of their numbers.
+//! Capabilities as the kernel's bit masks.
 
-use berth_contract::oci::{Capabilities, Capability};
-
-/// Every capability; its place is its number (`linux/capability.h`).
-pub(crate) const NUMBERED: [Capability; 41] = [
-    Capability::Chown,
-    Capability::DacOverride,
-    Capability::DacReadSearch,
-    Capability::Fowner,
-    Capability::Fsetid,
-    Capability::Kill,
-    Capability::Setgid,
-    Capability::Setuid,
-    Capability::Setpcap,
-    Capability::LinuxImmutable,
-    Capability::NetBindService,
-    Capability::NetBroadcast,
-    Capability::NetAdmin,
-    Capability::NetRaw,
-    Capability::IpcLock,
-    Capability::IpcOwner,
-    Capability::SysModule,
-    Capability::SysRawio,
-    Capability::SysChroot,
-    Capability::SysPtrace,
-    Capability::SysPacct,
-    Capability::SysAdmin,
-    Capability::SysBoot,
-    Capability::SysNice,
-    Capability::SysResource,
-    Capability::SysTime,
-    Capability::SysTtyConfig,
-    Capability::Mknod,
-    Capability::Lease,
-    Capability::AuditWrite,
-    Capability::AuditControl,
-    Capability::Setfcap,
-    Capability::MacOverride,
-    Capability::MacAdmin,
-    Capability::Syslog,
-    Capability::WakeAlarm,
-    Capability::BlockSuspend,
-    Capability::AuditRead,
-    Capability::Perfmon,
-    Capability::Bpf,
-    Capability::CheckpointRestore,
-];
+use berth_contract::oci::Capabilities;
 
 /// A set as the kernel's bit mask.
 pub(crate) fn mask(set: Option<&Capabilities>) -> u64 {
-    let Some(set) = set else { return 0 };
-    let mut mask = 0;
-    for (number, capability) in NUMBERED.iter().enumerate() {
-        if set.contains(capability) {
-            mask |= 1 << number;
-        }
-    }
-    mask
+    set.into_iter()
+        .flatten()
+        .fold(0, |mask, capability| mask | 1 << *capability as u32)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use berth_contract::oci::Capability;
 
     #[test]
     fn numbers_are_the_kernels() {

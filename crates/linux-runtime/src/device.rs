@@ -63,18 +63,18 @@ fn node(directory: &Directory, name: &str, node: Node, mode: u32) -> Result<()> 
 }
 
 fn add(root: &Directory, device: &LinuxDevice) -> Result<()> {
-    let whole = device.path();
+    let whole = &device.path;
     let sentence = || format!("cannot make the device {}", whole.display());
     let number = |value: i64| {
         u32::try_from(value)
             .map_err(|error| Error::new(Class::Invalid, sentence()).caused_by(error))
     };
-    let (major, minor) = (number(device.major())?, number(device.minor())?);
-    let kind = match device.typ() {
-        LinuxDeviceType::B => Node::Block(major, minor),
-        LinuxDeviceType::C | LinuxDeviceType::U => Node::Character(major, minor),
-        LinuxDeviceType::P => Node::Fifo,
-        LinuxDeviceType::A => {
+    let (major, minor) = (number(device.major)?, number(device.minor)?);
+    let kind = match device.kind {
+        LinuxDeviceType::Block => Node::Block(major, minor),
+        LinuxDeviceType::Character | LinuxDeviceType::Unbuffered => Node::Character(major, minor),
+        LinuxDeviceType::Fifo => Node::Fifo,
+        LinuxDeviceType::All => {
             return Err(Error::new(Class::Invalid, sentence()).caused_by("it has no type"));
         }
     };
@@ -82,7 +82,7 @@ fn add(root: &Directory, device: &LinuxDevice) -> Result<()> {
         return Err(Error::new(Class::Invalid, sentence()).caused_by("it has no name"));
     };
     let parent = Directory::from_fd(root.make_directories(parent, 0o755).explain(sentence)?);
-    let mode = device.file_mode().unwrap_or(0o666) & 0o7777;
+    let mode = device.file_mode.unwrap_or(0o666) & 0o7777;
     match path::make_node(&parent, name, kind, mode) {
         Err(error) if error::is(&error, Errno::PERM) => {
             let host = mount::clone_path(whole, false).explain(sentence)?;
@@ -92,8 +92,8 @@ fn add(root: &Directory, device: &LinuxDevice) -> Result<()> {
         Err(error) if error::is(&error, Errno::EXIST) => return Ok(()),
         result => result.explain(sentence)?,
     }
-    if device.uid().is_some() || device.gid().is_some() {
-        let (user, group) = (device.uid().unwrap_or(0), device.gid().unwrap_or(0));
+    if device.uid.is_some() || device.gid.is_some() {
+        let (user, group) = (device.uid.unwrap_or(0), device.gid.unwrap_or(0));
         path::set_owner_at(&parent, name, user, group).explain(sentence)?;
     }
     Ok(())

@@ -25,23 +25,23 @@ pub(crate) struct Stages {
 
 impl Stages {
     pub(crate) fn new(spec: &oci::Spec, id: &ContainerId) -> Self {
-        let Some(hooks) = spec.hooks() else {
+        let Some(hooks) = &spec.hooks else {
             return Self::default();
         };
         let list = |hooks: &Option<Vec<Hook>>| hooks.clone().unwrap_or_default();
-        let mut before = list(hooks.prestart());
-        before.extend(list(hooks.create_runtime()));
+        let mut before = list(&hooks.prestart);
+        before.extend(list(&hooks.create_runtime));
         Self {
             id: id.to_string(),
             bundle: spec
-                .root()
+                .root
                 .as_ref()
-                .map(|root| root.path().clone())
+                .map(|root| root.path.clone())
                 .unwrap_or_default(),
-            annotations: json!(spec.annotations().clone().unwrap_or_default()),
+            annotations: json!(spec.annotations.clone().unwrap_or_default()),
             before,
-            after: list(hooks.poststart()),
-            stop: list(hooks.poststop()),
+            after: list(&hooks.poststart),
+            stop: list(&hooks.poststop),
         }
     }
 
@@ -79,14 +79,14 @@ impl Stages {
 }
 
 fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
-    let sentence = || format!("cannot run the hook {}", hook.path().display());
-    let mut arguments = hook.args().iter().flatten();
-    let mut command = Command::new(hook.path());
+    let sentence = || format!("cannot run the hook {}", hook.path.display());
+    let mut arguments = hook.args.iter().flatten();
+    let mut command = Command::new(&hook.path);
     if let Some(name) = arguments.next() {
         std::os::unix::process::CommandExt::arg0(&mut command, name);
     }
     let environment = hook
-        .env()
+        .env
         .iter()
         .flatten()
         .filter_map(|variable| variable.split_once('='));
@@ -103,7 +103,7 @@ fn run_one(hook: &Hook, state: &[u8]) -> Result<()> {
         drop(input.write_all(state));
     }
     let timeout = hook
-        .timeout()
+        .timeout
         .and_then(|seconds| u64::try_from(seconds).ok())
         .map(Duration::from_secs);
     wait(&mut child, timeout).map_err(|error| error.context(sentence()))

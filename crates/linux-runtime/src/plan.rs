@@ -78,14 +78,14 @@ pub(crate) enum MountSource {
 impl Plan {
     /// Decides what to do for a spec.
     pub(crate) fn new(spec: &Spec) -> Result<Self> {
-        let empty = empty_linux();
-        let linux = spec.linux().as_ref().unwrap_or(&empty);
+        let empty = Linux::default();
+        let linux = spec.linux.as_ref().unwrap_or(&empty);
         let (namespaces, join) = namespaces(linux)?;
         if !namespaces.contains(Namespaces::MOUNT) {
             return Err(unsupported("the spec has no mount namespace of its own"));
         }
-        let users = mappings(linux.uid_mappings().as_deref())?;
-        let groups = mappings(linux.gid_mappings().as_deref())?;
+        let users = mappings(linux.uid_mappings.as_deref())?;
+        let groups = mappings(linux.gid_mappings.as_deref())?;
         let new_users = namespaces.contains(Namespaces::USER);
         if new_users && (users.is_empty() || groups.is_empty()) {
             return Err(invalid(
@@ -94,27 +94,27 @@ impl Plan {
         }
         refuse_unknown(spec, linux)?;
         let process = spec
-            .process()
+            .process
             .as_ref()
             .ok_or_else(|| invalid("the spec has no process"))?;
         let annotation = |key| {
-            spec.annotations()
+            spec.annotations
                 .as_ref()
                 .and_then(|all| all.get(key))
                 .map(String::as_str)
         };
         let propagation = linux
-            .rootfs_propagation()
+            .rootfs_propagation
             .as_deref()
             .map(root_propagation)
             .transpose()?;
         Ok(Self {
             host_name: spec
-                .hostname()
+                .hostname
                 .clone()
                 .filter(|_| namespaces.contains(Namespaces::UTS)),
             domain_name: spec
-                .domainname()
+                .domainname
                 .clone()
                 .filter(|_| namespaces.contains(Namespaces::UTS)),
             propagation: match propagation {
@@ -125,20 +125,20 @@ impl Plan {
             },
             root_propagation: propagation,
             mounts: spec
-                .mounts()
+                .mounts
                 .iter()
                 .flatten()
                 .map(mount)
                 .collect::<Result<_>>()?,
-            devices: linux.devices().clone().unwrap_or_default(),
+            devices: linux.devices.clone().unwrap_or_default(),
             root_read_only: spec
-                .root()
+                .root
                 .as_ref()
-                .and_then(oci::Root::readonly)
+                .and_then(|root| root.readonly)
                 .unwrap_or(false),
             sysctls: sysctls(linux, namespaces, &join)?,
-            masked: paths(linux.masked_paths().as_deref()),
-            read_only: paths(linux.readonly_paths().as_deref()),
+            masked: paths(linux.masked_paths.as_deref()),
+            read_only: paths(linux.readonly_paths.as_deref()),
             process: ProcessPlan::new(process, &Common::new(spec))?,
             reaper: annotation(ANNOTATION_INIT) == Some("true"),
             clocks: clocks(linux),
@@ -158,29 +158,16 @@ impl Plan {
     }
 }
 
-fn empty_linux() -> Linux {
-    let mut linux = Linux::default();
-    linux
-        .set_namespaces(None)
-        .set_masked_paths(None)
-        .set_readonly_paths(None)
-        .set_resources(None)
-        .set_seccomp(None);
-    linux
-}
-
 /// The seccomp profile of a spec.
 pub(crate) fn seccomp(spec: &Spec) -> Option<&LinuxSeccomp> {
-    spec.linux()
-        .as_ref()
-        .and_then(|linux| linux.seccomp().as_ref())
+    spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref())
 }
 
 fn namespaces(linux: &Linux) -> Result<(Namespaces, Vec<(Namespaces, PathBuf)>)> {
     let mut new = Namespaces::empty();
     let mut join: Vec<(Namespaces, PathBuf)> = Vec::new();
-    for namespace in linux.namespaces().iter().flatten() {
-        let kind = match namespace.typ() {
+    for namespace in linux.namespaces.iter().flatten() {
+        let kind = match namespace.kind {
             LinuxNamespaceType::Mount => Namespaces::MOUNT,
             LinuxNamespaceType::Cgroup => Namespaces::CGROUP,
             LinuxNamespaceType::Uts => Namespaces::UTS,
@@ -193,11 +180,11 @@ fn namespaces(linux: &Linux) -> Result<(Namespaces, Vec<(Namespaces, PathBuf)>)>
         if new.contains(kind) || join.iter().any(|(own, _)| *own == kind) {
             return Err(invalid(format!(
                 "the {} namespace is named twice",
-                namespace.typ()
+                namespace.kind
             )));
         }
         match namespace
-            .path()
+            .path
             .as_ref()
             .filter(|path| !path.as_os_str().is_empty())
         {
@@ -213,13 +200,13 @@ fn namespaces(linux: &Linux) -> Result<(Namespaces, Vec<(Namespaces, PathBuf)>)>
 pub(crate) fn mappings(lines: Option<&[LinuxIdMapping]>) -> Result<Vec<Mapping>> {
     let mut mappings = Vec::new();
     for line in lines.unwrap_or_default() {
-        if line.size() == 0 {
+        if line.size == 0 {
             return Err(invalid("an id mapping has the size 0"));
         }
         mappings.push(Mapping {
-            inside: line.container_id(),
-            outside: line.host_id(),
-            count: line.size(),
+            inside: line.container_id,
+            outside: line.host_id,
+            count: line.size,
         });
     }
     Ok(mappings)
@@ -227,35 +214,43 @@ pub(crate) fn mappings(lines: Option<&[LinuxIdMapping]>) -> Result<Vec<Mapping>>
 
 /// Things the specification has that nobody would notice missing: better refused than ignored.
 fn refuse_unknown(spec: &Spec, linux: &Linux) -> Result<()> {
-    let hooks = spec.hooks().as_ref();
+    let hooks = spec.hooks.as_ref();
     let hooked = |list: Option<&Vec<oci::Hook>>| list.is_some_and(|list| !list.is_empty());
     let refused = [
-        (linux.intel_rdt().is_some(), "linux.intelRdt"),
+        (linux.intel_rdt.is_some(), "linux.intelRdt"),
         (
             linux
-                .net_devices()
+                .net_devices
                 .as_ref()
                 .is_some_and(|devices| !devices.is_empty()),
             "linux.netDevices",
         ),
-        (linux.memory_policy().is_some(), "linux.memoryPolicy"),
+        (linux.memory_policy.is_some(), "linux.memoryPolicy"),
         (
             linux
-                .mount_label()
+                .mount_label
                 .as_ref()
                 .is_some_and(|label| !label.is_empty()),
             "linux.mountLabel",
         ),
         (
-            hooked(hooks.and_then(|hooks| hooks.create_container().as_ref())),
+            hooked(hooks.and_then(|hooks| hooks.create_container.as_ref())),
             "createContainer hooks",
         ),
         (
-            hooked(hooks.and_then(|hooks| hooks.start_container().as_ref())),
+            hooked(hooks.and_then(|hooks| hooks.start_container.as_ref())),
             "startContainer hooks",
         ),
-        (spec.windows().is_some(), "windows"),
-        (spec.vm().is_some(), "vm"),
+        (
+            linux
+                .personality
+                .as_ref()
+                .and_then(|personality| personality.flags.as_ref())
+                .is_some_and(|flags| !flags.is_empty()),
+            "flags of linux.personality",
+        ),
+        (spec.windows.is_some(), "windows"),
+        (spec.vm.is_some(), "vm"),
     ];
     match refused.into_iter().find(|(present, _)| *present) {
         Some((_, name)) => Err(unsupported(format!("it asks for {name}"))),
@@ -272,13 +267,13 @@ fn root_propagation(word: &str) -> Result<(Propagation, bool)> {
 }
 
 fn mount(mount: &Mount) -> Result<MountPlan> {
-    let destination = mount.destination();
+    let destination = &mount.destination;
     if !destination.is_absolute() && destination.as_os_str().is_empty() {
         return Err(invalid("a mount has no destination"));
     }
-    let options = Options::parse(mount.options().as_deref().unwrap_or_default());
-    let kind = mount.typ().as_deref().unwrap_or_default();
-    let source = mount.source().clone().unwrap_or_default();
+    let options = Options::parse(mount.options.as_deref().unwrap_or_default());
+    let kind = mount.kind.as_deref().unwrap_or_default();
+    let source = mount.source.clone().unwrap_or_default();
     let source = match (options.remount, options.bind, kind) {
         (true, _, _) => MountSource::Remount,
         (false, Some(recursive), _) => MountSource::Bind {
@@ -310,8 +305,8 @@ fn mount(mount: &Mount) -> Result<MountPlan> {
         )));
     }
     check_proc(destination, &source)?;
-    let users = mappings(mount.uid_mappings().as_deref())?;
-    let groups = mappings(mount.gid_mappings().as_deref())?;
+    let users = mappings(mount.uid_mappings.as_deref())?;
+    let groups = mappings(mount.gid_mappings.as_deref())?;
     if users.is_empty() != groups.is_empty() {
         return Err(invalid(
             "a mount needs both uidMappings and gidMappings, or none",
@@ -385,7 +380,7 @@ fn sysctls(
         uts: own(Namespaces::UTS),
     };
     let mut sysctls = Vec::new();
-    for (key, value) in linux.sysctl().iter().flatten() {
+    for (key, value) in linux.sysctl.iter().flatten() {
         defaults::check_sysctl(key, value, own)?;
         // As sysctl(8): the first separator decides, so that net/ipv4/conf/eth0.1/… can be written.
         let path = match key.find(['.', '/']) {
@@ -407,14 +402,14 @@ fn sysctls(
 
 fn clocks(linux: &Linux) -> Vec<(String, i64, u32)> {
     linux
-        .time_offsets()
+        .time_offsets
         .iter()
         .flatten()
         .map(|(clock, offset)| {
             (
                 clock.clone(),
-                offset.secs().unwrap_or(0),
-                offset.nanosecs().unwrap_or(0),
+                offset.secs.unwrap_or(0),
+                offset.nanosecs.unwrap_or(0),
             )
         })
         .collect()

@@ -46,10 +46,10 @@ impl LinuxRuntime {
     }
 
     fn cgroup(&self, spec: &oci::Spec, slot: &Slot) -> Result<Cgroup> {
-        let linux = spec.linux().as_ref();
-        let path = linux.and_then(|linux| linux.cgroups_path().clone());
+        let linux = spec.linux.as_ref();
+        let path = linux.and_then(|linux| linux.cgroups_path.clone());
         let path = path.unwrap_or_else(|| PathBuf::from("berth").join(slot.id.as_str()));
-        let resources = linux.and_then(|linux| linux.resources().as_ref());
+        let resources = linux.and_then(|linux| linux.resources.as_ref());
         Cgroup::create(self.hierarchies()?, &path, resources)
     }
 }

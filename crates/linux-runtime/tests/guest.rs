@@ -13,7 +13,7 @@ mod support;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 
-use berth_contract::oci::{Capability, PosixRlimitBuilder, PosixRlimitType};
+use berth_contract::oci::{Capability, LinuxNamespaceType, PosixRlimit, PosixRlimitType};
 use berth_contract::{Class, Exit, Program, Runtime as _, Signal, Stdio, TerminalSize};
 use berth_linux_runtime::{ANNOTATION_CLAMP, ANNOTATION_INIT, defaults};
 use support::{Bench, args};
@@ -86,12 +86,12 @@ fn privileged_identity_is_what_was_asked_for() {
     }
     let mut spec = bench.spec(&["sh", "-c", script]);
     support::process(&mut spec, |process| {
-        process.set_cwd("/new/work".into());
-        process.set_no_new_privileges(Some(true));
-        let mut user = process.user().clone();
-        user.set_username(Some("web".into()));
-        process.set_user(user);
-        process.set_env(Some(args(&["PATH=/bin", "WORD=x"])));
+        process.cwd = "/new/work".into();
+        process.no_new_privileges = Some(true);
+        let mut user = process.user.clone();
+        user.username = Some("web".into());
+        process.user = user;
+        process.env = Some(args(&["PATH=/bin", "WORD=x"]));
     });
     let user = bench.run_spec(spec).stdout;
     assert!(
@@ -231,7 +231,7 @@ fn privileged_working_directories_cannot_lead_out() {
         let mut spec = bench.spec(&["pwd"]);
         let path = format!("/proc/self/fd/{number}");
         support::process(&mut spec, |process| {
-            process.set_cwd(path.into());
+            process.cwd = path.into();
         });
         if let Ok(outcome) = bench.try_run(spec) {
             assert!(outcome.stdout.starts_with('/'), "{number}: {outcome:?}");
@@ -440,8 +440,11 @@ fn privileged_our_own_init_forwards_and_reaps() {
         ("2\n", Exit::Code { code: 7 })
     );
     support::process(&mut spec, |process| {
-        process.set_args(Some(args(&["sh", "-c",
-            "trap 'exit 4' TERM; (sleep 0.01 &) ; cat /proc/1/exe; readlink /proc/1/exe; echo up; while :; do sleep 0.02; done"])));
+        process.args = Some(args(&[
+            "sh",
+            "-c",
+            "trap 'exit 4' TERM; (sleep 0.01 &) ; cat /proc/1/exe; readlink /proc/1/exe; echo up; while :; do sleep 0.02; done",
+        ]));
     });
     let (slot, streams) = bench.slot().into_parts();
     let mut guest = bench.runtime().create(&spec, slot).unwrap();
@@ -451,7 +454,7 @@ fn privileged_our_own_init_forwards_and_reaps() {
     guest.signal(Signal::TERM).unwrap();
     assert_eq!(support::finish(guest), Exit::Code { code: 4 });
     support::process(&mut spec, |process| {
-        process.set_args(Some(args(&["nosuch"])));
+        process.args = Some(args(&["nosuch"]));
     });
     assert_eq!(bench.fails(spec).class, Class::CommandNotFound);
 }
@@ -461,21 +464,18 @@ fn privileged_limits_are_kept_or_refused() {
     let Some(bench) = Bench::new("limits") else {
         return;
     };
-    let limit = |soft: u64, hard: u64| {
-        PosixRlimitBuilder::default()
-            .typ(PosixRlimitType::RlimitNofile)
-            .soft(soft)
-            .hard(hard)
-            .build()
-            .unwrap()
+    let limit = |soft: u64, hard: u64| PosixRlimit {
+        kind: PosixRlimitType::Nofile,
+        hard,
+        soft,
     };
     let mut spec = bench.spec(&["sh", "-c", "ulimit -n; ulimit -Hn"]);
     support::process(&mut spec, |process| {
-        process.set_rlimits(Some(vec![limit(100, 200)]));
+        process.rlimits = Some(vec![limit(100, 200)]);
     });
     assert_eq!(bench.run_spec(spec.clone()).stdout, "100\n200\n");
     support::process(&mut spec, |process| {
-        process.set_rlimits(Some(vec![limit(1 << 40, 1 << 40)]));
+        process.rlimits = Some(vec![limit(1 << 40, 1 << 40)]);
     });
     assert_eq!(bench.fails(spec.clone()).class, Class::Denied);
     support::annotate(&mut spec, ANNOTATION_CLAMP, "RLIMIT_NPROC,RLIMIT_NOFILE");
@@ -607,7 +607,12 @@ fn privileged_joined_namespaces_are_the_others() {
     let mut first = bench.runtime().create(&spec, bench.slot().slot).unwrap();
     first.start().unwrap();
     let mut spec = bench.spec(&["sh", "-c", "readlink /proc/self/ns/net; readlink /proc/self/ns/pid; ls /proc | grep -c '^[0-9]'; kill 1"]);
-    support::join(&mut spec, first.pid(), &["network", "pid", "ipc"]);
+    let kinds = [
+        (LinuxNamespaceType::Network, "net"),
+        (LinuxNamespaceType::Pid, "pid"),
+        (LinuxNamespaceType::Ipc, "ipc"),
+    ];
+    support::join(&mut spec, first.pid(), &kinds);
     let other = bench.another("join-second");
     let outcome = other.run_spec(spec);
     for kind in ["net", "pid"] {

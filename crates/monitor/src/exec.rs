@@ -203,12 +203,12 @@ impl Supervisor<'_> {
 }
 
 fn streams(process: &oci::Process, detach: bool, files: Vec<OwnedFd>) -> Result<Stdio> {
-    if process.terminal() == Some(true) {
+    if process.terminal == Some(true) {
         let side = |value: u64| u16::try_from(value).unwrap_or(u16::MAX);
-        let size = match process.console_size() {
+        let size = match process.console_size {
             Some(size) => TerminalSize {
-                rows: side(size.height()),
-                columns: side(size.width()),
+                rows: side(size.height),
+                columns: side(size.width),
             },
             None => TerminalSize {
                 rows: 24,

@@ -90,7 +90,7 @@ pub enum RestartPolicy {
 
 /// Where a container's output is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "driver")]
+#[serde(rename_all = "snake_case")]
 pub enum Log {
     /// Nowhere.
     None,

@@ -10,9 +10,10 @@
 //! remove- begin hidden deleting
 //! ```
 
+#![no_main]
+
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use berth_contract::{Class, ContainerId, Error, Result, Runtime};
 use berth_linux_runtime::LinuxRuntime;
@@ -23,9 +24,11 @@ use berth_wasm_runtime::WasmRuntime;
 /// Started through a detached mount, the process would be called by the number of its descriptor.
 const NAME_FILE: &str = "/proc/self/comm";
 
-fn main() -> ExitCode {
+berth_sys::entry!(monitor);
+
+fn monitor() -> u8 {
     let Ok(connection) = berth_sys::spawn::inherited(3) else {
-        return ExitCode::from(125);
+        return 125;
     };
     drop(std::fs::write(NAME_FILE, "berth-monitor"));
     match arguments(std::env::args_os().skip(1)) {
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         }
         Err(error) => refuse_connection(connection, &error),
     }
-    ExitCode::SUCCESS
+    0
 }
 
 /// The one place where the kinds differ.

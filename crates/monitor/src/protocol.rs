@@ -41,7 +41,7 @@ pub enum Kind {
 
 /// What a client asks.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "do")]
+#[serde(rename_all = "snake_case")]
 pub enum Request {
     /// Stream the guest's output to me, and my input to it. Answered by stream frames, and by
     /// [`Reply::Exited`] when the guest has ended and all its output was sent.
@@ -102,7 +102,7 @@ pub enum Request {
 
 /// What a monitor answers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "is")]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// Done.
     Ok,

@@ -165,18 +165,18 @@ impl Supervisor<'_> {
             network: link.attached().clone(),
             execs: Vec::new(),
         };
-        let linux = spec.linux().as_ref();
+        let linux = spec.linux.as_ref();
         self.running = Some(Running {
             guest,
             console,
             link,
             cgroup: linux
-                .and_then(|linux| linux.cgroups_path().clone())
+                .and_then(|linux| linux.cgroups_path.clone())
                 .unwrap_or_else(|| Path::new("berth").join(self.launch.id.as_str())),
             began: clock::monotonic(),
             memory_limited: linux
-                .and_then(|linux| linux.resources().as_ref())
-                .is_some_and(|resources| resources.memory().is_some()),
+                .and_then(|linux| linux.resources.as_ref())
+                .is_some_and(|resources| resources.memory.is_some()),
         });
         fault::point("start-running");
         self.publish();

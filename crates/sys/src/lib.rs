@@ -11,6 +11,8 @@ pub mod clock;
 #[expect(unsafe_code, reason = "clone3")]
 pub mod clone;
 pub mod copy;
+#[expect(unsafe_code, reason = "signal dispositions before main")]
+pub mod entry;
 pub mod epoll;
 pub mod error;
 pub mod fault;

@@ -51,7 +51,7 @@ impl WasmGuest {
         (process, module): (&oci::Process, OwnedFd),
     ) -> Self {
         let name = process
-            .args()
+            .args
             .as_ref()
             .and_then(|arguments| arguments.first())
             .cloned()
@@ -151,7 +151,7 @@ impl Guest for WasmGuest {
 
     fn exec(&mut self, process: &oci::Process, stdio: Stdio) -> Result<Box<dyn Guest>> {
         let exec = self.exec.as_ref().ok_or_else(nested)?;
-        let arguments = process.args().clone().unwrap_or_default();
+        let arguments = process.args.clone().unwrap_or_default();
         let root = Directory::open(Path::new(&format!("/proc/{}/root", self.inner.pid())))
             .map_err(|error| match error.kind() {
                 // The guest has just ended.
@@ -183,7 +183,7 @@ impl Guest for WasmGuest {
                 let own_name = std::iter::once(exec.name.clone());
                 let says_name = arguments.first() == Some(&exec.name);
                 let further = arguments.into_iter().skip(usize::from(says_name));
-                again.set_args(Some(own_name.chain(further).collect()));
+                again.args = Some(own_name.chain(further).collect());
                 self.instance(&again, stdio, module)
             }
             // The native runtime has the words for a command that does not exist.
@@ -206,16 +206,16 @@ fn find(root: &Directory, name: &str, process: &oci::Process) -> Option<PathBuf>
         return None;
     }
     if name.contains('/') {
-        return Some(process.cwd().join(name)).filter(is_file);
+        return Some(process.cwd.join(name)).filter(is_file);
     }
-    let variables = process.env().as_deref().unwrap_or_default();
+    let variables = process.env.as_deref().unwrap_or_default();
     let path = variables
         .iter()
         .rev()
         .find_map(|line| line.strip_prefix("PATH="))
         .unwrap_or(DEFAULT_PATH);
     path.split(':')
-        .map(|directory| process.cwd().join(directory).join(name))
+        .map(|directory| process.cwd.join(directory).join(name))
         .find(is_file)
 }
 

@@ -87,11 +87,11 @@ impl Runtime for WasmRuntime {
 
     fn create(&self, spec: &oci::Spec, mut slot: Slot) -> Result<Box<dyn Guest>> {
         let process = spec
-            .process()
+            .process
             .as_ref()
             .ok_or_else(|| Error::new(Class::Invalid, "the runtime-spec has no process"))?;
         let module = slot.module.take().ok_or_else(|| {
-            let command = process.args().as_ref().and_then(|words| words.first());
+            let command = process.args.as_ref().and_then(|words| words.first());
             let command = command.map_or("the container's program", String::as_str);
             Error::new(Class::CommandNotFound, format!("cannot run {command}"))
                 .caused_by("no such file")
@@ -125,15 +125,15 @@ pub(crate) struct Settings {
 impl Settings {
     fn of(spec: &oci::Spec) -> Self {
         let limit = spec
-            .linux()
+            .linux
             .as_ref()
-            .and_then(|linux| linux.resources().as_ref())
-            .and_then(|resources| resources.memory().as_ref())
-            .and_then(oci::LinuxMemory::limit)
+            .and_then(|linux| linux.resources.as_ref())
+            .and_then(|resources| resources.memory.as_ref())
+            .and_then(|memory| memory.limit)
             .and_then(|limit| u64::try_from(limit).ok())
             .filter(|limit| *limit > 0);
         let ports = spec
-            .annotations()
+            .annotations
             .as_ref()
             .and_then(|annotations| annotations.get(PORTS_ANNOTATION))
             .map(|list| {
@@ -178,9 +178,9 @@ impl Programs {
         module: OwnedFd,
     ) -> Result<Launch> {
         let configuration = Configuration {
-            arguments: process.args().clone().unwrap_or_default(),
-            environment: configuration::environment(process.env().as_deref().unwrap_or_default()),
-            working_directory: process.cwd().to_string_lossy().into_owned(),
+            arguments: process.args.clone().unwrap_or_default(),
+            environment: configuration::environment(process.env.as_deref().unwrap_or_default()),
+            working_directory: process.cwd.to_string_lossy().into_owned(),
             memory_limit: settings.memory_limit,
             ports: settings.ports.clone(),
         };
@@ -220,31 +220,31 @@ fn executor(path: &Path) -> Result<OwnedFd> {
 /// must not reach the executor, whose own C library would listen to it.
 fn confined(process: &oci::Process) -> oci::Process {
     let mut process = process.clone();
-    process.set_env(Some(Vec::new()));
-    process.set_no_new_privileges(Some(true));
-    let mut none = oci::LinuxCapabilities::default();
-    none.set_bounding(Some(oci::Capabilities::default()));
-    none.set_effective(Some(oci::Capabilities::default()));
-    none.set_inheritable(Some(oci::Capabilities::default()));
-    none.set_permitted(Some(oci::Capabilities::default()));
-    none.set_ambient(Some(oci::Capabilities::default()));
-    process.set_capabilities(Some(none));
+    process.env = Some(Vec::new());
+    process.no_new_privileges = Some(true);
+    process.capabilities = Some(oci::LinuxCapabilities {
+        bounding: Some(oci::Capabilities::default()),
+        effective: Some(oci::Capabilities::default()),
+        inheritable: Some(oci::Capabilities::default()),
+        permitted: Some(oci::Capabilities::default()),
+        ambient: Some(oci::Capabilities::default()),
+    });
     process
 }
 
 fn rewrite(spec: &oci::Spec, process: &oci::Process) -> oci::Spec {
     let mut spec = spec.clone();
-    spec.set_process(Some(process.clone()));
-    if let Some(linux) = spec.linux_mut() {
-        let has_own_network = linux.namespaces().iter().flatten().any(|namespace| {
-            namespace.typ() == oci::LinuxNamespaceType::Network && namespace.path().is_none()
+    spec.process = Some(process.clone());
+    if let Some(linux) = &mut spec.linux {
+        let has_own_network = linux.namespaces.iter().flatten().any(|namespace| {
+            namespace.kind == oci::LinuxNamespaceType::Network && namespace.path.is_none()
         });
         if has_own_network {
-            let mut sysctl = linux.sysctl().clone().unwrap_or_default();
+            let mut sysctl = linux.sysctl.clone().unwrap_or_default();
             sysctl
                 .entry(UNPRIVILEGED_PORTS.into())
                 .or_insert_with(|| "0".into());
-            linux.set_sysctl(Some(sysctl));
+            linux.sysctl = Some(sysctl);
         }
     }
     spec
@@ -256,26 +256,37 @@ mod tests {
 
     #[test]
     fn a_wasm_process_has_no_privileges_and_no_environment() {
-        let spec = oci::Spec::default();
-        let process = confined(spec.process().as_ref().unwrap());
-        assert_eq!(process.env().as_deref(), Some(&[][..]));
-        assert_eq!(process.no_new_privileges(), Some(true));
-        let capabilities = process.capabilities().as_ref().unwrap();
+        let network = oci::LinuxNamespace {
+            kind: oci::LinuxNamespaceType::Network,
+            path: None,
+        };
+        let spec = oci::Spec {
+            process: Some(oci::Process {
+                env: Some(vec!["SECRET=1".into()]),
+                ..oci::Process::default()
+            }),
+            linux: Some(oci::Linux {
+                namespaces: Some(vec![network]),
+                ..oci::Linux::default()
+            }),
+            ..oci::Spec::default()
+        };
+        let process = confined(spec.process.as_ref().unwrap());
+        assert_eq!(process.env.as_deref(), Some(&[][..]));
+        assert_eq!(process.no_new_privileges, Some(true));
+        let capabilities = process.capabilities.as_ref().unwrap();
         for set in [
-            capabilities.bounding(),
-            capabilities.effective(),
-            capabilities.permitted(),
+            &capabilities.bounding,
+            &capabilities.effective,
+            &capabilities.permitted,
         ] {
-            assert!(
-                set.as_ref()
-                    .is_some_and(std::collections::HashSet::is_empty)
-            );
+            assert!(set.as_ref().is_some_and(oci::Capabilities::is_empty));
         }
         let sysctl = rewrite(&spec, &process)
-            .linux()
+            .linux
             .as_ref()
             .unwrap()
-            .sysctl()
+            .sysctl
             .clone()
             .unwrap();
         assert_eq!(sysctl[UNPRIVILEGED_PORTS], "0");
@@ -285,7 +296,7 @@ mod tests {
     fn settings_come_from_limits_and_annotations() {
         let mut spec = oci::Spec::default();
         let annotations = [(PORTS_ANNOTATION.to_owned(), "80, 443,x".to_owned())];
-        spec.set_annotations(Some(annotations.into_iter().collect()));
+        spec.annotations = Some(annotations.into_iter().collect());
         let settings = Settings::of(&spec);
         assert_eq!(settings.ports, [80, 443]);
         assert_eq!(settings.memory_limit, None);

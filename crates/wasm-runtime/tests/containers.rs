@@ -104,24 +104,26 @@ impl Bench {
     }
 
     fn spec(&self, arguments: &[&str]) -> Spec {
-        let mut process = Process::default();
-        process
-            .set_args(Some(arguments.iter().map(ToString::to_string).collect()))
-            .set_env(Some(vec!["A=1".into(), "A=2".into()]))
-            .set_cwd("/".into())
-            .set_rlimits(None);
+        let process = Process {
+            args: Some(arguments.iter().map(ToString::to_string).collect()),
+            env: Some(vec!["A=1".into(), "A=2".into()]),
+            cwd: "/".into(),
+            ..Process::default()
+        };
         let mut linux = oci::Linux::default();
         let name = self.directory.path().file_name().unwrap();
-        linux
-            .set_namespaces(Some(defaults::namespaces()))
-            .set_resources(None)
-            .set_cgroups_path(Some(Path::new("berth-test").join(name)));
+        linux.namespaces = Some(defaults::namespaces());
+        linux.resources = None;
+        linux.cgroups_path = Some(Path::new("berth-test").join(name));
         let mut spec = Spec::default();
-        let mut root = oci::Root::default();
-        root.set_readonly(Some(false));
-        spec.set_process(Some(process))
-            .set_mounts(Some(defaults::mounts(64 << 20)));
-        spec.set_linux(Some(linux)).set_root(Some(root));
+        let root = oci::Root {
+            readonly: Some(false),
+            ..oci::Root::default()
+        };
+        spec.process = Some(process);
+        spec.mounts = Some(defaults::mounts(64 << 20));
+        spec.linux = Some(linux);
+        spec.root = Some(root);
         spec
     }
 
@@ -267,8 +269,8 @@ fn privileged_exec_is_a_second_instance() {
     ));
     let (mut guest, _streams) = bench.create(&bench.spec(&["guest"]), bench.module(&text));
     let mut exec = |arguments: &[&str]| {
-        let mut process = bench.spec(arguments).process().clone().unwrap();
-        process.set_env(Some(vec!["PATH=/".into()]));
+        let mut process = bench.spec(arguments).process.unwrap();
+        process.env = Some(vec!["PATH=/".into()]);
         let (stdio, streams) = Streams::make();
         let mut second = guest.exec(&process, stdio).unwrap();
         second.start().unwrap();
@@ -322,9 +324,11 @@ fn privileged_files_obey_the_mounts() {
     assert!(bench.path("upper").join("out").exists());
     std::fs::remove_file(bench.path("upper").join("out")).unwrap();
     let mut spec = bench.spec(&["guest"]);
-    let mut root = oci::Root::default();
-    root.set_readonly(Some(true));
-    spec.set_root(Some(root));
+    let root = oci::Root {
+        readonly: Some(true),
+        ..oci::Root::default()
+    };
+    spec.root = Some(root);
     let (mut guest, streams) = bench.create(&spec, bench.module(text));
     streams.read();
     assert_eq!(ended(&mut *guest), Exit::Code { code: 69 });

@@ -70,8 +70,8 @@ impl Engine {
     pub(super) fn cgroup(&self, id: &ContainerId) -> Result<Option<Cgroup>> {
         let path = self.paths().container(id).join(SPEC_FILE);
         let spec: Option<Spec> = read_document(&path)?;
-        let linux = spec.as_ref().and_then(|spec| spec.linux().as_ref());
-        let Some(path) = linux.and_then(|linux| linux.cgroups_path().as_ref()) else {
+        let linux = spec.as_ref().and_then(|spec| spec.linux.as_ref());
+        let Some(path) = linux.and_then(|linux| linux.cgroups_path.as_ref()) else {
             return Ok(None);
         };
         let hierarchies = Hierarchies::discover()?;

@@ -1,6 +1,6 @@
 //! A second process in a running container: the first one's description with what the caller changes.
 
-use berth_contract::oci::{BoxBuilder, Process, Spec};
+use berth_contract::oci::{ConsoleSize, Process, Spec};
 use berth_contract::{Class, ContainerId, Error, Result, Rootfs, State};
 use berth_image::Merged;
 use berth_linux_runtime::defaults;
@@ -83,13 +83,13 @@ impl Engine {
         let container = self.paths().container(id);
         let spec: Spec =
             read_document(&container.join(SPEC_FILE))?.ok_or_else(|| super::no_such(id))?;
-        let mut process = spec.process().clone().unwrap_or_default();
+        let mut process = spec.process.unwrap_or_default();
         let launch = self.launch(id)?;
         if request.command.is_empty() && launch.runtime != RuntimeKind::Wasm {
             return Err(Error::new(Class::Invalid, "no command to execute")
                 .hint("berth exec CONTAINER COMMAND"));
         }
-        let base = process.env().clone().unwrap_or_default();
+        let base = process.env.clone().unwrap_or_default();
         let terminal = matches!(streams, ExecStreams::Terminal(_));
         let mut over = request.env.clone();
         if terminal
@@ -116,36 +116,34 @@ impl Engine {
             {
                 env = overlay(env, &[format!("HOME={}", who.home)]);
             }
-            process.set_user(user(&who, process.user().umask()));
+            process.user = user(&who, process.user.umask);
         }
-        let uid = process.user().uid();
+        let uid = process.user.uid;
         let held = if request.privileged {
             defaults::all_capabilities()
         } else {
             let known = process
-                .capabilities()
+                .capabilities
                 .as_ref()
-                .and_then(|sets| sets.bounding().clone());
+                .and_then(|sets| sets.bounding.clone());
             known.unwrap_or_default()
         };
         if request.privileged {
-            process.set_no_new_privileges(Some(false));
+            process.no_new_privileges = Some(false);
         }
-        process.set_capabilities(Some(super::spec::capabilities_for(&held, uid)));
+        process.capabilities = Some(super::spec::capabilities_for(&held, uid));
         if let Some(directory) = &request.working_dir {
-            process.set_cwd(working_directory(directory)?);
+            process.cwd = working_directory(directory)?;
         }
-        process
-            .set_args(Some(request.command.clone()))
-            .set_env(Some(env))
-            .set_terminal(Some(terminal))
-            .set_console_size(None);
+        process.args = Some(request.command.clone());
+        process.env = Some(env);
+        process.terminal = Some(terminal);
+        process.console_size = None;
         if let ExecStreams::Terminal(size) = streams {
-            let size = BoxBuilder::default()
-                .height(u64::from(size.rows))
-                .width(u64::from(size.columns))
-                .build();
-            process.set_console_size(size.ok());
+            process.console_size = Some(ConsoleSize {
+                height: u64::from(size.rows),
+                width: u64::from(size.columns),
+            });
         }
         Ok(process)
     }

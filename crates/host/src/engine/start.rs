@@ -228,14 +228,14 @@ impl Engine {
                 _ => "net",
             };
             let path = PathBuf::from(format!("/proc/{}/ns/{name}", seen.status.pid));
-            let linux = spec.linux_mut().as_mut();
-            let list = linux.and_then(|linux| linux.namespaces_mut().as_mut());
+            let linux = spec.linux.as_mut();
+            let list = linux.and_then(|linux| linux.namespaces.as_mut());
             for namespace in list
                 .into_iter()
                 .flatten()
-                .filter(|known| known.typ() == kind)
+                .filter(|known| known.kind == kind)
             {
-                namespace.set_path(Some(path.clone()));
+                namespace.path = Some(path.clone());
             }
         }
         write_document(&spec_path, &spec)

@@ -5,8 +5,8 @@ mod seccomp;
 use std::path::PathBuf;
 
 use berth_contract::oci::{
-    Capabilities, Capability, LinuxDeviceCgroup, LinuxDeviceCgroupBuilder, LinuxDeviceType,
-    LinuxNamespace, LinuxNamespaceType, Mount, MountBuilder,
+    Capabilities, Capability, LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespace,
+    LinuxNamespaceType, Mount,
 };
 use berth_contract::{Class, Error, Result};
 
@@ -38,7 +38,7 @@ pub fn capabilities() -> Capabilities {
 /// Every capability there is, for `--privileged` and `--cap-add ALL`.
 #[must_use]
 pub fn all_capabilities() -> Capabilities {
-    crate::capability::NUMBERED.iter().copied().collect()
+    Capability::ALL.iter().copied().collect()
 }
 
 /// Paths a container can see but not read.
@@ -125,40 +125,13 @@ pub fn mounts(shm_size: u64) -> Vec<Mount> {
 }
 
 fn mount(destination: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
-    let mut mount = Mount::default();
-    mount
-        .set_destination(PathBuf::from(destination))
-        .set_typ(Some(kind.to_owned()))
-        .set_source(Some(PathBuf::from(source)))
-        .set_options(Some(
-            options.iter().map(|option| (*option).to_owned()).collect(),
-        ));
-    mount
-}
-
-/// A bind mount of a path of the host, with its options (`rbind` and `rprivate` unless said otherwise).
-///
-/// # Errors
-/// Never for well-formed paths; the builder's own refusal otherwise.
-pub fn bind(source: &std::path::Path, destination: &str, options: &[&str]) -> Result<Mount> {
-    MountBuilder::default()
-        .source(source)
-        .destination(destination)
-        .typ("bind")
-        .options(
-            options
-                .iter()
-                .map(|option| (*option).to_owned())
-                .collect::<Vec<_>>(),
-        )
-        .build()
-        .map_err(|error| {
-            Error::new(
-                Class::Invalid,
-                format!("cannot describe the mount {destination}"),
-            )
-            .caused_by(error)
-        })
+    Mount {
+        destination: PathBuf::from(destination),
+        kind: Some(kind.to_owned()),
+        source: Some(PathBuf::from(source)),
+        options: Some(options.iter().map(|option| (*option).to_owned()).collect()),
+        ..Mount::default()
+    }
 }
 
 /// The namespaces of every container: all but user and time.
@@ -172,11 +145,7 @@ pub fn namespaces() -> Vec<LinuxNamespace> {
         LinuxNamespaceType::Uts,
         LinuxNamespaceType::Cgroup,
     ]
-    .map(|kind| {
-        let mut namespace = LinuxNamespace::default();
-        namespace.set_typ(kind);
-        namespace
-    })
+    .map(|kind| LinuxNamespace { kind, path: None })
     .to_vec()
 }
 
@@ -202,11 +171,11 @@ pub const DEVICE_LINKS: [(&str, &str); 5] = [
 /// Which devices a container's processes may use: nothing but these; nodes may be made of any.
 #[must_use]
 pub fn devices() -> Vec<LinuxDeviceCgroup> {
-    let character = LinuxDeviceType::C;
+    let character = LinuxDeviceType::Character;
     let mut rules = vec![
-        rule(false, LinuxDeviceType::A, None, None, "rwm"),
+        rule(false, LinuxDeviceType::All, None, None, "rwm"),
         rule(true, character, None, None, "m"),
-        rule(true, LinuxDeviceType::B, None, None, "m"),
+        rule(true, LinuxDeviceType::Block, None, None, "m"),
     ];
     for (_, major, minor) in DEVICES {
         rules.push(rule(
@@ -231,17 +200,13 @@ fn rule(
     minor: Option<i64>,
     access: &str,
 ) -> LinuxDeviceCgroup {
-    let mut builder = LinuxDeviceCgroupBuilder::default()
-        .allow(allow)
-        .typ(kind)
-        .access(access);
-    if let Some(major) = major {
-        builder = builder.major(major);
+    LinuxDeviceCgroup {
+        allow,
+        kind: Some(kind),
+        major,
+        minor,
+        access: Some(access.to_owned()),
     }
-    if let Some(minor) = minor {
-        builder = builder.minor(minor);
-    }
-    builder.build().unwrap_or_default()
 }
 
 /// Which of its own namespaces a sysctl would be written in.

@@ -5,7 +5,7 @@
 
 use berth_contract::oci::{
     Arch, Capabilities, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg,
-    LinuxSeccompArgBuilder, LinuxSeccompOperator, LinuxSyscall,
+    LinuxSeccompOperator, LinuxSyscall,
 };
 
 const EPERM: u32 = 1;
@@ -102,7 +102,7 @@ const CLONE_NAMESPACES: u64 = 0x7e02_0000;
 /// The rules for a container with this bounding set, for the machine berth was built for.
 #[must_use]
 pub fn seccomp(capabilities: &Capabilities) -> LinuxSeccomp {
-    let allow = LinuxSeccompAction::ScmpActAllow;
+    let allow = LinuxSeccompAction::Allow;
     let mut names: Vec<&str> = ALLOWED.split_whitespace().collect();
     for (capability, more) in WITH_CAPABILITY {
         if capabilities.contains(&capability) {
@@ -113,49 +113,42 @@ pub fn seccomp(capabilities: &Capabilities) -> LinuxSeccomp {
     let mut when = |name: &str, argument| rules.push(rule(&[name], allow, Some(argument)));
     when(
         "socket",
-        argument(SOCKETS_BELOW, None, LinuxSeccompOperator::ScmpCmpLt),
+        argument(SOCKETS_BELOW, None, LinuxSeccompOperator::Lt),
     );
     for family in SOCKETS {
-        when(
-            "socket",
-            argument(family, None, LinuxSeccompOperator::ScmpCmpEq),
-        );
+        when("socket", argument(family, None, LinuxSeccompOperator::Eq));
     }
     for domain in PERSONALITIES {
         when(
             "personality",
-            argument(domain, None, LinuxSeccompOperator::ScmpCmpEq),
+            argument(domain, None, LinuxSeccompOperator::Eq),
         );
     }
     if !capabilities.contains(&Capability::SysAdmin) {
         when(
             "clone",
-            argument(
-                CLONE_NAMESPACES,
-                Some(0),
-                LinuxSeccompOperator::ScmpCmpMaskedEq,
-            ),
+            argument(CLONE_NAMESPACES, Some(0), LinuxSeccompOperator::MaskedEq),
         );
         // Its flags are behind a pointer, out of a filter's reach; ENOSYS makes libraries use clone.
-        let mut clone3 = rule(&["clone3"], LinuxSeccompAction::ScmpActErrno, None);
-        clone3.set_errno_ret(Some(ENOSYS));
+        let mut clone3 = rule(&["clone3"], LinuxSeccompAction::Errno, None);
+        clone3.errno_ret = Some(ENOSYS);
         rules.push(clone3);
     }
-    let mut profile = LinuxSeccomp::default();
-    profile
-        .set_default_action(LinuxSeccompAction::ScmpActErrno)
-        .set_default_errno_ret(Some(EPERM))
-        .set_architectures(Some(architectures()))
-        .set_syscalls(Some(rules));
-    profile
+    LinuxSeccomp {
+        default_action: LinuxSeccompAction::Errno,
+        default_errno_ret: Some(EPERM),
+        architectures: Some(architectures()),
+        flags: None,
+        syscalls: Some(rules),
+    }
 }
 
 /// The machine's own system call numbers and those of its older modes.
 fn architectures() -> Vec<Arch> {
     if cfg!(target_arch = "aarch64") {
-        vec![Arch::ScmpArchAarch64, Arch::ScmpArchArm]
+        vec![Arch::Aarch64, Arch::Arm]
     } else {
-        vec![Arch::ScmpArchX86_64, Arch::ScmpArchX86, Arch::ScmpArchX32]
+        vec![Arch::X86_64, Arch::X86, Arch::X32]
     }
 }
 
@@ -164,23 +157,22 @@ fn rule(
     action: LinuxSeccompAction,
     argument: Option<LinuxSeccompArg>,
 ) -> LinuxSyscall {
-    let mut rule = LinuxSyscall::default();
-    rule.set_names(names.iter().map(|name| (*name).to_owned()).collect())
-        .set_action(action)
-        .set_args(argument.map(|argument| vec![argument]));
-    rule
+    LinuxSyscall {
+        names: names.iter().map(|name| (*name).to_owned()).collect(),
+        action,
+        errno_ret: None,
+        args: argument.map(|argument| vec![argument]),
+    }
 }
 
 /// A condition on the first argument.
 fn argument(value: u64, second: Option<u64>, operator: LinuxSeccompOperator) -> LinuxSeccompArg {
-    let mut builder = LinuxSeccompArgBuilder::default()
-        .index(0_usize)
-        .value(value)
-        .op(operator);
-    if let Some(second) = second {
-        builder = builder.value_two(second);
+    LinuxSeccompArg {
+        index: 0,
+        value,
+        value_two: second,
+        op: operator,
     }
-    builder.build().unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -192,10 +184,10 @@ mod tests {
         let names = |capabilities: &Capabilities| -> Vec<String> {
             let profile = seccomp(capabilities);
             profile
-                .syscalls()
+                .syscalls
                 .iter()
                 .flatten()
-                .flat_map(|rule| rule.names().clone())
+                .flat_map(|rule| rule.names.clone())
                 .collect()
         };
         let plain = names(&crate::defaults::capabilities());

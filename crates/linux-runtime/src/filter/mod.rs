@@ -50,8 +50,8 @@ const LONGEST: usize = 4096;
 
 /// Compiles a profile.
 pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Filter> {
-    let default = action(profile.default_action(), profile.default_errno_ret())?;
-    let wanted = profile.architectures().clone().unwrap_or_default();
+    let default = action(profile.default_action, profile.default_errno_ret)?;
+    let wanted = profile.architectures.clone().unwrap_or_default();
     let machines: Vec<Machine> = if wanted.is_empty() {
         vec![Machine::native()]
     } else {
@@ -89,10 +89,10 @@ pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Filter> {
 }
 
 fn flags(profile: &LinuxSeccomp) -> Flags {
-    let has = |flag| profile.flags().iter().flatten().any(|own| *own == flag);
+    let has = |flag| profile.flags.iter().flatten().any(|own| *own == flag);
     Flags {
-        log: has(LinuxSeccompFilterFlag::SeccompFilterFlagLog),
-        allow_speculation: has(LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow),
+        log: has(LinuxSeccompFilterFlag::Log),
+        allow_speculation: has(LinuxSeccompFilterFlag::SpecAllow),
     }
 }
 
@@ -117,12 +117,12 @@ impl Machine {
 
     fn from_arch(arch: Arch) -> Option<Self> {
         let machine = match arch {
-            Arch::ScmpArchNative => Self::native(),
-            Arch::ScmpArchX86_64 => Self::X86_64,
-            Arch::ScmpArchX86 => Self::X86,
-            Arch::ScmpArchX32 => Self::X32,
-            Arch::ScmpArchAarch64 => Self::Aarch64,
-            Arch::ScmpArchArm => Self::Arm,
+            Arch::Native => Self::native(),
+            Arch::X86_64 => Self::X86_64,
+            Arch::X86 => Self::X86,
+            Arch::X32 => Self::X32,
+            Arch::Aarch64 => Self::Aarch64,
+            Arch::Arm => Self::Arm,
             _ => return None,
         };
         Some(machine)
@@ -140,11 +140,11 @@ impl Machine {
 /// What each named system call answers, in the order of their numbers.
 fn segments(profile: &LinuxSeccomp, machine: Machine, default: u32) -> Result<Vec<Segment>> {
     let mut calls: BTreeMap<u32, Answer> = BTreeMap::new();
-    for rule in profile.syscalls().iter().flatten() {
-        let answer = action(rule.action(), rule.errno_ret())?;
-        let conditions = conditions(rule.args().as_deref().unwrap_or_default())?;
+    for rule in profile.syscalls.iter().flatten() {
+        let answer = action(rule.action, rule.errno_ret)?;
+        let conditions = conditions(rule.args.as_deref().unwrap_or_default())?;
         // A name this machine does not have is a rule for another one.
-        for number in rule.names().iter().filter_map(|name| machine.number(name)) {
+        for number in rule.names.iter().filter_map(|name| machine.number(name)) {
             let call = calls.entry(number).or_default();
             if conditions.is_empty() {
                 call.otherwise.get_or_insert(answer);
@@ -187,24 +187,24 @@ fn conditions(arguments: &[LinuxSeccompArg]) -> Result<Vec<Vec<Condition>>> {
 }
 
 fn condition(argument: &LinuxSeccompArg) -> Result<Condition> {
-    let index = u32::try_from(argument.index())
+    let index = u32::try_from(argument.index)
         .ok()
         .filter(|index| *index < 6)
         .ok_or_else(|| {
             Error::new(Class::Invalid, "cannot apply the seccomp profile").caused_by(format!(
                 "it tests argument {}; there are 0 to 5",
-                argument.index()
+                argument.index
             ))
         })?;
-    let value = argument.value();
-    let (mask, value) = match argument.op() {
+    let value = argument.value;
+    let (mask, value) = match argument.op {
         // For a masked comparison the first value is the mask.
-        LinuxSeccompOperator::ScmpCmpMaskedEq => (value, argument.value_two().unwrap_or(0)),
+        LinuxSeccompOperator::MaskedEq => (value, argument.value_two.unwrap_or(0)),
         _ => (u64::MAX, value),
     };
     Ok(Condition {
         argument: index,
-        operator: argument.op(),
+        operator: argument.op,
         mask,
         value,
     })
@@ -212,14 +212,14 @@ fn condition(argument: &LinuxSeccompArg) -> Result<Condition> {
 
 fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32> {
     Ok(match action {
-        LinuxSeccompAction::ScmpActKill | LinuxSeccompAction::ScmpActKillThread => 0,
-        LinuxSeccompAction::ScmpActKillProcess => RETURN_KILL_PROCESS,
-        LinuxSeccompAction::ScmpActTrap => 0x0003_0000,
-        LinuxSeccompAction::ScmpActErrno => RETURN_ERRNO | (errno.unwrap_or(EPERM) & 0xffff),
-        LinuxSeccompAction::ScmpActTrace => 0x7ff0_0000 | (errno.unwrap_or(EPERM) & 0xffff),
-        LinuxSeccompAction::ScmpActLog => 0x7ffc_0000,
-        LinuxSeccompAction::ScmpActAllow => 0x7fff_0000,
-        LinuxSeccompAction::ScmpActNotify => {
+        LinuxSeccompAction::Kill | LinuxSeccompAction::KillThread => 0,
+        LinuxSeccompAction::KillProcess => RETURN_KILL_PROCESS,
+        LinuxSeccompAction::Trap => 0x0003_0000,
+        LinuxSeccompAction::Errno => RETURN_ERRNO | (errno.unwrap_or(EPERM) & 0xffff),
+        LinuxSeccompAction::Trace => 0x7ff0_0000 | (errno.unwrap_or(EPERM) & 0xffff),
+        LinuxSeccompAction::Log => 0x7ffc_0000,
+        LinuxSeccompAction::Allow => 0x7fff_0000,
+        LinuxSeccompAction::Notify => {
             return Err(
                 Error::new(Class::Unsupported, "cannot apply the seccomp profile")
                     .caused_by("SCMP_ACT_NOTIFY needs an agent, and there is none"),

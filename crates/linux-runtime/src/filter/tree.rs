@@ -105,7 +105,7 @@ fn same_list(one: &Alternative, other: &Alternative) -> bool {
     match (one.0.as_slice(), other.0.as_slice()) {
         ([one_test], [other_test]) => {
             let plain = |test: &Condition| {
-                test.operator == LinuxSeccompOperator::ScmpCmpEq && test.mask == u64::MAX
+                test.operator == LinuxSeccompOperator::Eq && test.mask == u64::MAX
             };
             plain(one_test)
                 && plain(other_test)
@@ -188,27 +188,27 @@ fn test(condition: &Condition, rest: usize) -> Vec<Instruction> {
     let skip_tail = u8::try_from(tail.len() + 1).unwrap_or(u8::MAX);
     let fail = skip_tail + rest;
     match condition.operator {
-        LinuxSeccompOperator::ScmpCmpEq | LinuxSeccompOperator::ScmpCmpMaskedEq => {
+        LinuxSeccompOperator::Eq | LinuxSeccompOperator::MaskedEq => {
             code.push(jump_equal(high, 0, fail));
             tail.push(jump_equal(low, 0, rest));
         }
-        LinuxSeccompOperator::ScmpCmpNe => {
+        LinuxSeccompOperator::Ne => {
             code.push(jump_equal(high, 0, skip_tail));
             tail.push(jump_equal(low, rest, 0));
         }
-        LinuxSeccompOperator::ScmpCmpGe | LinuxSeccompOperator::ScmpCmpGt => {
+        LinuxSeccompOperator::Ge | LinuxSeccompOperator::Gt => {
             code.push(jump_greater(high, skip_tail + 1, 0));
             code.push(jump_equal(high, 0, fail));
-            tail.push(if condition.operator == LinuxSeccompOperator::ScmpCmpGe {
+            tail.push(if condition.operator == LinuxSeccompOperator::Ge {
                 jump_at_least(low, 0, rest)
             } else {
                 jump_greater(low, 0, rest)
             });
         }
-        LinuxSeccompOperator::ScmpCmpLt | LinuxSeccompOperator::ScmpCmpLe => {
+        LinuxSeccompOperator::Lt | LinuxSeccompOperator::Le => {
             code.push(jump_greater(high, fail + 1, 0));
             code.push(jump_equal(high, 0, skip_tail));
-            tail.push(if condition.operator == LinuxSeccompOperator::ScmpCmpLt {
+            tail.push(if condition.operator == LinuxSeccompOperator::Lt {
                 jump_at_least(low, rest, 0)
             } else {
                 jump_greater(low, rest, 0)

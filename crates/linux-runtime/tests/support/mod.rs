@@ -1,6 +1,6 @@
 //! A busybox root, specs with Docker's defaults, and guests run to their end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use berth_contract::oci::{
-    self, Capabilities, LinuxCapabilities, LinuxIdMappingBuilder, LinuxNamespaceBuilder,
-    LinuxNamespaceType, Mount, Process, Spec,
+    self, Capabilities, LinuxCapabilities, LinuxIdMapping, LinuxNamespace, LinuxNamespaceType,
+    Mount, Process, Spec,
 };
 use berth_contract::{
     ContainerId, Exit, Guest, Program, Report, Rootfs, Runtime as _, Slot, Stdio,
@@ -130,32 +130,29 @@ impl Bench {
     pub(crate) fn spec(&self, arguments: &[&str]) -> Spec {
         let capabilities = defaults::capabilities();
         let mut spec = Spec::default();
-        let mut process = Process::default();
-        process
-            .set_args(Some(args(arguments)))
-            .set_env(Some(args(&["PATH=/usr/bin:/bin"])))
-            .set_cwd("/".into())
-            .set_rlimits(None)
-            .set_no_new_privileges(None);
-        spec.set_process(Some(process))
-            .set_hostname(Some("guest".into()))
-            .set_mounts(Some(defaults::mounts(64 << 20)));
+        let process = Process {
+            args: Some(args(arguments)),
+            env: Some(args(&["PATH=/usr/bin:/bin"])),
+            cwd: "/".into(),
+            ..Process::default()
+        };
+        spec.process = Some(process);
+        spec.hostname = Some("guest".into());
+        spec.mounts = Some(defaults::mounts(64 << 20));
         let mut linux = oci::Linux::default();
         let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-        linux
-            .set_namespaces(Some(defaults::namespaces()))
-            .set_masked_paths(Some(defaults::masked_paths()))
-            .set_readonly_paths(Some(defaults::read_only_paths()))
-            .set_resources(None)
-            .set_seccomp(Some(defaults::seccomp(&capabilities)))
-            .set_cgroups_path(Some(PathBuf::from(format!(
-                "berth-test/{}-{number}",
-                self.name
-            ))));
-        spec.set_linux(Some(linux));
-        let mut root = oci::Root::default();
-        root.set_readonly(Some(false));
-        spec.set_root(Some(root));
+        linux.namespaces = Some(defaults::namespaces());
+        linux.masked_paths = Some(defaults::masked_paths());
+        linux.readonly_paths = Some(defaults::read_only_paths());
+        linux.resources = None;
+        linux.seccomp = Some(defaults::seccomp(&capabilities));
+        linux.cgroups_path = Some(PathBuf::from(format!("berth-test/{}-{number}", self.name)));
+        spec.linux = Some(linux);
+        let root = oci::Root {
+            readonly: Some(false),
+            ..oci::Root::default()
+        };
+        spec.root = Some(root);
         set_capabilities(&mut spec, &capabilities);
         spec
     }
@@ -332,11 +329,11 @@ pub(crate) fn exec(guest: &mut dyn Guest, process: &Process) -> Result<Outcome, 
 }
 
 pub(crate) fn exec_process(spec: &Spec, arguments: &[&str], user: &str) -> Process {
-    let mut process = spec.process().clone().unwrap();
-    process.set_args(Some(args(arguments)));
-    let mut who = process.user().clone();
-    who.set_username(Some(user.to_owned()));
-    process.set_user(who);
+    let mut process = spec.process.clone().unwrap();
+    process.args = Some(args(arguments));
+    let mut who = process.user.clone();
+    who.username = Some(user.to_owned());
+    process.user = who;
     process
 }
 
@@ -345,29 +342,29 @@ pub(crate) fn args(words: &[&str]) -> Vec<String> {
 }
 
 pub(crate) fn process(spec: &mut Spec, change: impl FnOnce(&mut Process)) {
-    change(spec.process_mut().as_mut().unwrap());
+    change(spec.process.as_mut().unwrap());
 }
 
 pub(crate) fn linux(spec: &mut Spec, change: impl FnOnce(&mut oci::Linux)) {
-    change(spec.linux_mut().as_mut().unwrap());
+    change(spec.linux.as_mut().unwrap());
 }
 
 fn set_capabilities(spec: &mut Spec, capabilities: &Capabilities) {
-    let mut sets = LinuxCapabilities::default();
-    sets.set_bounding(Some(capabilities.clone()))
-        .set_effective(Some(capabilities.clone()))
-        .set_permitted(Some(capabilities.clone()))
-        .set_inheritable(None)
-        .set_ambient(None);
+    let sets = LinuxCapabilities {
+        bounding: Some(capabilities.clone()),
+        effective: Some(capabilities.clone()),
+        permitted: Some(capabilities.clone()),
+        ..LinuxCapabilities::default()
+    };
     process(spec, |process| {
-        process.set_capabilities(Some(sets));
+        process.capabilities = Some(sets);
     });
 }
 
 pub(crate) fn capabilities(spec: &mut Spec, capabilities: Capabilities) {
     set_capabilities(spec, &capabilities);
     linux(spec, |linux| {
-        linux.set_seccomp(Some(defaults::seccomp(&capabilities)));
+        linux.seccomp = Some(defaults::seccomp(&capabilities));
     });
 }
 
@@ -378,76 +375,62 @@ pub(crate) fn add_mount(
     source: &str,
     options: &[&str],
 ) {
-    let mut mount = Mount::default();
-    mount
-        .set_destination(destination.into())
-        .set_typ(Some(kind.to_owned()))
-        .set_source(Some(source.into()))
-        .set_options(Some(args(options)));
-    spec.mounts_mut().as_mut().unwrap().push(mount);
+    let mount = Mount {
+        destination: destination.into(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.into()),
+        options: Some(args(options)),
+        ..Mount::default()
+    };
+    spec.mounts.as_mut().unwrap().push(mount);
 }
 
 pub(crate) fn read_only_root(spec: &mut Spec) {
-    spec.root_mut().as_mut().unwrap().set_readonly(Some(true));
+    spec.root.as_mut().unwrap().readonly = Some(true);
 }
 
 pub(crate) fn annotate(spec: &mut Spec, key: &str, value: &str) {
-    let mut annotations = spec.annotations().clone().unwrap_or_default();
+    let mut annotations = spec.annotations.clone().unwrap_or_default();
     annotations.insert(key.to_owned(), value.to_owned());
-    spec.set_annotations(Some(annotations));
+    spec.annotations = Some(annotations);
 }
 
 pub(crate) fn sysctl(spec: &mut Spec, values: &[(&str, &str)]) {
-    let all: HashMap<String, String> = values
+    let all: BTreeMap<String, String> = values
         .iter()
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect();
     linux(spec, |linux| {
-        linux.set_sysctl(Some(all));
+        linux.sysctl = Some(all);
     });
 }
 
 pub(crate) fn map_users(spec: &mut Spec, outside: u32, count: u32) {
-    let mapping = LinuxIdMappingBuilder::default()
-        .host_id(outside)
-        .container_id(0_u32)
-        .size(count)
-        .build()
-        .unwrap();
+    let mapping = LinuxIdMapping {
+        host_id: outside,
+        container_id: 0,
+        size: count,
+    };
     linux(spec, |linux| {
-        let mut namespaces = linux.namespaces().clone().unwrap();
-        namespaces.push(
-            LinuxNamespaceBuilder::default()
-                .typ(LinuxNamespaceType::User)
-                .build()
-                .unwrap(),
-        );
-        linux
-            .set_namespaces(Some(namespaces))
-            .set_uid_mappings(Some(vec![mapping]))
-            .set_gid_mappings(Some(vec![mapping]));
+        let mut namespaces = linux.namespaces.clone().unwrap();
+        namespaces.push(LinuxNamespace {
+            kind: LinuxNamespaceType::User,
+            path: None,
+        });
+        linux.namespaces = Some(namespaces);
+        linux.uid_mappings = Some(vec![mapping]);
+        linux.gid_mappings = Some(vec![mapping]);
     });
 }
 
-pub(crate) fn join(spec: &mut Spec, pid: i32, kinds: &[&str]) {
+/// Joins namespaces of a process, each named as in the specification and as in `/proc/PID/ns`.
+pub(crate) fn join(spec: &mut Spec, pid: i32, kinds: &[(LinuxNamespaceType, &str)]) {
     linux(spec, |linux| {
-        let namespaces = linux
-            .namespaces()
-            .clone()
-            .unwrap()
-            .into_iter()
-            .map(|mut namespace| {
-                let kind = namespace.typ();
-                if kinds
-                    .iter()
-                    .any(|word| LinuxNamespaceType::try_from(*word).unwrap() == kind)
-                {
-                    namespace.set_path(Some(format!("/proc/{pid}/ns/{kind}").into()));
-                }
-                namespace
-            });
-        let namespaces = namespaces.collect();
-        linux.set_namespaces(Some(namespaces));
+        for namespace in linux.namespaces.iter_mut().flatten() {
+            if let Some((_, file)) = kinds.iter().find(|(kind, _)| *kind == namespace.kind) {
+                namespace.path = Some(format!("/proc/{pid}/ns/{file}").into());
+            }
+        }
     });
 }
 

@@ -242,7 +242,7 @@ fn privileged_sessions_fail_alone_and_end_with_the_guest() {
     await_output(&mut connection, "ready\n");
     let process = container.process("/bin/nothing-here", false);
     let mut missing = *process;
-    missing.set_args(Some(vec!["/bin/nothing-here".into()]));
+    missing.args = Some(vec!["/bin/nothing-here".into()]);
     let mut failing = container.connect();
     let request = Request::Exec {
         id: "m".into(),

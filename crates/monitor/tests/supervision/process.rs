@@ -29,7 +29,7 @@ impl Runtime for Processes {
 
     fn create(&self, spec: &oci::Spec, slot: Slot) -> Result<Box<dyn Guest>> {
         let process = spec
-            .process()
+            .process
             .as_ref()
             .expect("the test's spec has a process");
         Process::boxed(process, slot.stdio)
@@ -45,7 +45,7 @@ struct Process {
 
 impl Process {
     fn boxed(process: &oci::Process, stdio: Stdio) -> Result<Box<dyn Guest>> {
-        let arguments = process.args().clone().unwrap_or_default();
+        let arguments = process.args.clone().unwrap_or_default();
         let mut command = Command::new(&arguments[0]);
         command.args(&arguments[1..]);
         if let Stdio::Files {

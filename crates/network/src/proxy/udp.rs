@@ -1,6 +1,6 @@
 //! Relaying UDP: each client of a port gets a socket of its own towards the container.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
@@ -23,8 +23,8 @@ const BATCH: usize = 64;
 /// All clients.
 #[derive(Debug, Default)]
 pub(super) struct Flows {
-    by_client: HashMap<(usize, SocketAddr), u64>,
-    by_number: HashMap<u64, Flow>,
+    by_client: BTreeMap<(usize, SocketAddr), u64>,
+    by_number: BTreeMap<u64, Flow>,
     next: u64,
     buffer: Vec<u8>,
     swept: Option<Instant>,

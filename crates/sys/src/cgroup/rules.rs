@@ -41,11 +41,13 @@ pub(super) struct Rule {
 pub(super) fn normalise(list: &[oci::LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
     let mut rules = Vec::with_capacity(list.len());
     for entry in list {
-        let kind = match entry.typ() {
-            None | Some(oci::LinuxDeviceType::A) => Kind::All,
-            Some(oci::LinuxDeviceType::B) => Kind::Block,
-            Some(oci::LinuxDeviceType::C | oci::LinuxDeviceType::U) => Kind::Character,
-            Some(oci::LinuxDeviceType::P) => {
+        let kind = match entry.kind {
+            None | Some(oci::LinuxDeviceType::All) => Kind::All,
+            Some(oci::LinuxDeviceType::Block) => Kind::Block,
+            Some(oci::LinuxDeviceType::Character | oci::LinuxDeviceType::Unbuffered) => {
+                Kind::Character
+            }
+            Some(oci::LinuxDeviceType::Fifo) => {
                 return Err(Error::new(
                     Class::Invalid,
                     "cannot apply a device rule of type p: FIFOs are not devices",
@@ -53,11 +55,11 @@ pub(super) fn normalise(list: &[oci::LinuxDeviceCgroup]) -> Result<Vec<Rule>> {
             }
         };
         rules.push(Rule {
-            allow: entry.allow(),
+            allow: entry.allow,
             kind,
-            major: number(entry.major())?,
-            minor: number(entry.minor())?,
-            access: access(entry.access().as_deref())?,
+            major: number(entry.major)?,
+            minor: number(entry.minor)?,
+            access: access(entry.access.as_deref())?,
         });
     }
     Ok(rules)

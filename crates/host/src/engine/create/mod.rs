@@ -19,6 +19,7 @@ use std::fs;
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use berth_contract::oci::Spec;
 use berth_contract::{Class, ContainerId, ContainerName, Error, Result};
 use berth_image::{Merged, Store};
 use berth_monitor::launch::{LAUNCH_FILE, RuntimeKind, SPEC_FILE};
@@ -162,7 +163,7 @@ impl Draft<'_> {
             self.adapt_to_wasm(&mut spec);
         }
         let module = self.module(runtime, storage, staging.path())?;
-        write_plain(&staging.path().join(SPEC_FILE), &spec)?;
+        write_spec(&staging.path().join(SPEC_FILE), &spec)?;
         let shared = staging.path().join("shm");
         if self.host.ipc_mode == "shareable" {
             fs::create_dir(&shared)
@@ -252,6 +253,16 @@ fn write_plain<T: serde::Serialize>(path: &Path, document: &T) -> Result<()> {
     let bytes = serde_json::to_vec(document).map_err(|error| {
         Error::new(Class::Internal, format!("cannot write {}", path.display())).caused_by(error)
     })?;
+    write_file(path, &bytes, 0o600)
+}
+
+/// A runtime-spec that the reference types cannot read is one that no other tool could run either.
+fn write_spec(path: &Path, spec: &Spec) -> Result<()> {
+    let fail = |error: serde_json::Error| {
+        Error::new(Class::Internal, format!("cannot write {}", path.display())).caused_by(error)
+    };
+    let bytes = serde_json::to_vec(spec).map_err(fail)?;
+    serde_json::from_slice::<oci_spec::runtime::Spec>(&bytes).map_err(fail)?;
     write_file(path, &bytes, 0o600)
 }
 

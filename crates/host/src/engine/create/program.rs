@@ -116,8 +116,8 @@ impl Draft<'_> {
             .security_opt
             .iter()
             .any(|option| option.starts_with("seccomp"));
-        if let Some(linux) = spec.linux_mut().as_mut().filter(|_| !own_profile) {
-            linux.set_seccomp(None);
+        if let Some(linux) = spec.linux.as_mut().filter(|_| !own_profile) {
+            linux.seccomp = None;
         }
         let mut ports: Vec<u16> = Vec::new();
         let declared = self
@@ -134,12 +134,12 @@ impl Draft<'_> {
             return;
         }
         let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
-        let mut annotations = spec.annotations().clone().unwrap_or_default();
+        let mut annotations = spec.annotations.clone().unwrap_or_default();
         annotations.insert(
             berth_wasm_runtime::PORTS_ANNOTATION.to_owned(),
             ports.join(","),
         );
-        spec.set_annotations(Some(annotations));
+        spec.annotations = Some(annotations);
     }
 }
 

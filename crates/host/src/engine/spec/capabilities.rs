@@ -32,14 +32,13 @@ pub(crate) fn for_user(set: &Capabilities, uid: u32) -> LinuxCapabilities {
     } else {
         Capabilities::default()
     };
-    let mut capabilities = LinuxCapabilities::default();
-    capabilities
-        .set_bounding(Some(set.clone()))
-        .set_effective(Some(held.clone()))
-        .set_permitted(Some(held))
-        .set_inheritable(Some(Capabilities::default()))
-        .set_ambient(Some(Capabilities::default()));
-    capabilities
+    LinuxCapabilities {
+        bounding: Some(set.clone()),
+        effective: Some(held.clone()),
+        permitted: Some(held),
+        inheritable: Some(Capabilities::default()),
+        ambient: Some(Capabilities::default()),
+    }
 }
 
 fn parse(names: &[String]) -> Result<(Capabilities, bool)> {
@@ -52,7 +51,7 @@ fn parse(names: &[String]) -> Result<(Capabilities, bool)> {
             all = true;
             continue;
         }
-        let capability: Capability = short.parse().map_err(|_unparsable| {
+        let capability: Capability = format!("CAP_{short}").parse().map_err(|_unparsable| {
             Error::new(Class::Invalid, format!("unknown capability {name:?}"))
                 .hint("man 7 capabilities lists them; write NET_ADMIN or CAP_NET_ADMIN")
         })?;
@@ -98,17 +97,17 @@ mod tests {
     fn only_root_holds_them() {
         let all = defaults::capabilities();
         let root = for_user(&all, 0);
-        assert_eq!(root.effective().as_ref().unwrap().len(), 14);
+        assert_eq!(root.effective.as_ref().unwrap().len(), 14);
         let user = for_user(&all, 1000);
-        assert_eq!(user.bounding().as_ref().unwrap().len(), 14);
+        assert_eq!(user.bounding.as_ref().unwrap().len(), 14);
         for empty in [
-            user.effective(),
-            user.permitted(),
-            user.inheritable(),
-            user.ambient(),
+            user.effective,
+            user.permitted,
+            user.inheritable,
+            user.ambient,
         ] {
             assert!(empty.as_ref().unwrap().is_empty());
         }
-        assert!(root.inheritable().as_ref().unwrap().is_empty());
+        assert!(root.inheritable.as_ref().unwrap().is_empty());
     }
 }

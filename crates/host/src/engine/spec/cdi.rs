@@ -4,9 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_contract::oci::{
-    Hook, HookBuilder, Hooks, LinuxDevice, LinuxDeviceType, Mount, MountBuilder, Process, Spec,
-};
+use berth_contract::oci::{Hook, Hooks, LinuxDevice, LinuxDeviceType, Mount, Process, Spec};
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 use serde::Deserialize;
@@ -213,36 +211,36 @@ impl Catalogue {
 
 impl Edits {
     fn apply(&self, spec: &mut Spec) -> Result<()> {
-        if let Some(process) = spec.process_mut() {
+        if let Some(process) = &mut spec.process {
             self.apply_to_process(process);
         }
         for node in &self.device_nodes {
             node.apply(spec)?;
         }
-        let mut mounts = spec.mounts().clone().unwrap_or_default();
+        let mut mounts = spec.mounts.clone().unwrap_or_default();
         for bind in &self.mounts {
             mounts.push(bind.mount()?);
         }
-        spec.set_mounts(Some(mounts));
-        let mut hooks = spec.hooks().clone().unwrap_or_default();
+        spec.mounts = Some(mounts);
+        let mut hooks = spec.hooks.clone().unwrap_or_default();
         for hook in &self.hooks {
             hook.add(&mut hooks)?;
         }
-        spec.set_hooks(Some(hooks).filter(|hooks| *hooks != Hooks::default()));
+        spec.hooks = Some(hooks).filter(|hooks| *hooks != Hooks::default());
         Ok(())
     }
 
     fn apply_to_process(&self, process: &mut Process) {
-        let environment = process.env().clone().unwrap_or_default();
-        process.set_env(Some(overlay(environment, &self.env)));
-        let user = process.user_mut();
-        let mut groups = user.additional_gids().clone().unwrap_or_default();
+        let environment = process.env.clone().unwrap_or_default();
+        process.env = Some(overlay(environment, &self.env));
+        let user = &mut process.user;
+        let mut groups = user.additional_gids.clone().unwrap_or_default();
         for group in self.additional_gids.iter().filter(|group| **group != 0) {
             if !groups.contains(group) {
                 groups.push(*group);
             }
         }
-        user.set_additional_gids(Some(groups));
+        user.additional_gids = Some(groups);
     }
 }
 
@@ -252,15 +250,18 @@ impl Node {
         match self.kind.as_str() {
             "c" | "u" | "b" if self.major > 0 => {
                 let kind = match self.kind.as_str() {
-                    "b" => LinuxDeviceType::B,
-                    _ => LinuxDeviceType::C,
+                    "b" => LinuxDeviceType::Block,
+                    _ => LinuxDeviceType::Character,
                 };
-                let mut node = LinuxDevice::default();
-                node.set_path(self.path.clone())
-                    .set_typ(kind)
-                    .set_major(self.major)
-                    .set_minor(self.minor);
-                nodes.push(node);
+                nodes.push(LinuxDevice {
+                    path: self.path.clone(),
+                    kind,
+                    major: self.major,
+                    minor: self.minor,
+                    file_mode: None,
+                    uid: None,
+                    gid: None,
+                });
             }
             _ => {
                 let source = self.host_path.as_ref().unwrap_or(&self.path);
@@ -271,30 +272,23 @@ impl Node {
             "" => "rwm",
             some => some,
         };
-        let Some(linux) = spec.linux_mut() else {
+        let Some(linux) = &mut spec.linux else {
             return Ok(());
         };
-        let mut resources = linux.resources().clone().unwrap_or_default();
-        let mut rules = resources.devices().clone().unwrap_or_default();
-        let mut devices = linux.devices().clone().unwrap_or_default();
+        let mut resources = linux.resources.clone().unwrap_or_default();
+        let mut rules = resources.devices.clone().unwrap_or_default();
+        let mut devices = linux.devices.clone().unwrap_or_default();
         for mut node in nodes {
-            let (mode, uid, gid) = (node.file_mode(), node.uid(), node.gid());
-            node.set_file_mode(self.file_mode.or(mode))
-                .set_uid(self.uid.or(uid))
-                .set_gid(self.gid.or(gid));
-            rules.push(rule(
-                node.typ(),
-                Some(node.major()),
-                Some(node.minor()),
-                access,
-            ));
-            devices.retain(|known| known.path() != node.path());
+            node.file_mode = self.file_mode.or(node.file_mode);
+            node.uid = self.uid.or(node.uid);
+            node.gid = self.gid.or(node.gid);
+            rules.push(rule(node.kind, Some(node.major), Some(node.minor), access));
+            devices.retain(|known| known.path != node.path);
             devices.push(node);
         }
-        resources.set_devices(Some(rules));
-        linux
-            .set_resources(Some(resources))
-            .set_devices(Some(devices));
+        resources.devices = Some(rules);
+        linux.resources = Some(resources);
+        linux.devices = Some(devices);
         Ok(())
     }
 }
@@ -314,41 +308,30 @@ impl Bind {
             }
             kind => kind,
         };
-        MountBuilder::default()
-            .destination(self.container_path.clone())
-            .source(self.host_path.clone())
-            .typ(kind)
-            .options(options)
-            .build()
-            .map_err(|error| {
-                Error::new(Class::Internal, "cannot describe a device's mount").caused_by(error)
-            })
+        Ok(Mount {
+            destination: self.container_path.clone(),
+            source: Some(self.host_path.clone()),
+            kind: Some(kind.to_owned()),
+            options: Some(options),
+            ..Mount::default()
+        })
     }
 }
 
 impl NamedHook {
     fn add(&self, hooks: &mut Hooks) -> Result<()> {
-        let mut builder = HookBuilder::default()
-            .path(self.path.clone())
-            .args(self.args.clone())
-            .env(self.env.clone());
-        if let Some(timeout) = self.timeout {
-            builder = builder.timeout(timeout);
-        }
-        let hook = builder.build().map_err(|error| {
-            Error::new(Class::Internal, "cannot describe a device's hook").caused_by(error)
-        })?;
-        let with = |list: &Option<Vec<Hook>>| {
-            let mut list = list.clone().unwrap_or_default();
-            list.push(hook.clone());
-            Some(list)
+        let hook = Hook {
+            path: self.path.clone(),
+            args: Some(self.args.clone()),
+            env: Some(self.env.clone()),
+            timeout: self.timeout,
         };
-        match self.hook_name.as_str() {
-            "createRuntime" => hooks.set_create_runtime(with(hooks.create_runtime())),
-            "createContainer" => hooks.set_create_container(with(hooks.create_container())),
-            "startContainer" => hooks.set_start_container(with(hooks.start_container())),
-            "poststart" => hooks.set_poststart(with(hooks.poststart())),
-            "poststop" => hooks.set_poststop(with(hooks.poststop())),
+        let list = match self.hook_name.as_str() {
+            "createRuntime" => &mut hooks.create_runtime,
+            "createContainer" => &mut hooks.create_container,
+            "startContainer" => &mut hooks.start_container,
+            "poststart" => &mut hooks.poststart,
+            "poststop" => &mut hooks.poststop,
             other => {
                 return Err(Error::new(
                     Class::Unsupported,
@@ -356,6 +339,7 @@ impl NamedHook {
                 ));
             }
         };
+        list.get_or_insert_default().push(hook);
         Ok(())
     }
 }
@@ -411,41 +395,39 @@ mod tests {
             files: vec![serde_json::from_str(FILE).unwrap()],
             unread: Vec::new(),
         };
-        let mut spec = Spec::default();
+        let mut spec = Spec {
+            process: Some(Process::default()),
+            linux: Some(berth_contract::oci::Linux::default()),
+            ..Spec::default()
+        };
         let asked = [request(
             "cdi",
             0,
             &["example.com/disk=null", "example.com/disk=all"],
         )];
         inject_from(&catalogue, &asked, &mut spec).unwrap();
-        let linux = spec.linux().as_ref().unwrap();
-        let node = linux.devices().as_ref().unwrap().last().unwrap();
-        assert_eq!(node.path(), Path::new("/dev/nothing"));
-        assert_eq!((node.major(), node.minor()), (1, 3));
-        let rules = linux
-            .resources()
-            .as_ref()
-            .unwrap()
-            .devices()
-            .clone()
-            .unwrap();
-        assert_eq!(rules.last().unwrap().access().as_deref(), Some("rw"));
-        let process = spec.process().as_ref().unwrap();
+        let linux = spec.linux.as_ref().unwrap();
+        let node = linux.devices.as_ref().unwrap().last().unwrap();
+        assert_eq!(node.path, Path::new("/dev/nothing"));
+        assert_eq!((node.major, node.minor), (1, 3));
+        let rules = linux.resources.as_ref().unwrap().devices.clone().unwrap();
+        assert_eq!(rules.last().unwrap().access.as_deref(), Some("rw"));
+        let process = spec.process.as_ref().unwrap();
         assert!(
             process
-                .env()
+                .env
                 .as_ref()
                 .unwrap()
                 .contains(&"DISK=null".to_owned())
         );
-        assert_eq!(process.user().additional_gids().as_deref(), Some(&[44][..]));
-        let mounts = spec.mounts().as_ref().unwrap();
+        assert_eq!(process.user.additional_gids.as_deref(), Some(&[44][..]));
+        let mounts = spec.mounts.as_ref().unwrap();
         let of_device = mounts
             .iter()
-            .filter(|mount| mount.destination() == Path::new("/lib/y"));
+            .filter(|mount| mount.destination == Path::new("/lib/y"));
         assert_eq!(of_device.count(), 1, "once for both devices");
-        let hooks = spec.hooks().as_ref().unwrap();
-        assert_eq!(hooks.create_container().as_ref().unwrap().len(), 1);
+        let hooks = spec.hooks.as_ref().unwrap();
+        assert_eq!(hooks.create_container.as_ref().unwrap().len(), 1);
         let missing = [request("", 1, &[])];
         let error = inject_from(&catalogue, &missing, &mut spec).unwrap_err();
         assert_eq!(error.to_string(), "cannot give the device nvidia.com/gpu=0");

@@ -23,10 +23,10 @@ pub(super) fn devices(host: &HostConfig) -> Result<Devices> {
     if host.privileged {
         let mut nodes = Vec::new();
         collect(Path::new("/dev"), Path::new("/dev"), &mut nodes)?;
-        nodes.retain(|node| !is_default(node.path()));
+        nodes.retain(|node| !is_default(&node.path));
         return Ok(Devices {
             nodes,
-            rules: vec![rule(LinuxDeviceType::A, None, None, "rwm")],
+            rules: vec![rule(LinuxDeviceType::All, None, None, "rwm")],
         });
     }
     let mut devices = Devices {
@@ -56,12 +56,9 @@ pub(super) fn devices(host: &HostConfig) -> Result<Devices> {
             return Err(Error::new(Class::Invalid, message));
         }
         for node in &nodes {
-            devices.rules.push(rule(
-                node.typ(),
-                Some(node.major()),
-                Some(node.minor()),
-                access,
-            ));
+            devices
+                .rules
+                .push(rule(node.kind, Some(node.major), Some(node.minor), access));
         }
         devices.nodes.append(&mut nodes);
     }
@@ -91,19 +88,20 @@ pub(super) fn collect(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>
         return collect_directory(source, inside, nodes);
     }
     let kind = match (kind.is_char_device(), kind.is_block_device()) {
-        (true, _) => LinuxDeviceType::C,
-        (_, true) => LinuxDeviceType::B,
+        (true, _) => LinuxDeviceType::Character,
+        (_, true) => LinuxDeviceType::Block,
         _ => return Ok(()),
     };
     let (major, minor) = numbers(metadata.rdev());
-    let mut node = LinuxDevice::default();
-    node.set_path(inside.to_owned())
-        .set_typ(kind)
-        .set_major(major)
-        .set_minor(minor)
-        .set_file_mode(Some(metadata.permissions().mode() & 0o777))
-        .set_uid(Some(metadata.uid()))
-        .set_gid(Some(metadata.gid()));
+    let node = LinuxDevice {
+        path: inside.to_owned(),
+        kind,
+        major,
+        minor,
+        file_mode: Some(metadata.permissions().mode() & 0o777),
+        uid: Some(metadata.uid()),
+        gid: Some(metadata.gid()),
+    };
     nodes.push(node);
     Ok(())
 }
@@ -151,13 +149,13 @@ pub(super) fn rule(
     minor: Option<i64>,
     access: &str,
 ) -> LinuxDeviceCgroup {
-    let mut rule = LinuxDeviceCgroup::default();
-    rule.set_allow(true)
-        .set_typ(Some(kind))
-        .set_major(major)
-        .set_minor(minor)
-        .set_access(Some(access.to_owned()));
-    rule
+    LinuxDeviceCgroup {
+        allow: true,
+        kind: Some(kind),
+        major,
+        minor,
+        access: Some(access.to_owned()),
+    }
 }
 
 fn check_access(access: &str) -> Result<&str> {
@@ -192,9 +190,9 @@ fn parse_rule(text: &str) -> Result<LinuxDeviceCgroup> {
         return Err(invalid());
     };
     let kind = match kind {
-        "a" => LinuxDeviceType::A,
-        "b" => LinuxDeviceType::B,
-        "c" => LinuxDeviceType::C,
+        "a" => LinuxDeviceType::All,
+        "b" => LinuxDeviceType::Block,
+        "c" => LinuxDeviceType::Character,
         _ => return Err(invalid()),
     };
     let (major, minor) = device.split_once(':').ok_or_else(invalid)?;
@@ -231,15 +229,15 @@ mod tests {
         };
         let found = devices(&host).unwrap();
         assert_eq!(found.nodes.len(), 1);
-        assert_eq!(found.nodes[0].path(), Path::new("/dev/nothing"));
-        assert_eq!((found.nodes[0].major(), found.nodes[0].minor()), (1, 3));
-        assert_eq!(found.rules.last().unwrap().access().as_deref(), Some("rw"));
+        assert_eq!(found.nodes[0].path, Path::new("/dev/nothing"));
+        assert_eq!((found.nodes[0].major, found.nodes[0].minor), (1, 3));
+        assert_eq!(found.rules.last().unwrap().access.as_deref(), Some("rw"));
     }
 
     #[test]
     fn rules_parse() {
         let parsed = parse_rule("c 189:* rmw").unwrap();
-        assert_eq!((parsed.major(), parsed.minor()), (Some(189), None));
+        assert_eq!((parsed.major, parsed.minor), (Some(189), None));
         for bad in [
             "",
             "c 1:3",

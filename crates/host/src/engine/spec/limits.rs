@@ -4,8 +4,7 @@ use std::path::Path;
 
 use berth_contract::oci::{
     LinuxBlockIo, LinuxCpu, LinuxMemory, LinuxPids, LinuxResources, LinuxThrottleDevice,
-    LinuxThrottleDeviceBuilder, LinuxWeightDevice, LinuxWeightDeviceBuilder, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType,
+    LinuxWeightDevice, PosixRlimit, PosixRlimitType,
 };
 use berth_contract::{Class, Error, Result};
 
@@ -30,22 +29,18 @@ pub(super) fn resources(
     capacity: &Capacity,
 ) -> Result<(LinuxResources, Vec<String>)> {
     let mut warnings = Vec::new();
-    let mut resources = LinuxResources::default();
-    resources.set_devices(None);
-    resources.set_memory(memory(host, capacity, &mut warnings)?);
-    resources.set_cpu(cpu(host, capacity)?);
-    resources.set_pids(pids(host));
-    resources.set_block_io(block_io(host)?);
+    let resources = LinuxResources {
+        memory: memory(host, capacity, &mut warnings)?,
+        cpu: cpu(host, capacity)?,
+        pids: pids(host),
+        block_io: block_io(host)?,
+        ..LinuxResources::default()
+    };
     Ok((resources, warnings))
 }
 
 fn refuse(message: impl Into<String>) -> Error {
     Error::new(Class::Invalid, message)
-}
-
-/// The builders fail only when a field is forgotten.
-fn incomplete(error: impl std::error::Error + Send + Sync + 'static) -> Error {
-    Error::new(Class::Internal, "cannot describe a limit").caused_by(error)
 }
 
 fn memory(
@@ -57,12 +52,12 @@ fn memory(
     let mut memory = LinuxMemory::default();
     let mut any = false;
     if host.memory > 0 {
-        memory.set_limit(Some(host.memory));
+        memory.limit = Some(host.memory);
         any = true;
     }
     match (host.memory_swap, host.memory) {
         (0, limit) if limit > 0 && capacity.swap => {
-            memory.set_swap(Some(limit.saturating_mul(2)));
+            memory.swap = Some(limit.saturating_mul(2));
         }
         (0, limit) if limit > 0 => {
             warnings.push("this kernel cannot limit swap: memory is limited without it".to_owned());
@@ -75,21 +70,21 @@ fn memory(
                     .hint("boot with swapaccount=1, or leave --memory-swap out"));
             }
             if capacity.swap {
-                memory.set_swap(Some(swap));
+                memory.swap = Some(swap);
                 any = true;
             }
         }
     }
     if host.memory_reservation > 0 {
-        memory.set_reservation(Some(host.memory_reservation));
+        memory.reservation = Some(host.memory_reservation);
         any = true;
     }
     if let Some(swappiness) = host.memory_swappiness.filter(|value| *value != -1) {
-        memory.set_swappiness(Some(u64::try_from(swappiness).unwrap_or_default()));
+        memory.swappiness = Some(u64::try_from(swappiness).unwrap_or_default());
         any = true;
     }
     if host.oom_kill_disable == Some(true) {
-        memory.set_disable_oom_killer(Some(true));
+        memory.disable_oom_killer = Some(true);
         any = true;
     }
     Ok(any.then_some(memory))
@@ -129,20 +124,20 @@ fn cpu(host: &HostConfig, capacity: &Capacity) -> Result<Option<LinuxCpu>> {
     check_cpu(host, capacity)?;
     let mut cpu = LinuxCpu::default();
     let natural = |value: i64| u64::try_from(value).ok().filter(|value| *value > 0);
-    cpu.set_shares(natural(host.cpu_shares));
+    cpu.shares = natural(host.cpu_shares);
     if host.nano_cpus > 0 {
         // As Docker: a period of 100 ms, and the quota that makes the fraction.
-        cpu.set_period(Some(100_000));
-        cpu.set_quota(Some(host.nano_cpus / 10_000));
+        cpu.period = Some(100_000);
+        cpu.quota = Some(host.nano_cpus / 10_000);
     } else {
-        cpu.set_period(natural(host.cpu_period));
-        cpu.set_quota(Some(host.cpu_quota).filter(|quota| *quota != 0));
+        cpu.period = natural(host.cpu_period);
+        cpu.quota = Some(host.cpu_quota).filter(|quota| *quota != 0);
     }
-    cpu.set_realtime_period(natural(host.cpu_realtime_period));
-    cpu.set_realtime_runtime(Some(host.cpu_realtime_runtime).filter(|runtime| *runtime != 0));
+    cpu.realtime_period = natural(host.cpu_realtime_period);
+    cpu.realtime_runtime = Some(host.cpu_realtime_runtime).filter(|runtime| *runtime != 0);
     let list = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    cpu.set_cpus(list(&host.cpuset_cpus));
-    cpu.set_mems(list(&host.cpuset_mems));
+    cpu.cpus = list(&host.cpuset_cpus);
+    cpu.mems = list(&host.cpuset_mems);
     Ok((cpu != LinuxCpu::default()).then_some(cpu))
 }
 
@@ -218,9 +213,7 @@ fn members(list: &str) -> Option<Vec<usize>> {
 
 fn pids(host: &HostConfig) -> Option<LinuxPids> {
     let limit = host.pids_limit.filter(|limit| *limit > 0)?;
-    let mut pids = LinuxPids::default();
-    pids.set_limit(limit);
-    Some(pids)
+    Some(LinuxPids { limit })
 }
 
 fn block_io(host: &HostConfig) -> Result<Option<LinuxBlockIo>> {
@@ -229,8 +222,10 @@ fn block_io(host: &HostConfig) -> Result<Option<LinuxBlockIo>> {
     if !in_range(host.blkio_weight) {
         return Err(refuse(weight_range));
     }
-    let mut io = LinuxBlockIo::default();
-    io.set_weight(Some(host.blkio_weight).filter(|weight| *weight > 0));
+    let mut io = LinuxBlockIo {
+        weight: Some(host.blkio_weight).filter(|weight| *weight > 0),
+        ..LinuxBlockIo::default()
+    };
     let mut weights = Vec::new();
     for device in &host.blkio_weight_device {
         if !in_range(device.weight) {
@@ -238,33 +233,33 @@ fn block_io(host: &HostConfig) -> Result<Option<LinuxBlockIo>> {
         }
         weights.push(weight(device)?);
     }
-    io.set_weight_device(Some(weights).filter(|list| !list.is_empty()));
-    io.set_throttle_read_bps_device(throttles(&host.blkio_device_read_bps)?);
-    io.set_throttle_write_bps_device(throttles(&host.blkio_device_write_bps)?);
-    io.set_throttle_read_iops_device(throttles(&host.blkio_device_read_iops)?);
-    io.set_throttle_write_iops_device(throttles(&host.blkio_device_write_iops)?);
+    io.weight_device = Some(weights).filter(|list| !list.is_empty());
+    io.throttle_read_bps_device = throttles(&host.blkio_device_read_bps)?;
+    io.throttle_write_bps_device = throttles(&host.blkio_device_write_bps)?;
+    io.throttle_read_iops_device = throttles(&host.blkio_device_read_iops)?;
+    io.throttle_write_iops_device = throttles(&host.blkio_device_write_iops)?;
     Ok((io != LinuxBlockIo::default()).then_some(io))
 }
 
 fn weight(device: &WeightDevice) -> Result<LinuxWeightDevice> {
     let (major, minor) = devices::block_numbers(Path::new(&device.path))?;
-    LinuxWeightDeviceBuilder::default()
-        .major(major)
-        .minor(minor)
-        .weight(device.weight)
-        .build()
-        .map_err(incomplete)
+    Ok(LinuxWeightDevice {
+        major,
+        minor,
+        weight: Some(device.weight),
+        leaf_weight: None,
+    })
 }
 
 fn throttles(list: &[ThrottleDevice]) -> Result<Option<Vec<LinuxThrottleDevice>>> {
     let mut throttles = Vec::new();
     for device in list {
         let (major, minor) = devices::block_numbers(Path::new(&device.path))?;
-        let throttle = LinuxThrottleDeviceBuilder::default()
-            .major(major)
-            .minor(minor)
-            .rate(device.rate);
-        throttles.push(throttle.build().map_err(incomplete)?);
+        throttles.push(LinuxThrottleDevice {
+            major,
+            minor,
+            rate: device.rate,
+        });
     }
     Ok(Some(throttles).filter(|list| !list.is_empty()))
 }
@@ -287,33 +282,29 @@ pub(super) fn rlimits(ulimits: &[Ulimit]) -> Result<Vec<PosixRlimit>> {
                 ulimit.name
             )));
         }
-        let limit = PosixRlimitBuilder::default()
-            .typ(kind)
-            .soft(soft)
-            .hard(hard);
-        limits.push(limit.build().map_err(incomplete)?);
+        limits.push(PosixRlimit { kind, hard, soft });
     }
     Ok(limits)
 }
 
 fn rlimit_kind(name: &str) -> Option<PosixRlimitType> {
     let kind = match name {
-        "as" => PosixRlimitType::RlimitAs,
-        "core" => PosixRlimitType::RlimitCore,
-        "cpu" => PosixRlimitType::RlimitCpu,
-        "data" => PosixRlimitType::RlimitData,
-        "fsize" => PosixRlimitType::RlimitFsize,
-        "locks" => PosixRlimitType::RlimitLocks,
-        "memlock" => PosixRlimitType::RlimitMemlock,
-        "msgqueue" => PosixRlimitType::RlimitMsgqueue,
-        "nice" => PosixRlimitType::RlimitNice,
-        "nofile" => PosixRlimitType::RlimitNofile,
-        "nproc" => PosixRlimitType::RlimitNproc,
-        "rss" => PosixRlimitType::RlimitRss,
-        "rtprio" => PosixRlimitType::RlimitRtprio,
-        "rttime" => PosixRlimitType::RlimitRttime,
-        "sigpending" => PosixRlimitType::RlimitSigpending,
-        "stack" => PosixRlimitType::RlimitStack,
+        "as" => PosixRlimitType::As,
+        "core" => PosixRlimitType::Core,
+        "cpu" => PosixRlimitType::Cpu,
+        "data" => PosixRlimitType::Data,
+        "fsize" => PosixRlimitType::Fsize,
+        "locks" => PosixRlimitType::Locks,
+        "memlock" => PosixRlimitType::Memlock,
+        "msgqueue" => PosixRlimitType::Msgqueue,
+        "nice" => PosixRlimitType::Nice,
+        "nofile" => PosixRlimitType::Nofile,
+        "nproc" => PosixRlimitType::Nproc,
+        "rss" => PosixRlimitType::Rss,
+        "rtprio" => PosixRlimitType::Rtprio,
+        "rttime" => PosixRlimitType::Rttime,
+        "sigpending" => PosixRlimitType::Sigpending,
+        "stack" => PosixRlimitType::Stack,
         _ => return None,
     };
     Some(kind)
@@ -380,15 +371,15 @@ mod tests {
         });
         let (resources, warnings) = resources(&host, &CAPACITY).unwrap();
         assert!(warnings.is_empty());
-        let memory = resources.memory().unwrap();
+        let memory = resources.memory.unwrap();
         assert_eq!(
-            (memory.limit(), memory.swap()),
+            (memory.limit, memory.swap),
             (Some(64 << 20), Some(128 << 20))
         );
-        let cpu = resources.cpu().as_ref().unwrap();
-        assert_eq!((cpu.period(), cpu.quota()), (Some(100_000), Some(150_000)));
-        assert_eq!(resources.pids().unwrap().limit(), 50);
-        assert!(resources.block_io().is_none());
+        let cpu = resources.cpu.as_ref().unwrap();
+        assert_eq!((cpu.period, cpu.quota), (Some(100_000), Some(150_000)));
+        assert_eq!(resources.pids.unwrap().limit, 50);
+        assert!(resources.block_io.is_none());
     }
 
     #[test]
@@ -396,8 +387,8 @@ mod tests {
         for pids in [None, Some(0), Some(-1)] {
             let host = with(|h| h.pids_limit = pids);
             let (resources, _) = resources(&host, &CAPACITY).unwrap();
-            assert!(resources.memory().is_none() && resources.cpu().is_none());
-            assert!(resources.pids().is_none() && resources.block_io().is_none());
+            assert!(resources.memory.is_none() && resources.cpu.is_none());
+            assert!(resources.pids.is_none() && resources.block_io.is_none());
         }
     }
 
@@ -408,7 +399,7 @@ mod tests {
             swap: false,
         };
         let (resources_, warnings) = resources(&with(|h| h.memory = 64 << 20), &blind).unwrap();
-        assert_eq!(resources_.memory().unwrap().swap(), None);
+        assert_eq!(resources_.memory.unwrap().swap, None);
         assert_eq!(warnings.len(), 1);
         let asked = with(|h| (h.memory, h.memory_swap) = (64 << 20, 65 << 20));
         assert_eq!(
@@ -427,7 +418,7 @@ mod tests {
             }])
         };
         let limit = one("nofile", 10, -1).unwrap()[0];
-        assert_eq!((limit.soft(), limit.hard()), (10, u64::MAX));
+        assert_eq!((limit.soft, limit.hard), (10, u64::MAX));
         assert!(one("nofiles", 1, 1).is_err());
         assert!(one("nofile", 2, 1).is_err());
         assert!(one("nofile", -2, 1).is_err());

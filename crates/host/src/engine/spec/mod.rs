@@ -17,7 +17,7 @@ mod process;
 mod seccomp_profile;
 mod security;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
 use berth_contract::oci::{Linux, Root, Spec};
@@ -73,39 +73,34 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
     let held = capabilities::set(&host.cap_add, &host.cap_drop, host.privileged)?;
     let devices = devices::devices(host)?;
     let (mut resources, mut warnings) = limits::resources(host, inputs.capacity)?;
-    resources.set_devices(Some(devices.rules));
+    resources.devices = Some(devices.rules);
     let mut process = process::process(config, host, inputs.identity, inputs.hostname)?;
-    process
-        .set_capabilities(Some(capabilities::for_user(&held, inputs.identity.uid)))
-        .set_no_new_privileges(Some(security.no_new_privileges))
-        .set_apparmor_profile(security.apparmor.clone())
-        .set_selinux_label(security.selinux.clone())
-        .set_oom_score_adj(oom_score(host.oom_score_adj)?)
-        .set_rlimits(Some(limits::rlimits(&host.ulimits)?).filter(|limits| !limits.is_empty()));
-    let mut linux = Linux::default();
-    linux
-        .set_namespaces(Some(inputs.namespaces.list()))
-        .set_uid_mappings(None)
-        .set_gid_mappings(None)
-        .set_devices(Some(devices.nodes))
-        .set_cgroups_path(Some(cgroup(host, inputs.id)?))
-        .set_resources(Some(resources))
-        .set_sysctl(sysctls(host, inputs.namespaces)?)
-        .set_seccomp(security.seccomp.rules(&held)?)
-        .set_rootfs_propagation(mounts::root_propagation(inputs.mounts))
-        .set_masked_paths(Some(paths(
-            &host.masked_paths,
-            &security,
-            defaults::masked_paths,
-        )))
-        .set_readonly_paths(Some(paths(
+    process.capabilities = Some(capabilities::for_user(&held, inputs.identity.uid));
+    process.no_new_privileges = Some(security.no_new_privileges);
+    process.apparmor_profile = security.apparmor.clone();
+    process.selinux_label = security.selinux.clone();
+    process.oom_score_adj = oom_score(host.oom_score_adj)?;
+    process.rlimits = Some(limits::rlimits(&host.ulimits)?).filter(|limits| !limits.is_empty());
+    let linux = Linux {
+        namespaces: Some(inputs.namespaces.list()),
+        devices: Some(devices.nodes),
+        cgroups_path: Some(cgroup(host, inputs.id)?),
+        resources: Some(resources),
+        sysctl: sysctls(host, inputs.namespaces)?,
+        seccomp: security.seccomp.rules(&held)?,
+        rootfs_propagation: mounts::root_propagation(inputs.mounts),
+        masked_paths: Some(paths(&host.masked_paths, &security, defaults::masked_paths)),
+        readonly_paths: Some(paths(
             &host.readonly_paths,
             &security,
             defaults::read_only_paths,
-        )));
-    let mut root = Root::default();
-    root.set_path(inputs.root.to_owned())
-        .set_readonly(Some(host.readonly_rootfs));
+        )),
+        ..Linux::default()
+    };
+    let root = Root {
+        path: inputs.root.to_owned(),
+        readonly: Some(host.readonly_rootfs),
+    };
     let mut list = mounts::mounts(
         host,
         inputs.namespaces,
@@ -116,15 +111,17 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
     );
     ownership::match_users(&mut list, inputs.mounts, inputs.identity)?;
     let own_name = inputs.namespaces.uts == Origin::Own;
-    let mut spec = Spec::default();
-    spec.set_version(VERSION.to_owned())
-        .set_root(Some(root))
-        .set_mounts(Some(list))
-        .set_process(Some(process))
-        .set_hostname(own_name.then(|| inputs.hostname.to_owned()))
-        .set_domainname(Some(config.domainname.clone()).filter(|name| own_name && !name.is_empty()))
-        .set_annotations(annotations(host))
-        .set_linux(Some(linux));
+    let mut spec = Spec {
+        version: VERSION.to_owned(),
+        root: Some(root),
+        mounts: Some(list),
+        process: Some(process),
+        hostname: own_name.then(|| inputs.hostname.to_owned()),
+        domainname: Some(config.domainname.clone()).filter(|name| own_name && !name.is_empty()),
+        annotations: annotations(host),
+        linux: Some(linux),
+        ..Spec::default()
+    };
     cdi::inject(&host.device_requests, &mut spec)?;
     warnings.extend(security.warnings);
     Ok(Built { spec, warnings })
@@ -155,12 +152,11 @@ fn cgroup(host: &HostConfig, id: &ContainerId) -> Result<PathBuf> {
     Ok(Path::new("/").join(parent).join(id.as_str()))
 }
 
-fn sysctls(host: &HostConfig, namespaces: &Namespaces) -> Result<Option<HashMap<String, String>>> {
+fn sysctls(host: &HostConfig, namespaces: &Namespaces) -> Result<Option<BTreeMap<String, String>>> {
     for (key, value) in &host.sysctls {
         defaults::check_sysctl(key, value, namespaces.own())?;
     }
-    let sysctls: HashMap<_, _> = host.sysctls.clone().into_iter().collect();
-    Ok(Some(sysctls).filter(|sysctls| !sysctls.is_empty()))
+    Ok(Some(host.sysctls.clone()).filter(|sysctls| !sysctls.is_empty()))
 }
 
 fn paths(
@@ -175,8 +171,8 @@ fn paths(
     }
 }
 
-fn annotations(host: &HostConfig) -> Option<HashMap<String, String>> {
-    let mut annotations: HashMap<_, _> = host.annotations.clone().into_iter().collect();
+fn annotations(host: &HostConfig) -> Option<BTreeMap<String, String>> {
+    let mut annotations = host.annotations.clone();
     if host.init == Some(true) {
         annotations.insert("berth.init".to_owned(), "true".to_owned());
     }

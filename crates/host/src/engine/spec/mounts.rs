@@ -44,8 +44,8 @@ pub(super) fn mounts(
         adapt(mount, host, namespaces, security, shared_memory);
     }
     mounts.retain(|mount| {
-        let hidden = host.ipc_mode == "none" && mount.destination() == Path::new("/dev/shm");
-        !hidden && !replaced(mount.destination())
+        let hidden = host.ipc_mode == "none" && mount.destination == Path::new("/dev/shm");
+        !hidden && !replaced(&mount.destination)
     });
     let mut extra: Vec<Mount> = planned.iter().map(mount_of).collect();
     for (place, source, left) in [
@@ -63,7 +63,7 @@ pub(super) fn mounts(
         }
     }
     // Stable: mounts of the same depth keep the order they were asked for in.
-    extra.sort_by_key(|mount| mount.destination().components().count());
+    extra.sort_by_key(|mount| mount.destination.components().count());
     mounts.extend(extra);
     mounts
 }
@@ -75,7 +75,7 @@ fn adapt(
     security: &Security,
     shared_memory: Option<&Path>,
 ) {
-    let place = mount.destination().clone();
+    let place = mount.destination.clone();
     match place.to_str() {
         Some("/sys") if host.privileged => allow_writing(mount),
         Some("/sys/fs/cgroup") if security.writable_cgroups => allow_writing(mount),
@@ -107,25 +107,23 @@ fn adapt(
 
 fn allow_writing(mount: &mut Mount) {
     let options = mount
-        .options()
+        .options
         .iter()
         .flatten()
         .filter(|option| *option != "ro")
         .cloned();
     let options = options.collect();
-    mount.set_options(Some(options));
+    mount.options = Some(options);
 }
 
 fn mount(destination: &Path, kind: &str, source: &Path, options: &[&str]) -> Mount {
-    let mut mount = Mount::default();
-    mount
-        .set_destination(destination.to_owned())
-        .set_typ(Some(kind.to_owned()))
-        .set_source(Some(source.to_owned()))
-        .set_options(Some(
-            options.iter().map(|option| (*option).to_owned()).collect(),
-        ));
-    mount
+    Mount {
+        destination: destination.to_owned(),
+        kind: Some(kind.to_owned()),
+        source: Some(source.to_owned()),
+        options: Some(options.iter().map(|option| (*option).to_owned()).collect()),
+        ..Mount::default()
+    }
 }
 
 fn mount_of(planned: &Planned) -> Mount {
@@ -151,13 +149,13 @@ fn mount_of(planned: &Planned) -> Mount {
             .collect();
         let lowers = format!("lowerdir={}", lowers.join(":"));
         let options = mount
-            .options()
+            .options
             .iter()
             .flatten()
             .cloned()
             .chain([lowers])
             .collect();
-        mount.set_options(Some(options));
+        mount.options = Some(options);
     }
     mount
 }

@@ -75,9 +75,7 @@ impl Namespaces {
                 Origin::Own => None,
                 Origin::Container(id) => Some(PathBuf::from(id.as_str())),
             };
-            let mut namespace = LinuxNamespace::default();
-            namespace.set_typ(kind).set_path(path);
-            list.push(namespace);
+            list.push(LinuxNamespace { kind, path });
         }
         list
     }
@@ -141,7 +139,7 @@ mod tests {
             namespaces
                 .list()
                 .iter()
-                .all(|namespace| namespace.path().is_none())
+                .all(|namespace| namespace.path.is_none())
         );
         assert_eq!(namespaces.joined().count(), 0);
     }

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
 use berth_contract::Result;
-use berth_contract::oci::{LinuxIdMapping, LinuxIdMappingBuilder, Mount};
+use berth_contract::oci::{LinuxIdMapping, Mount};
 use berth_sys::error::Explain as _;
 
 use crate::engine::mount::{Material, Planned};
@@ -27,14 +27,13 @@ pub(super) fn match_users(
         let owner = fs::metadata(source).explain(|| format!("cannot use {}", source.display()))?;
         let found = mounts
             .iter_mut()
-            .find(|mount| *mount.destination() == wanted.destination);
+            .find(|mount| mount.destination == wanted.destination);
         if let Some(mount) = found {
-            let mut options = mount.options().clone().unwrap_or_default();
+            let mut options = mount.options.clone().unwrap_or_default();
             options.push("idmap".to_owned());
-            mount
-                .set_options(Some(options))
-                .set_uid_mappings(Some(exchanged(owner.uid(), identity.uid)))
-                .set_gid_mappings(Some(exchanged(owner.gid(), identity.gid)));
+            mount.options = Some(options);
+            mount.uid_mappings = Some(exchanged(owner.uid(), identity.uid));
+            mount.gid_mappings = Some(exchanged(owner.gid(), identity.gid));
         }
     }
     Ok(())
@@ -45,12 +44,11 @@ fn exchanged(one: u32, other: u32) -> Vec<LinuxIdMapping> {
     let (low, high) = (one.min(other), one.max(other));
     let mut lines = Vec::new();
     let mut line = |inside: u32, outside: u32, last: u32| {
-        let mapping = LinuxIdMappingBuilder::default()
-            .container_id(inside)
-            .host_id(outside)
-            .size(last - inside + 1)
-            .build();
-        lines.extend(mapping);
+        lines.push(LinuxIdMapping {
+            host_id: outside,
+            container_id: inside,
+            size: last - inside + 1,
+        });
     };
     if low > 0 {
         line(0, 0, low - 1);
@@ -77,7 +75,7 @@ mod tests {
         let shown = |one, other| {
             let lines = exchanged(one, other);
             let line = |line: &LinuxIdMapping| {
-                format!("{}>{}+{}", line.container_id(), line.host_id(), line.size())
+                format!("{}>{}+{}", line.container_id, line.host_id, line.size)
             };
             lines.iter().map(line).collect::<Vec<_>>().join(" ")
         };

@@ -1,6 +1,6 @@
 //! The guest's first process: its command, environment and working directory, by Docker's rules.
 
-use berth_contract::oci::{BoxBuilder, Process, User};
+use berth_contract::oci::{ConsoleSize, Process, User};
 use berth_contract::{Class, Error, Result};
 
 use crate::api::types::{ContainerConfig, HostConfig};
@@ -87,36 +87,36 @@ pub(super) fn process(
     } else {
         &config.working_dir
     };
-    let mut process = Process::default();
-    process
-        .set_terminal(Some(config.tty))
-        .set_user(user(identity, host.umask))
-        .set_args(Some(arguments))
-        .set_env(Some(environment(config, hostname, &identity.home)?))
-        .set_cwd(working_directory(directory)?)
-        .set_rlimits(None);
+    let mut process = Process {
+        terminal: Some(config.tty),
+        user: user(identity, host.umask),
+        args: Some(arguments),
+        env: Some(environment(config, hostname, &identity.home)?),
+        cwd: working_directory(directory)?,
+        ..Process::default()
+    };
     if let [rows, columns] = host.console_size
         && config.tty
         && rows > 0
         && columns > 0
     {
-        let size = BoxBuilder::default()
-            .height(u64::from(rows))
-            .width(u64::from(columns))
-            .build();
-        process.set_console_size(size.ok());
+        process.console_size = Some(ConsoleSize {
+            height: u64::from(rows),
+            width: u64::from(columns),
+        });
     }
     Ok(process)
 }
 
 /// An identity in the runtime-spec's words.
 pub(crate) fn user(identity: &Identity, umask: Option<u32>) -> User {
-    let mut user = User::default();
-    user.set_uid(identity.uid)
-        .set_gid(identity.gid)
-        .set_umask(umask)
-        .set_additional_gids(Some(identity.groups.clone()));
-    user
+    User {
+        uid: identity.uid,
+        gid: identity.gid,
+        umask,
+        additional_gids: Some(identity.groups.clone()),
+        ..User::default()
+    }
 }
 
 /// An absolute path without `.` and `..`.
@@ -196,8 +196,8 @@ mod tests {
         };
         let host = HostConfig::default();
         let made = process(&config, &host, &root(), "box").unwrap();
-        assert_eq!(made.args().as_ref().unwrap(), &own(&["/entry", "a"]));
-        assert_eq!(made.cwd(), std::path::Path::new("/y"));
+        assert_eq!(made.args.as_ref().unwrap(), &own(&["/entry", "a"]));
+        assert_eq!(made.cwd, std::path::Path::new("/y"));
         config.working_dir = "relative".into();
         assert!(process(&config, &host, &root(), "box").is_err());
         config = ContainerConfig::default();

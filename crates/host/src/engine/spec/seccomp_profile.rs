@@ -59,9 +59,9 @@ struct Condition {
 
 /// This machine as Docker's profiles spell it, and as the runtime-spec does.
 const ARCHITECTURE: (&str, Arch) = if cfg!(target_arch = "x86_64") {
-    ("amd64", Arch::ScmpArchX86_64)
+    ("amd64", Arch::X86_64)
 } else {
-    ("arm64", Arch::ScmpArchAarch64)
+    ("arm64", Arch::Aarch64)
 };
 
 /// The rules of a profile for a guest with these capabilities.
@@ -88,22 +88,20 @@ pub(super) fn parse(text: &str, capabilities: &Capabilities) -> Result<LinuxSecc
                     .caused_by("a rule names no system call"),
             );
         }
-        let mut syscall = LinuxSyscall::default();
-        syscall
-            .set_names(names)
-            .set_action(rule.action)
-            .set_errno_ret(rule.errno_ret);
-        syscall.set_args(rule.args.filter(|args| !args.is_empty()));
-        syscalls.push(syscall);
+        syscalls.push(LinuxSyscall {
+            names,
+            action: rule.action,
+            errno_ret: rule.errno_ret,
+            args: rule.args.filter(|args| !args.is_empty()),
+        });
     }
-    let mut seccomp = LinuxSeccomp::default();
-    seccomp
-        .set_default_action(profile.default_action)
-        .set_default_errno_ret(profile.default_errno_ret)
-        .set_architectures(Some(architectures).filter(|list| !list.is_empty()))
-        .set_flags(Some(profile.flags).filter(|list| !list.is_empty()))
-        .set_syscalls(Some(syscalls));
-    Ok(seccomp)
+    Ok(LinuxSeccomp {
+        default_action: profile.default_action,
+        default_errno_ret: profile.default_errno_ret,
+        architectures: Some(architectures).filter(|list| !list.is_empty()),
+        flags: Some(profile.flags).filter(|list| !list.is_empty()),
+        syscalls: Some(syscalls),
+    })
 }
 
 impl Condition {
@@ -123,7 +121,7 @@ impl Condition {
 
 fn has(capabilities: &Capabilities, name: &str) -> bool {
     let short = name.strip_prefix("CAP_").unwrap_or(name);
-    short
+    format!("CAP_{short}")
         .parse::<Capability>()
         .is_ok_and(|capability| capabilities.contains(&capability))
 }
@@ -147,10 +145,10 @@ mod tests {
             ]}"#;
         let names = |seccomp: &LinuxSeccomp| -> Vec<String> {
             seccomp
-                .syscalls()
+                .syscalls
                 .iter()
                 .flatten()
-                .flat_map(|rule| rule.names().clone())
+                .flat_map(|rule| rule.names.clone())
                 .collect()
         };
         let plain = parse(text, &Capabilities::default()).unwrap();
@@ -160,7 +158,7 @@ mod tests {
             names(&parse(text, &admin).unwrap()),
             ["read", "write", "mount"]
         );
-        assert!(!plain.architectures().as_ref().unwrap().is_empty());
+        assert!(!plain.architectures.as_ref().unwrap().is_empty());
         for bad in ["", "{}", r#"{"defaultAction": "SCMP_ACT_NOTHING"}"#] {
             assert!(parse(bad, &admin).is_err(), "{bad}");
         }

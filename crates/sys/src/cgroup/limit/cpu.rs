@@ -14,8 +14,8 @@ const BURST: &str = "CPU burst";
 /// Applies the CPU limits; 0 means "not asked for" in shares, quota and period, as for runc.
 pub(super) fn apply(cgroup: &Cgroup, cpu: &oci::LinuxCpu) -> Result<()> {
     for (set, file, name) in [
-        (cpu.cpus(), "cpuset.cpus", "CPU set"),
-        (cpu.mems(), "cpuset.mems", "memory node set"),
+        (&cpu.cpus, "cpuset.cpus", "CPU set"),
+        (&cpu.mems, "cpuset.mems", "memory node set"),
     ] {
         if let Some(set) = set.as_deref().filter(|set| !set.is_empty()) {
             let (Place::Legacy(directory) | Place::Unified(directory)) =
@@ -24,17 +24,17 @@ pub(super) fn apply(cgroup: &Cgroup, cpu: &oci::LinuxCpu) -> Result<()> {
         }
     }
     let first = [
-        (cpu.quota().is_some_and(|value| value != 0), QUOTA),
-        (cpu.period().is_some_and(|value| value != 0), PERIOD),
-        (cpu.shares().is_some_and(|value| value != 0), "CPU shares"),
-        (cpu.burst().is_some(), BURST),
-        (cpu.idle().is_some(), "CPU idle switch"),
+        (cpu.quota.is_some_and(|value| value != 0), QUOTA),
+        (cpu.period.is_some_and(|value| value != 0), PERIOD),
+        (cpu.shares.is_some_and(|value| value != 0), "CPU shares"),
+        (cpu.burst.is_some(), BURST),
+        (cpu.idle.is_some(), "CPU idle switch"),
         (
-            cpu.realtime_period().is_some_and(|value| value != 0),
+            cpu.realtime_period.is_some_and(|value| value != 0),
             "real-time period",
         ),
         (
-            cpu.realtime_runtime().is_some_and(|value| value != 0),
+            cpu.realtime_runtime.is_some_and(|value| value != 0),
             "real-time runtime",
         ),
     ]
@@ -48,11 +48,11 @@ pub(super) fn apply(cgroup: &Cgroup, cpu: &oci::LinuxCpu) -> Result<()> {
 }
 
 fn legacy(directory: &Directory, cpu: &oci::LinuxCpu) -> Result<()> {
-    if let Some(shares) = cpu.shares().filter(|value| *value != 0) {
+    if let Some(shares) = cpu.shares.filter(|value| *value != 0) {
         write(directory, "CPU shares", "cpu.shares", &shares.to_string())?;
     }
-    let period = cpu.period().filter(|value| *value != 0);
-    let quota = cpu.quota().filter(|value| *value != 0);
+    let period = cpu.period.filter(|value| *value != 0);
+    let quota = cpu.quota.filter(|value| *value != 0);
     let mut late_period = None;
     if let Some(period) = period {
         match directory.write("cpu.cfs_period_us", &period.to_string()) {
@@ -75,10 +75,10 @@ fn legacy(directory: &Directory, cpu: &oci::LinuxCpu) -> Result<()> {
     if let Some(period) = late_period {
         write(directory, PERIOD, "cpu.cfs_period_us", &period.to_string())?;
     }
-    if let Some(burst) = cpu.burst() {
+    if let Some(burst) = cpu.burst {
         write(directory, BURST, "cpu.cfs_burst_us", &burst.to_string())?;
     }
-    if let Some(period) = cpu.realtime_period().filter(|value| *value != 0) {
+    if let Some(period) = cpu.realtime_period.filter(|value| *value != 0) {
         write(
             directory,
             "real-time period",
@@ -86,7 +86,7 @@ fn legacy(directory: &Directory, cpu: &oci::LinuxCpu) -> Result<()> {
             &period.to_string(),
         )?;
     }
-    if let Some(runtime) = cpu.realtime_runtime().filter(|value| *value != 0) {
+    if let Some(runtime) = cpu.realtime_runtime.filter(|value| *value != 0) {
         write(
             directory,
             "real-time runtime",
@@ -94,15 +94,15 @@ fn legacy(directory: &Directory, cpu: &oci::LinuxCpu) -> Result<()> {
             &runtime.to_string(),
         )?;
     }
-    if let Some(idle) = cpu.idle() {
+    if let Some(idle) = cpu.idle {
         write(directory, "CPU idle switch", "cpu.idle", &idle.to_string())?;
     }
     Ok(())
 }
 
 fn unified(directory: &Directory, cpu: &oci::LinuxCpu) -> Result<()> {
-    if cpu.realtime_period().is_some_and(|value| value != 0)
-        || cpu.realtime_runtime().is_some_and(|value| value != 0)
+    if cpu.realtime_period.is_some_and(|value| value != 0)
+        || cpu.realtime_runtime.is_some_and(|value| value != 0)
     {
         return Err(
             Error::new(Class::Unsupported, "cannot apply the real-time CPU limits")
@@ -110,13 +110,13 @@ fn unified(directory: &Directory, cpu: &oci::LinuxCpu) -> Result<()> {
                 .hint("leave them out"),
         );
     }
-    if let Some(idle) = cpu.idle() {
+    if let Some(idle) = cpu.idle {
         write(directory, "CPU idle switch", "cpu.idle", &idle.to_string())?;
     }
     // The kernel refuses a weight for an idle cgroup.
     if let Some(shares) = cpu
-        .shares()
-        .filter(|value| *value != 0 && cpu.idle() != Some(1))
+        .shares
+        .filter(|value| *value != 0 && cpu.idle != Some(1))
     {
         write(
             directory,
@@ -125,10 +125,10 @@ fn unified(directory: &Directory, cpu: &oci::LinuxCpu) -> Result<()> {
             &weight(shares).to_string(),
         )?;
     }
-    let period = cpu.period().filter(|value| *value != 0);
-    let quota = cpu.quota().filter(|value| *value != 0);
+    let period = cpu.period.filter(|value| *value != 0);
+    let quota = cpu.quota.filter(|value| *value != 0);
     // A burst must never exceed the quota: a smaller quota comes after it, a larger one before.
-    let burst = cpu.burst();
+    let burst = cpu.burst;
     if quota.is_some() || period.is_some() {
         let present = directory
             .read("cpu.max")

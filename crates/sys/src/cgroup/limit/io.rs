@@ -28,25 +28,25 @@ fn throttles(
 ) -> [(&Throttles, &'static str, &'static str, &'static str); 4] {
     [
         (
-            block_io.throttle_read_bps_device(),
+            &block_io.throttle_read_bps_device,
             "limit of bytes read per second",
             "blkio.throttle.read_bps_device",
             "rbps",
         ),
         (
-            block_io.throttle_write_bps_device(),
+            &block_io.throttle_write_bps_device,
             "limit of bytes written per second",
             "blkio.throttle.write_bps_device",
             "wbps",
         ),
         (
-            block_io.throttle_read_iops_device(),
+            &block_io.throttle_read_iops_device,
             "limit of reads per second",
             "blkio.throttle.read_iops_device",
             "riops",
         ),
         (
-            block_io.throttle_write_iops_device(),
+            &block_io.throttle_write_iops_device,
             "limit of writes per second",
             "blkio.throttle.write_iops_device",
             "wiops",
@@ -64,7 +64,7 @@ fn write_either(directory: &Directory, bfq: (&str, &str), other: (&str, &str)) -
 }
 
 fn legacy(directory: &Directory, block_io: &oci::LinuxBlockIo) -> Result<()> {
-    if let Some(weight) = block_io.weight().filter(|weight| *weight != 0) {
+    if let Some(weight) = block_io.weight.filter(|weight| *weight != 0) {
         let value = weight.to_string();
         write_either(
             directory,
@@ -72,7 +72,7 @@ fn legacy(directory: &Directory, block_io: &oci::LinuxBlockIo) -> Result<()> {
             ("blkio.weight", &value),
         )?;
     }
-    if let Some(weight) = block_io.leaf_weight().filter(|weight| *weight != 0) {
+    if let Some(weight) = block_io.leaf_weight.filter(|weight| *weight != 0) {
         write(
             directory,
             "block I/O leaf weight",
@@ -80,14 +80,14 @@ fn legacy(directory: &Directory, block_io: &oci::LinuxBlockIo) -> Result<()> {
             &weight.to_string(),
         )?;
     }
-    for device in block_io.weight_device().iter().flatten() {
-        let (major, minor) = (device.major(), device.minor());
-        if let Some(weight) = device.weight() {
+    for device in block_io.weight_device.iter().flatten() {
+        let (major, minor) = (device.major, device.minor);
+        if let Some(weight) = device.weight {
             let value = format!("{major}:{minor} {weight}");
             let bfq = ("blkio.bfq.weight_device", value.as_str());
             write_either(directory, bfq, ("blkio.weight_device", &value))?;
         }
-        if let Some(weight) = device.leaf_weight() {
+        if let Some(weight) = device.leaf_weight {
             let value = format!("{major}:{minor} {weight}");
             write(
                 directory,
@@ -99,7 +99,7 @@ fn legacy(directory: &Directory, block_io: &oci::LinuxBlockIo) -> Result<()> {
     }
     for (devices, name, file, _) in throttles(block_io) {
         for device in devices.iter().flatten() {
-            let value = format!("{}:{} {}", device.major(), device.minor(), device.rate());
+            let value = format!("{}:{} {}", device.major, device.minor, device.rate);
             write(directory, name, file, &value)?;
         }
     }
@@ -107,26 +107,26 @@ fn legacy(directory: &Directory, block_io: &oci::LinuxBlockIo) -> Result<()> {
 }
 
 fn unified(directory: &Directory, block_io: &oci::LinuxBlockIo) -> Result<()> {
-    if let Some(weight) = block_io.weight().filter(|weight| *weight != 0) {
+    if let Some(weight) = block_io.weight.filter(|weight| *weight != 0) {
         let bfq = weight.to_string();
         let default = format!("default {}", converted(weight));
         write_either(directory, ("io.bfq.weight", &bfq), ("io.weight", &default))?;
     }
-    let leaf = block_io.leaf_weight().is_some_and(|weight| weight != 0)
+    let leaf = block_io.leaf_weight.is_some_and(|weight| weight != 0)
         || block_io
-            .weight_device()
+            .weight_device
             .iter()
             .flatten()
-            .any(|device| device.leaf_weight().is_some_and(|weight| weight != 0));
+            .any(|device| device.leaf_weight.is_some_and(|weight| weight != 0));
     if leaf {
         return Err(super::super::tree::missing(
             "block I/O leaf weight",
             "blkio",
         ));
     }
-    for device in block_io.weight_device().iter().flatten() {
-        if let Some(weight) = device.weight() {
-            let (major, minor) = (device.major(), device.minor());
+    for device in block_io.weight_device.iter().flatten() {
+        if let Some(weight) = device.weight {
+            let (major, minor) = (device.major, device.minor);
             let bfq = format!("{major}:{minor} {weight}");
             let other = format!("{major}:{minor} {}", converted(weight));
             write_either(directory, ("io.bfq.weight", &bfq), ("io.weight", &other))?;
@@ -135,11 +135,11 @@ fn unified(directory: &Directory, block_io: &oci::LinuxBlockIo) -> Result<()> {
     for (devices, name, _, key) in throttles(block_io) {
         for device in devices.iter().flatten() {
             // v1 lifts a limit with 0, v2 with "max".
-            let rate = match device.rate() {
+            let rate = match device.rate {
                 0 => "max".to_owned(),
                 rate => rate.to_string(),
             };
-            let value = format!("{}:{} {key}={rate}", device.major(), device.minor());
+            let value = format!("{}:{} {key}={rate}", device.major, device.minor);
             write(directory, name, "io.max", &value)?;
         }
     }

@@ -14,14 +14,14 @@ const LIMIT_FILE_V1: &str = "memory.limit_in_bytes";
 
 /// Applies the memory limits. As for runc, 0 means "not asked for" in limit, reservation and swap.
 pub(super) fn apply(cgroup: &Cgroup, memory: &oci::LinuxMemory) -> Result<()> {
-    let asked = memory.limit().is_some_and(|limit| limit != 0)
-        || memory.reservation().is_some_and(|limit| limit != 0)
-        || memory.swap().is_some_and(|limit| limit != 0)
-        || memory.kernel().is_some()
-        || memory.kernel_tcp().is_some()
-        || memory.swappiness().is_some()
-        || memory.disable_oom_killer() == Some(true)
-        || memory.use_hierarchy().is_some();
+    let asked = memory.limit.is_some_and(|limit| limit != 0)
+        || memory.reservation.is_some_and(|limit| limit != 0)
+        || memory.swap.is_some_and(|limit| limit != 0)
+        || memory.kernel.is_some()
+        || memory.kernel_tcp.is_some()
+        || memory.swappiness.is_some()
+        || memory.disable_oom_killer == Some(true)
+        || memory.use_hierarchy.is_some();
     if !asked {
         return Ok(());
     }
@@ -33,7 +33,7 @@ pub(super) fn apply(cgroup: &Cgroup, memory: &oci::LinuxMemory) -> Result<()> {
 
 fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
     check_usage(directory, "memory.usage_in_bytes", memory)?;
-    if let Some(hierarchy) = memory.use_hierarchy() {
+    if let Some(hierarchy) = memory.use_hierarchy {
         // Since Linux 5.11 every memory cgroup is hierarchical and the file takes nothing but 1.
         write(
             directory,
@@ -42,9 +42,9 @@ fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
             if hierarchy { "1" } else { "0" },
         )?;
     }
-    let limit = memory.limit().filter(|limit| *limit != 0);
+    let limit = memory.limit.filter(|limit| *limit != 0);
     // An unlimited memory with swap left out means unlimited swap as well.
-    let swap = memory.swap().filter(|swap| *swap != 0).or(match limit {
+    let swap = memory.swap.filter(|swap| *swap != 0).or(match limit {
         Some(limit) if limit < 0 && directory.has(SWAP_FILE_V1) => Some(-1),
         _ => None,
     });
@@ -66,7 +66,7 @@ fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
         (None, Some(swap)) => write(directory, SWAP, SWAP_FILE_V1, &swap.to_string())?,
         (None, None) => {}
     }
-    if let Some(reservation) = memory.reservation().filter(|value| *value != 0) {
+    if let Some(reservation) = memory.reservation.filter(|value| *value != 0) {
         let value = reservation.to_string();
         write(
             directory,
@@ -75,7 +75,7 @@ fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
             &value,
         )?;
     }
-    if let Some(kernel) = memory.kernel() {
+    if let Some(kernel) = memory.kernel {
         // Refused by Linux 5.16 and later.
         write(
             directory,
@@ -84,7 +84,7 @@ fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
             &kernel.to_string(),
         )?;
     }
-    if let Some(tcp) = memory.kernel_tcp() {
+    if let Some(tcp) = memory.kernel_tcp {
         let value = tcp.to_string();
         write(
             directory,
@@ -93,7 +93,7 @@ fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
             &value,
         )?;
     }
-    if let Some(swappiness) = memory.swappiness() {
+    if let Some(swappiness) = memory.swappiness {
         write(
             directory,
             "swappiness",
@@ -101,7 +101,7 @@ fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
             &swappiness.to_string(),
         )?;
     }
-    if let Some(disable) = memory.disable_oom_killer() {
+    if let Some(disable) = memory.disable_oom_killer {
         let value = if disable { "1" } else { "0" };
         write(
             directory,
@@ -115,14 +115,14 @@ fn legacy(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
 
 fn unified(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
     for (asked, name) in [
-        (memory.kernel().is_some(), "kernel memory limit"),
-        (memory.kernel_tcp().is_some(), "kernel TCP memory limit"),
-        (memory.swappiness().is_some(), "swappiness"),
+        (memory.kernel.is_some(), "kernel memory limit"),
+        (memory.kernel_tcp.is_some(), "kernel TCP memory limit"),
+        (memory.swappiness.is_some(), "swappiness"),
         (
-            memory.disable_oom_killer() == Some(true),
+            memory.disable_oom_killer == Some(true),
             "switch for the OOM killer",
         ),
-        (memory.use_hierarchy() == Some(false), "memory hierarchy"),
+        (memory.use_hierarchy == Some(false), "memory hierarchy"),
     ] {
         if asked {
             return Err(
@@ -133,8 +133,8 @@ fn unified(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
         }
     }
     check_usage(directory, "memory.current", memory)?;
-    let limit = memory.limit().filter(|limit| *limit != 0);
-    if let Some(swap) = swap_alone(limit, memory.swap().filter(|swap| *swap != 0))? {
+    let limit = memory.limit.filter(|limit| *limit != 0);
+    if let Some(swap) = swap_alone(limit, memory.swap.filter(|swap| *swap != 0))? {
         // Without swap accounting the file is missing; no swap at all needs none.
         if swap != 0 || directory.has("memory.swap.max") {
             write(directory, SWAP, "memory.swap.max", &or_max(swap))?;
@@ -143,7 +143,7 @@ fn unified(directory: &Directory, memory: &oci::LinuxMemory) -> Result<()> {
     if let Some(limit) = limit {
         write(directory, LIMIT, "memory.max", &or_max(limit))?;
     }
-    if let Some(reservation) = memory.reservation().filter(|value| *value != 0) {
+    if let Some(reservation) = memory.reservation.filter(|value| *value != 0) {
         write(
             directory,
             "memory reservation",
@@ -187,10 +187,10 @@ fn check_order(limit: i64, both: i64) -> Result<()> {
 
 /// `checkBeforeUpdate`: refuses a limit below what is in use, which would kill.
 fn check_usage(directory: &Directory, file: &str, memory: &oci::LinuxMemory) -> Result<()> {
-    if memory.check_before_update() != Some(true) {
+    if memory.check_before_update != Some(true) {
         return Ok(());
     }
-    let Some(limit) = memory.limit().and_then(|limit| u64::try_from(limit).ok()) else {
+    let Some(limit) = memory.limit.and_then(|limit| u64::try_from(limit).ok()) else {
         return Ok(());
     };
     let usage = directory

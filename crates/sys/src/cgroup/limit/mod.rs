@@ -12,31 +12,31 @@ use super::{Cgroup, Place, tree};
 
 /// Applies every limit of `resources`.
 pub(super) fn apply(cgroup: &Cgroup, resources: &oci::LinuxResources) -> Result<()> {
-    if let Some(rules) = resources.devices() {
+    if let Some(rules) = &resources.devices {
         other::devices(cgroup, rules)?;
     }
-    if let Some(memory) = resources.memory() {
+    if let Some(memory) = &resources.memory {
         memory::apply(cgroup, memory)?;
     }
-    if let Some(cpu) = resources.cpu() {
+    if let Some(cpu) = &resources.cpu {
         cpu::apply(cgroup, cpu)?;
     }
-    if let Some(pids) = resources.pids() {
-        other::pids(cgroup, pids.limit())?;
+    if let Some(pids) = &resources.pids {
+        other::pids(cgroup, pids.limit)?;
     }
-    if let Some(block_io) = resources.block_io() {
+    if let Some(block_io) = &resources.block_io {
         io::apply(cgroup, block_io)?;
     }
-    for limit in resources.hugepage_limits().iter().flatten() {
+    for limit in resources.hugepage_limits.iter().flatten() {
         other::huge_pages(cgroup, limit)?;
     }
-    if let Some(network) = resources.network() {
+    if let Some(network) = &resources.network {
         other::network(cgroup, network)?;
     }
-    for (device, limit) in resources.rdma().iter().flatten() {
+    for (device, limit) in resources.rdma.iter().flatten() {
         other::rdma(cgroup, device, limit)?;
     }
-    if let Some(unified) = resources.unified() {
+    if let Some(unified) = &resources.unified {
         other::unified(cgroup, unified)?;
     }
     Ok(())
@@ -50,29 +50,25 @@ pub(super) fn controllers(resources: &oci::LinuxResources) -> Vec<&str> {
             wanted.push(controller);
         }
     };
-    want(resources.memory().is_some(), "memory");
-    want(resources.pids().is_some(), "pids");
-    want(resources.block_io().is_some(), "io");
+    want(resources.memory.is_some(), "memory");
+    want(resources.pids.is_some(), "pids");
+    want(resources.block_io.is_some(), "io");
     want(
         resources
-            .hugepage_limits()
+            .hugepage_limits
             .as_ref()
             .is_some_and(|list| !list.is_empty()),
         "hugetlb",
     );
     want(
-        resources.rdma().as_ref().is_some_and(|map| !map.is_empty()),
+        resources.rdma.as_ref().is_some_and(|map| !map.is_empty()),
         "rdma",
     );
-    if let Some(cpu) = resources.cpu() {
+    if let Some(cpu) = &resources.cpu {
         want(true, "cpu");
-        want(cpu.cpus().is_some() || cpu.mems().is_some(), "cpuset");
+        want(cpu.cpus.is_some() || cpu.mems.is_some(), "cpuset");
     }
-    for file in resources
-        .unified()
-        .iter()
-        .flat_map(|unified| unified.keys())
-    {
+    for file in resources.unified.iter().flat_map(|unified| unified.keys()) {
         if let Some((controller, _)) = file.split_once('.') {
             want(controller != "cgroup", controller);
         }

@@ -1,6 +1,6 @@
 //! Processes, devices, huge pages, RDMA, packet classes, and cgroup2 files written as they are.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::os::fd::AsFd as _;
 
 use berth_contract::{Class, Error, Result, oci};
@@ -76,7 +76,7 @@ fn devices_legacy(directory: &Directory, rules: &[rules::Rule]) -> Result<()> {
 
 /// Limits huge pages of one size, reservations included where the kernel counts them (Linux 5.7).
 pub(super) fn huge_pages(cgroup: &Cgroup, limit: &oci::LinuxHugepageLimit) -> Result<()> {
-    let size = limit.page_size();
+    let size = &limit.page_size;
     let name = format!("limit of {size} huge pages");
     if size.is_empty() || !size.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(
@@ -85,8 +85,8 @@ pub(super) fn huge_pages(cgroup: &Cgroup, limit: &oci::LinuxHugepageLimit) -> Re
         );
     }
     let (directory, suffix, value) = match place(cgroup, &name, "hugetlb")? {
-        Place::Legacy(directory) => (directory, "limit_in_bytes", limit.limit().to_string()),
-        Place::Unified(directory) => (directory, "max", or_max(limit.limit())),
+        Place::Legacy(directory) => (directory, "limit_in_bytes", limit.limit.to_string()),
+        Place::Unified(directory) => (directory, "max", or_max(limit.limit)),
     };
     write(
         directory,
@@ -112,10 +112,10 @@ pub(super) fn rdma(cgroup: &Cgroup, device: &str, limit: &oci::LinuxRdma) -> Res
     }
     let (Place::Legacy(directory) | Place::Unified(directory)) = place(cgroup, &name, "rdma")?;
     let mut value = device.to_owned();
-    if let Some(handles) = limit.hca_handles() {
+    if let Some(handles) = limit.hca_handles {
         value.push_str(&format!(" hca_handle={handles}"));
     }
-    if let Some(objects) = limit.hca_objects() {
+    if let Some(objects) = limit.hca_objects {
         value.push_str(&format!(" hca_object={objects}"));
     }
     write(directory, &name, "rdma.max", &value)
@@ -125,7 +125,7 @@ pub(super) fn rdma(cgroup: &Cgroup, device: &str, limit: &oci::LinuxRdma) -> Res
 pub(super) fn network(cgroup: &Cgroup, network: &oci::LinuxNetwork) -> Result<()> {
     const CLASS: &str = "class of network packets";
     const PRIORITY: &str = "priority of network packets";
-    if let Some(class) = network.class_id() {
+    if let Some(class) = network.class_id {
         match place(cgroup, CLASS, "net_cls")? {
             Place::Legacy(directory) => {
                 write(directory, CLASS, "net_cls.classid", &class.to_string())?;
@@ -133,10 +133,10 @@ pub(super) fn network(cgroup: &Cgroup, network: &oci::LinuxNetwork) -> Result<()
             Place::Unified(_) => return Err(tree::missing(CLASS, "net_cls")),
         }
     }
-    for priority in network.priorities().iter().flatten() {
+    for priority in network.priorities.iter().flatten() {
         match place(cgroup, PRIORITY, "net_prio")? {
             Place::Legacy(directory) => {
-                let value = format!("{} {}", priority.name(), priority.priority());
+                let value = format!("{} {}", priority.name, priority.priority);
                 write(directory, PRIORITY, "net_prio.ifpriomap", &value)?;
             }
             Place::Unified(_) => return Err(tree::missing(PRIORITY, "net_prio")),
@@ -146,7 +146,7 @@ pub(super) fn network(cgroup: &Cgroup, network: &oci::LinuxNetwork) -> Result<()
 }
 
 /// Writes cgroup2 files by name, in their alphabetical order.
-pub(super) fn unified(cgroup: &Cgroup, files: &HashMap<String, String>) -> Result<()> {
+pub(super) fn unified(cgroup: &Cgroup, files: &BTreeMap<String, String>) -> Result<()> {
     let mut names: Vec<&String> = files.keys().collect();
     names.sort_unstable();
     for file in names {

@@ -5,7 +5,7 @@ use std::io::{self, Cursor, Read};
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 
-use crate::registry::{PullOptions, client};
+use crate::registry::{PullOptions, following_client};
 
 /// The bytes of a file, as they arrive.
 #[derive(Debug)]
@@ -30,7 +30,8 @@ pub fn download(url: &str, options: &PullOptions) -> Result<Download> {
         .enable_all()
         .build()
         .explain(cannot)?;
-    let client = client(&options.authorities, &options.proxy, options.insecure)?;
+    let host = parsed.host_str().unwrap_or_default().to_owned();
+    let client = following_client(&options.access, &host)?;
     let response = runtime
         .block_on(client.get(parsed).send())
         .map_err(|error| Error::new(Class::Unavailable, cannot()).caused_by(error))?;

@@ -220,6 +220,15 @@ impl Image {
         layers.fold(self.manifest.config.size, u64::saturating_add)
     }
 
+    /// Unpacks the layers that are here only as they were received: pushed to `serve registry`, or
+    /// fetched for others.
+    ///
+    /// # Errors
+    /// A layer is missing or damaged.
+    pub fn ensure_unpacked(&self) -> Result<()> {
+        crate::layer::unpack_missing(&self.store, &self.content())
+    }
+
     /// The wasm module that is this image's program, where it lies; `None` for images of files.
     #[must_use]
     pub fn module(&self) -> Option<PathBuf> {

@@ -28,6 +28,7 @@ mod progress;
 mod reference;
 mod registry;
 mod rootfs;
+mod server;
 mod store;
 mod tree;
 mod unpack;
@@ -46,10 +47,15 @@ pub use image::Image;
 pub use list::EntryChange;
 pub use merged::Merged;
 pub use platform::Platform;
-pub use progress::{Event, Progress, Silent};
+pub use progress::{Event, Progress, Provided, Silent};
 pub use reference::Reference;
-pub use registry::{Credentials, Login, Proxy, PullOptions, PullPolicy, Pulled, pull};
+pub use registry::{
+    Access, Credentials, Found, Login, LoginFile, Proxy, PullOptions, PullPolicy, Pulled,
+    PushOptions, Pushed, Recompression, Registries, Removal, Saved, default_registry, login, pull,
+    push, push_wasm, referrers, search, tags,
+};
 pub use rootfs::{copy_tree, prepare_overlay};
+pub use server::{PullThrough, ServeOptions, serve};
 pub use store::{
     CheckOptions, Containers, Finding, Hold, ImageUsage, Leaf, Listing, NoContainers, Removed,
     Store, Survey, Tree, Usage, Use, layer_size,

@@ -39,6 +39,41 @@ pub enum Event<'a> {
         /// Whether it was here before.
         existed: bool,
     },
+    /// Another pull is fetching a layer; this one waits for it.
+    Waiting {
+        /// The layer.
+        layer: &'a Digest,
+    },
+    /// One of the hosts that stand for a registry failed, and the next one is asked.
+    NextHost {
+        /// The host that failed.
+        failed: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// The registry does not answer, and what is here already is used in place of what it may have.
+    Stale {
+        /// The reference in its familiar form.
+        reference: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// More bytes of a layer are with the registry.
+    Uploading {
+        /// The layer.
+        layer: &'a Digest,
+        /// Bytes the registry has.
+        sent: u64,
+        /// All bytes.
+        total: u64,
+    },
+    /// A layer is with the registry.
+    Pushed {
+        /// The layer.
+        layer: &'a Digest,
+        /// How it came there.
+        how: &'a Provided,
+    },
     /// A request failed and will be made again.
     Retrying {
         /// Why.
@@ -46,6 +81,17 @@ pub enum Event<'a> {
         /// When.
         wait: Duration,
     },
+}
+
+/// How a blob came to be with a registry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Provided {
+    /// It was there.
+    Existed,
+    /// It was there in another repository, this one.
+    Mounted(String),
+    /// It was sent.
+    Uploaded,
 }
 
 /// Hears what happens; called from several threads.

@@ -86,6 +86,15 @@ impl Reference {
         })
     }
 
+    /// Whether a text names no registry, so that `docker.io` or a search list decides.
+    #[must_use]
+    pub fn is_short(text: &str) -> bool {
+        let name = text.split_once('@').map_or(text, |(name, _)| name);
+        let explicit = ["docker.io/", "index.docker.io/"];
+        split_host(name).0 == DEFAULT_REGISTRY
+            && !explicit.iter().any(|prefix| name.starts_with(prefix))
+    }
+
     /// The registry's host and port: `docker.io`, `localhost:5000`.
     #[must_use]
     pub fn registry(&self) -> &str {

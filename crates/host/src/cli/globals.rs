@@ -14,6 +14,8 @@ pub(crate) struct Globals {
     pub(crate) runroot: Option<PathBuf>,
     /// `--config`: the directory of Docker's `config.json`, where registry logins are kept.
     pub(crate) config: Option<PathBuf>,
+    /// `--offline`: no registry is asked.
+    pub(crate) offline: bool,
     /// `--log-level`, or `debug` for `--debug`.
     pub(crate) log_level: LogLevel,
 }
@@ -101,10 +103,11 @@ const REFUSED: [(&str, &str); 14] = [
 ];
 
 /// The flags themselves, for suggestions and completion.
-pub(crate) const FLAGS: [&str; 8] = [
+pub(crate) const FLAGS: [&str; 9] = [
     "--root",
     "--runroot",
     "--config",
+    "--offline",
     "--debug",
     "--log-level",
     "--host",
@@ -144,6 +147,7 @@ impl Globals {
                 "--root" => globals.root = Some(PathBuf::from(value()?)),
                 "--runroot" => globals.runroot = Some(PathBuf::from(value()?)),
                 "--config" => globals.config = Some(PathBuf::from(value()?)),
+                "--offline" => globals.offline = true,
                 "--log-level" | "-l" => {
                     globals.log_level = LogLevel::parse(value()?)?;
                 }

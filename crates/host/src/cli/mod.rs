@@ -43,6 +43,7 @@ mod port;
 mod progress;
 mod ps;
 mod pull;
+mod registry;
 mod rename;
 mod request;
 mod restart;
@@ -92,6 +93,10 @@ pub(crate) static VERBS: &[Verb] = &[
     image::IMAGES,
     build::VERB,
     pull::VERB,
+    registry::PUSH,
+    registry::SEARCH,
+    registry::LOGIN,
+    registry::LOGOUT,
     load::VERB,
     image::SAVE,
     import::VERB,
@@ -103,6 +108,8 @@ pub(crate) static VERBS: &[Verb] = &[
     manifest::VERB,
     volume::VERB,
     network::VERB,
+    registry::ARTIFACT,
+    registry::SERVE,
     info::VERB,
     system::VERB,
     version::VERB,

@@ -1,4 +1,4 @@
-//! What a pull looks like: silence for a quarter of a second, then one calm line, then one sentence.
+//! What a pull or push looks like: silence for a quarter of a second, then one calm line, then one sentence.
 //!
 //! The line is redrawn on a terminal only. Standard error that is a file or a pipe gets the sentence
 //! and nothing else, unless `--progress` asks for more.
@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use berth_host::format::human;
-use berth_image::{Event, Progress};
+use berth_image::{Event, Progress, Provided};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Screen;
@@ -51,6 +51,8 @@ pub(crate) struct PullProgress {
 /// What is known so far.
 #[derive(Debug, Default)]
 struct State {
+    /// Whether layers go to the registry.
+    upwards: bool,
     subject: String,
     layers: BTreeMap<String, Layer>,
     bar: Option<ProgressBar>,
@@ -114,6 +116,23 @@ impl PullProgress {
         };
         self.screen
             .say(&format!("{}{detail}", super::failure::escape(sentence)));
+    }
+
+    /// Says what is under way: a push of this name.
+    pub(crate) fn pushing(&self, name: &str) {
+        self.update(|state| {
+            state.upwards = true;
+            name.clone_into(&mut state.subject);
+        });
+    }
+
+    /// Writes something while the line is out of the way.
+    pub(crate) fn beside_the_line<T>(&self, write: impl FnOnce(Screen) -> T) -> T {
+        let bar = self.state().bar.clone();
+        match bar {
+            Some(bar) => bar.suspend(|| write(self.screen)),
+            None => write(self.screen),
+        }
     }
 
     /// Takes the line away without a word, before a failure is told.
@@ -182,8 +201,9 @@ fn draw(bar: &ProgressBar, stopped: &Receiver<()>) {
 /// The one line: what, how many layers, how much, how fast.
 fn line(state: &State, elapsed: Duration) -> String {
     let subject = super::failure::escape(&state.subject);
+    let verb = if state.upwards { "pushing" } else { "pulling" };
     if state.layers.is_empty() {
-        return format!("pulling {subject}");
+        return format!("{verb} {subject}");
     }
     let layers = state.layers.values();
     let done = layers.clone().filter(|layer| layer.done).count();
@@ -204,7 +224,7 @@ fn line(state: &State, elapsed: Duration) -> String {
         .max(1);
     let speed = fetched.saturating_mul(1000) / milliseconds;
     format!(
-        "pulling {subject}  {} of {}  {}/s  {done} of {} layers",
+        "{verb} {subject}  {} of {}  {}/s  {done} of {} layers",
         human::size(received),
         human::size(total),
         human::size(speed),
@@ -215,7 +235,15 @@ fn line(state: &State, elapsed: Duration) -> String {
 impl Progress for PullProgress {
     fn event(&self, event: &Event<'_>) {
         match self.style {
-            Style::None => return,
+            // What is used in place of what was asked for is said in any case.
+            Style::None => {
+                if let Event::Stale { .. } = event
+                    && let Some(text) = remark(event)
+                {
+                    self.screen.warn(&text);
+                }
+                return;
+            }
             Style::Json => {
                 if let Some(json) = json(event) {
                     self.screen.say(&json);
@@ -257,17 +285,46 @@ impl Progress for PullProgress {
                 entry.done = true;
                 entry.existed = *existed;
             }),
-            Event::Retrying { reason, wait } => {
-                let seconds = wait.as_secs_f64();
-                let text = format!("{reason}; trying again in {seconds:.1}s");
-                let bar = self.state().bar.clone();
-                match bar {
-                    Some(bar) => bar.suspend(|| self.screen.warn(&text)),
-                    None => self.screen.warn(&text),
+            Event::Uploading { layer, sent, total } => self.update(|state| {
+                let entry = state.layers.entry(layer.to_string()).or_default();
+                entry.received = *sent;
+                entry.total = *total;
+            }),
+            Event::Pushed { layer, how } => self.update(|state| {
+                let entry = state.layers.entry(layer.to_string()).or_default();
+                entry.received = entry.total;
+                entry.done = true;
+                entry.existed = **how != Provided::Uploaded;
+            }),
+            other => {
+                if let Some(text) = remark(other) {
+                    self.beside_the_line(|screen| screen.warn(&text));
                 }
             }
-            _ => {}
         }
+    }
+}
+
+/// What went differently, in words.
+fn remark(event: &Event<'_>) -> Option<String> {
+    match event {
+        Event::Retrying { reason, wait } => {
+            let seconds = wait.as_secs_f64();
+            Some(format!("{reason}; trying again in {seconds:.1}s"))
+        }
+        Event::Waiting { layer } => {
+            let short = layer.short();
+            Some(format!(
+                "another berth is fetching layer {short}; waiting for it"
+            ))
+        }
+        Event::NextHost { failed, reason } => Some(format!(
+            "{failed} does not have it: {reason}; asking the next host"
+        )),
+        Event::Stale { reference, reason } => Some(format!(
+            "using the {reference} that is here, which may be old: {reason}"
+        )),
+        _ => None,
     }
 }
 
@@ -301,6 +358,25 @@ fn json(event: &Event<'_>) -> Option<String> {
         Event::Retrying { reason, wait } => {
             serde_json::json!({"status": "retrying", "reason": reason, "wait": wait.as_secs_f64()})
         }
+        Event::Waiting { layer } => {
+            serde_json::json!({"status": "waiting", "id": layer.to_string()})
+        }
+        Event::NextHost { failed, reason } => {
+            serde_json::json!({"status": "next host", "failed": failed, "reason": reason})
+        }
+        Event::Stale { reference, reason } => {
+            serde_json::json!({"status": "stale", "id": reference, "reason": reason})
+        }
+        Event::Uploading { layer, sent, total } => serde_json::json!({
+            "status": "uploading",
+            "id": layer.to_string(),
+            "progressDetail": {"current": sent, "total": total},
+        }),
+        Event::Pushed { layer, how } => serde_json::json!({
+            "status": "pushed",
+            "id": layer.to_string(),
+            "existed": **how != Provided::Uploaded,
+        }),
         _ => return None,
     };
     Some(value.to_string())

@@ -1,13 +1,11 @@
 //! `berth pull`: fetches images from registries.
 
-use std::fs;
-use std::io;
-use std::path::PathBuf;
-
 use berth_contract::{Class, Error, Result};
-use berth_image::{Credentials, Loaded, PullOptions, PullPolicy, Reference, Transport};
+use berth_host::Engine;
+use berth_image::{Loaded, Platform, PullOptions, PullPolicy, Reference, Transport};
 
 use super::progress::{PullProgress, Style};
+use super::registry::{RegistryFlags, access};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Pull>(
@@ -19,16 +17,13 @@ pub(crate) const VERB: Verb = Verb::new::<Pull>(
 .examples(
     "berth pull busybox\n\
      berth pull --platform linux/arm64 alpine:3.22\n\
+     berth pull --all-tags localhost:5000/app\n\
      berth pull localhost:5000/app@sha256:…",
 )
-.refusing(&[
-    ("--all-tags", "name the tags one by one"),
-    ("-a", "name the tags one by one"),
-    (
-        "--disable-content-trust",
-        "digests are always verified; leave it away",
-    ),
-]);
+.refusing(&[(
+    "--disable-content-trust",
+    "digests are always verified; leave it away",
+)]);
 
 /// The flags of `pull`.
 #[derive(Debug, clap::Args)]
@@ -36,29 +31,42 @@ pub(crate) struct Pull {
     /// The images
     #[arg(value_name = "NAME[:TAG|@DIGEST]", required = true, hide = true)]
     names: Vec<String>,
+    /// Fetch every tag of the repository
+    #[arg(short, long)]
+    all_tags: bool,
     /// Take the image for this platform, as in linux/arm64 or wasi/wasm
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
+    /// Take the image for this architecture
+    #[arg(long, value_name = "ARCH", conflicts_with = "platform")]
+    arch: Option<String>,
+    /// Take the image for this operating system
+    #[arg(long, value_name = "OS", conflicts_with = "platform")]
+    os: Option<String>,
+    /// Take the image for this variant of the architecture
+    #[arg(long, value_name = "VARIANT", conflicts_with = "platform")]
+    variant: Option<String>,
+    /// When to ask the registry: always, missing, never, newer
+    #[arg(long, visible_alias = "pull", value_name = "WHEN", value_parser = policy)]
+    policy: Option<PullPolicy>,
     /// Print the name alone, when it is here
     #[arg(short, long)]
     quiet: bool,
     /// How to show the progress
     #[arg(long, value_name = "STYLE", value_enum, default_value_t)]
     progress: Style,
-    /// Check the registry's certificate (false: accept any, and plain HTTP)
-    #[arg(long, action = clap::ArgAction::SetFalse)]
-    tls_verify: bool,
+    #[command(flatten)]
+    registry: RegistryFlags,
 }
 
 impl Arguments for Pull {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let platform = self.platform.as_deref().map(str::parse).transpose()?;
         let options = PullOptions {
-            policy: PullPolicy::Always,
-            platform,
-            insecure: !self.tls_verify,
-            ..pull_options(context)?
+            policy: self.policy.unwrap_or_default(),
+            platform: self.platform()?,
+            access: access(context, &self.registry)?,
+            stale_if_error: false,
         };
         let style = if self.quiet {
             Style::None
@@ -67,8 +75,8 @@ impl Arguments for Pull {
         };
         let mut status = 0;
         for name in &self.names {
-            let progress = PullProgress::new(context.screen, style);
             if let Some(transport) = Transport::parse(name)? {
+                let progress = PullProgress::new(context.screen, style);
                 let platforms = options.platform.clone().into_iter().collect();
                 let loaded = engine.load_transport(&transport, platforms, &progress);
                 progress.clear();
@@ -81,21 +89,15 @@ impl Arguments for Pull {
                 }
                 continue;
             }
-            let reference = Reference::parse(name)?;
-            match engine.pull(&reference, &options, &progress) {
-                Ok(pulled) => {
-                    let familiar = reference.familiar();
-                    progress.finish(&if pulled.updated {
-                        format!("Pulled {familiar}")
-                    } else {
-                        format!("{familiar} is up to date")
-                    });
-                    context.screen.data(&format!("{reference}\n"))?;
-                }
-                Err(error) => {
-                    progress.clear();
-                    context.screen.fail(&error);
-                    status = 1;
+            for reference in self.references(&engine, name, &options)? {
+                let progress = PullProgress::new(context.screen, style);
+                match one(&engine, &reference, &options, &progress) {
+                    Ok(pulled) => context.screen.data(&format!("{pulled}\n"))?,
+                    Err(error) => {
+                        progress.clear();
+                        context.screen.fail(&error);
+                        status = 1;
+                    }
                 }
             }
         }
@@ -109,66 +111,114 @@ fn name_of(loaded: &Loaded) -> String {
     format!("{}\n", name.unwrap_or_else(|| loaded.id.to_string()))
 }
 
-/// What the user's environment says about registries: logins, certificates, proxies.
-///
-/// Logins come from the first of these that exists: `--config` or `DOCKER_CONFIG`, Podman's
-/// `REGISTRY_AUTH_FILE` and `XDG_RUNTIME_DIR/containers/auth.json`, `HOME/.docker`.
-///
-/// # Errors
-/// A file of logins is there and cannot be read.
-pub(crate) fn pull_options(context: &Context) -> Result<PullOptions> {
-    let environment = &context.environment;
-    let either = |lower: &str, upper: &str| {
-        environment
-            .text(lower)
-            .or_else(|| environment.text(upper))
-            .map(str::to_owned)
-    };
-    let mut options = PullOptions {
-        authorities: environment.path("SSL_CERT_FILE").into_iter().collect(),
-        ..PullOptions::default()
-    };
-    // Upper-case HTTP_PROXY could be set by a request header in CGI; curl and Go read only the lower
-    // case there, but nothing here runs as CGI.
-    options.proxy.http = either("http_proxy", "HTTP_PROXY");
-    options.proxy.https = either("https_proxy", "HTTPS_PROXY");
-    options.proxy.none = either("no_proxy", "NO_PROXY");
-    for path in login_files(context) {
-        match fs::read(&path) {
-            Ok(bytes) => {
-                options.credentials = Credentials::from_config(&bytes).map_err(|error| {
-                    error.context(format!("cannot use the logins in {}", path.display()))
-                })?;
-                break;
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                let message = format!("cannot read the logins in {}", path.display());
-                return Err(Error::new(Class::Denied, message).caused_by(error));
-            }
+impl Pull {
+    fn platform(&self) -> Result<Option<Platform>> {
+        if let Some(platform) = &self.platform {
+            return platform.parse().map(Some);
         }
+        if self.os.is_none() && self.arch.is_none() && self.variant.is_none() {
+            return Ok(None);
+        }
+        let host = Platform::host();
+        let os = self.os.as_deref().unwrap_or(&host.os);
+        let architecture = self.arch.as_deref().unwrap_or(&host.architecture);
+        let variant = self.variant.iter().map(|variant| format!("/{variant}"));
+        let text = format!("{os}/{architecture}{}", variant.collect::<String>());
+        text.parse().map(Some)
     }
-    Ok(options)
+
+    /// What a name stands for: lists of what it may mean, one for each image to fetch.
+    fn references(
+        &self,
+        engine: &Engine,
+        name: &str,
+        options: &PullOptions,
+    ) -> Result<Vec<Vec<Reference>>> {
+        let candidates = options.access.candidates(name)?;
+        if !self.all_tags {
+            return Ok(vec![candidates]);
+        }
+        if name.contains('@')
+            || name
+                .rsplit('/')
+                .next()
+                .is_some_and(|last| last.contains(':'))
+        {
+            return Err(
+                Error::new(Class::Invalid, "cannot fetch all tags of one image")
+                    .caused_by(format!("{name} names a tag or digest"))
+                    .hint("leave the tag away"),
+            );
+        }
+        let (reference, tags) = first(&candidates, |reference| {
+            engine.tags(reference, &options.access)
+        })?;
+        tags.iter()
+            .map(|tag| {
+                Ok(vec![Reference::parse(&format!(
+                    "{}:{tag}",
+                    reference.name()
+                ))?])
+            })
+            .collect()
+    }
 }
 
-fn login_files(context: &Context) -> Vec<PathBuf> {
-    let environment = &context.environment;
-    if let Some(directory) = &context.globals.config {
-        return vec![directory.join("config.json")];
+/// Fetches the first of some candidates that there is, and gives its full name.
+fn one(
+    engine: &Engine,
+    candidates: &[Reference],
+    options: &PullOptions,
+    progress: &PullProgress,
+) -> Result<Reference> {
+    let (reference, pulled) = first(candidates, |reference| {
+        engine.pull(reference, options, progress)
+    })?;
+    let familiar = reference.familiar();
+    progress.finish(&if pulled.updated {
+        format!("Pulled {familiar}")
+    } else {
+        format!("{familiar} is up to date")
+    });
+    Ok(reference.clone())
+}
+
+/// The first candidate that something succeeds for; a registry that does not have it is no reason to stop.
+fn first<'a, T>(
+    candidates: &'a [Reference],
+    mut attempt: impl FnMut(&Reference) -> Result<T>,
+) -> Result<(&'a Reference, T)> {
+    for (position, reference) in candidates.iter().enumerate() {
+        let last = position + 1 == candidates.len();
+        match attempt(reference) {
+            Err(error) if !last && matches!(error.class(), Class::NotFound | Class::Denied) => {}
+            result => return result.map(|value| (reference, value)),
+        }
     }
-    if let Some(directory) = environment.path("DOCKER_CONFIG") {
-        return vec![directory.join("config.json")];
+    Err(Error::new(
+        Class::Invalid,
+        "no registry is configured for bare names",
+    ))
+}
+
+fn policy(text: &str) -> Result<PullPolicy, String> {
+    match text {
+        "always" | "true" => Ok(PullPolicy::Always),
+        "missing" => Ok(PullPolicy::Missing),
+        "never" | "false" => Ok(PullPolicy::Never),
+        "newer" | "ifnewer" => Ok(PullPolicy::Newer),
+        _ => Err("use always, missing, never or newer".into()),
     }
-    let podman = environment
-        .path("XDG_RUNTIME_DIR")
-        .map(|run| run.join("containers/auth.json"));
-    let docker = environment
-        .path("HOME")
-        .map(|home| home.join(".docker/config.json"));
-    environment
-        .path("REGISTRY_AUTH_FILE")
-        .into_iter()
-        .chain(podman)
-        .chain(docker)
-        .collect()
+}
+
+/// How to pull for a verb that has no flags of its own about registries.
+///
+/// # Errors
+/// A file of logins or registries is there and cannot be read.
+pub(crate) fn pull_options(context: &Context) -> Result<PullOptions> {
+    Ok(PullOptions {
+        access: access(context, &RegistryFlags::none())?,
+        stale_if_error: true,
+        ..PullOptions::default()
+    })
 }

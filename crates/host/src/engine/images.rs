@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use berth_contract::{Class, ContainerId, Digest, Error, Result};
-use berth_image::{Image, Platform, Progress, PullOptions, Pulled, Reference, Removed, Store, Use};
+use berth_image::{Image, Platform, Reference, Removed, Store, Use};
 use berth_monitor::launch::Launch;
 use berth_monitor::status::LOCK_FILE;
 use jiff::Timestamp;
@@ -15,7 +15,6 @@ use crate::api::types::{
     DeletedImage, GraphDriver, HistoryEntry, ImageConfig, ImageInspect, ImageSummary, RootFs,
 };
 use crate::build::BuildCache;
-use crate::hello;
 use crate::paths::Paths;
 use crate::records::{self, Record};
 
@@ -154,37 +153,6 @@ impl Engine {
             _ => store.remove_platforms(name, platforms, force, &containers)?,
         };
         Ok(removed.into_iter().map(deleted).collect())
-    }
-
-    /// Fetches an image; the built-in `hello` comes from berth itself.
-    ///
-    /// # Errors
-    /// The registry does not answer, does not have it, or sends what is not what it promised.
-    pub fn pull(
-        &self,
-        reference: &Reference,
-        options: &PullOptions,
-        progress: &dyn Progress,
-    ) -> Result<Pulled> {
-        self.require_root("cannot keep an image")?;
-        let store = self.store();
-        if !hello::is_meant(reference) {
-            return berth_image::pull(&store, reference, options, progress);
-        }
-        let name = reference.to_string();
-        let platform = options.platform.as_ref();
-        let updated = match store.find(&name, platform) {
-            Ok(_) => false,
-            Err(error) if error.class() == Class::NotFound => {
-                hello::install(&store)?;
-                true
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(Pulled {
-            image: store.find(&name, platform)?,
-            updated,
-        })
     }
 }
 

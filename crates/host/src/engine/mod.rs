@@ -25,6 +25,7 @@ mod networks;
 mod options;
 mod policy;
 mod prune_images;
+mod registry;
 mod remove;
 mod source;
 mod spec;

@@ -212,30 +212,19 @@ fn image_for(
         let loaded = berth_image::load_transport(store, &transport, platforms, progress)?;
         return store.find(loaded.id.as_str(), platform.as_ref());
     }
-    let here = store.find(text, platform.as_ref());
-    if options.pull == PullPolicy::Always || options.pull == PullPolicy::Newer {
-        let known = here.ok();
-        let offline_is_fine = options.pull == PullPolicy::Newer;
-        return match (pull(store, text, platform, options), known) {
-            (Ok(image), _) => Ok(image),
-            (Err(error), Some(image)) if offline_is_fine && error.class() == Class::Unavailable => {
-                Ok(image)
+    if options.pull != PullPolicy::Always && options.pull != PullPolicy::Newer {
+        match store.find(text, platform.as_ref()) {
+            Err(error) if error.class() == Class::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(image) => {
+                image.ensure_unpacked()?;
+                return Ok(image);
             }
-            (Err(error), _) => Err(error),
-        };
-    }
-    match here {
-        Err(error) if error.class() == Class::NotFound => {}
-        found => return found,
+        }
     }
     if text == hello::NAME {
         hello::install(store)?;
         return store.find(text, platform.as_ref());
-    }
-    if options.pull == PullPolicy::Never {
-        return store
-            .find(text, platform.as_ref())
-            .map_err(|error| error.hint(format!("berth pull {text}")));
     }
     pull(store, text, platform, options)
 }
@@ -246,12 +235,30 @@ fn pull(
     platform: Option<Platform>,
     options: &CreateOptions<'_>,
 ) -> Result<Image> {
-    let reference = Reference::parse(text)?;
     let pull_options = PullOptions {
-        policy: berth_image::PullPolicy::Always,
+        policy: match options.pull {
+            PullPolicy::Always => berth_image::PullPolicy::Always,
+            PullPolicy::Missing => berth_image::PullPolicy::Missing,
+            PullPolicy::Never => berth_image::PullPolicy::Never,
+            PullPolicy::Newer => berth_image::PullPolicy::Newer,
+        },
         platform,
         ..options.pull_options.cloned().unwrap_or_default()
     };
     let progress = options.progress.unwrap_or(&Silent);
-    berth_image::pull(store, &reference, &pull_options, progress).map(|pulled| pulled.image)
+    let mut candidates = pull_options.access.candidates(text)?.into_iter().peekable();
+    loop {
+        let Some(reference) = candidates.next() else {
+            return Err(Error::new(
+                Class::NotFound,
+                format!("no such image: {text}"),
+            ));
+        };
+        match berth_image::pull(store, &reference, &pull_options, progress) {
+            Err(error)
+                if candidates.peek().is_some()
+                    && matches!(error.class(), Class::NotFound | Class::Denied) => {}
+            pulled => return pulled.map(|pulled| pulled.image),
+        }
+    }
 }

@@ -43,6 +43,17 @@ pub fn accepted() -> String {
     [OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST].join(", ")
 }
 
+/// OCI's type of a layer that has Docker's.
+#[must_use]
+pub fn as_oci(layer: &str) -> Option<&'static str> {
+    match layer {
+        DOCKER_LAYER => Some(OCI_LAYER),
+        DOCKER_LAYER_GZIP => Some(OCI_LAYER_GZIP),
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => Some(OCI_LAYER_ZSTD),
+        _ => None,
+    }
+}
+
 /// Whether it is an index or a manifest list.
 #[must_use]
 pub fn is_index(media_type: &str) -> bool {

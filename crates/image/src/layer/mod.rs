@@ -23,7 +23,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::{self, Directory, Links};
 
 pub(crate) use apply::OPAQUE_KEYS;
-pub(crate) use stage::{stage_layer, unpack_new};
+pub(crate) use stage::{stage_layer, unpack_missing, unpack_new};
 pub(crate) use stream::{Hashing, decompress, decompress_rare};
 pub(crate) use write::{WriteOptions, write};
 

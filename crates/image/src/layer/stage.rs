@@ -7,7 +7,8 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Links, unique_name};
 
 use super::{Expected, Unpacked, inherit, unpack};
-use crate::store::{Store, Transaction};
+use crate::artifact::Content;
+use crate::store::{Store, Transaction, chain_ids};
 
 /// Unpacks a stream into a new directory of the transaction.
 pub(crate) fn unpack_new(
@@ -49,4 +50,33 @@ pub(crate) fn stage_layer(
         inherit(&own, &unpacked.implied, &lowers)?;
     }
     transaction.add_layer(name, chain, unpacked.size)
+}
+
+/// Unpacks those of an image's layers that the store has only as blobs.
+pub(crate) fn unpack_missing(store: &Store, content: &Content<'_>) -> Result<()> {
+    let diff_ids: Vec<Digest> = content
+        .archives
+        .iter()
+        .map(|(_, diff)| diff.clone())
+        .collect();
+    let chains = chain_ids(&diff_ids);
+    if chains.iter().all(|chain| store.layer_path(chain).exists()) {
+        return Ok(());
+    }
+    let mut transaction = store.transaction()?;
+    for (position, ((layer, diff_id), chain)) in content.archives.iter().zip(&chains).enumerate() {
+        if store.layer_path(chain).exists() || transaction.staged_layer(chain).is_some() {
+            continue;
+        }
+        let blob = std::fs::File::open(store.blob_path(&layer.digest))
+            .explain(|| format!("cannot open layer {}", layer.digest))?;
+        let expected = Expected {
+            blob: Some(layer.digest.clone()),
+            diff_id: Some(diff_id.clone()),
+        };
+        let (name, unpacked) = unpack_new(blob, transaction.directory(), &expected)?;
+        let unpacked = (chain.clone(), name, unpacked);
+        stage_layer(store, &mut transaction, unpacked, &chains[..position])?;
+    }
+    transaction.commit_unnamed()
 }

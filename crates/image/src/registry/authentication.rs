@@ -38,6 +38,8 @@ pub(super) struct TokenReply {
     access_token: Option<String>,
     #[serde(default)]
     expires_in: Option<u64>,
+    #[serde(default)]
+    refresh_token: Option<String>,
 }
 
 impl Challenge {
@@ -114,6 +116,11 @@ impl TokenReply {
             until,
         })
     }
+
+    /// What to fetch later tokens with.
+    pub(super) fn refresh_token(self) -> Option<String> {
+        self.refresh_token.filter(|token| !token.is_empty())
+    }
 }
 
 /// The header of basic authentication.
@@ -123,7 +130,7 @@ pub(super) fn basic(login: &Login) -> Option<String> {
             "Basic {}",
             STANDARD.encode(format!("{username}:{password}"))
         )),
-        Login::IdentityToken(_) | Login::RegistryToken(_) => None,
+        Login::IdentityToken { .. } | Login::RegistryToken(_) => None,
     }
 }
 

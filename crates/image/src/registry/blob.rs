@@ -2,28 +2,32 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use reqwest::header::{CONTENT_RANGE, HeaderMap, HeaderValue, RANGE};
+use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::client::Client;
+use super::client::{Client, Request};
 use super::failure::Failure;
 use super::tail::Tail;
 use crate::documents::Descriptor;
 use crate::progress::{Event, Progress};
 
+/// What a connection must bring within the patience, and an attempt to count as progress.
+const TRICKLE: u64 = 16 << 10;
+
 /// One blob to download, and where to.
-pub(super) struct Download<'a> {
-    pub(super) blob: &'a Descriptor,
-    pub(super) tail: &'a Tail,
-    pub(super) progress: &'a dyn Progress,
+pub(crate) struct Download<'a> {
+    pub(crate) blob: &'a Descriptor,
+    pub(crate) tail: &'a Tail,
+    pub(crate) progress: &'a dyn Progress,
     /// Set when somebody else's failure makes it pointless.
-    pub(super) cancelled: &'a AtomicBool,
+    pub(crate) cancelled: &'a AtomicBool,
 }
 
 /// Why a blob did not arrive.
 #[derive(Debug)]
-pub(super) enum Undone {
+pub(crate) enum Undone {
     /// The registry's fault.
     Registry(Failure),
     /// This machine's.
@@ -34,7 +38,7 @@ pub(super) enum Undone {
 
 impl Client<'_> {
     /// Appends what is missing of a blob to its file.
-    pub(super) async fn download(&self, download: &Download<'_>) -> Result<(), Undone> {
+    pub(crate) async fn download(&self, download: &Download<'_>) -> Result<(), Undone> {
         let Download { blob, tail, .. } = download;
         let url = self
             .url(&format!("blobs/{}", blob.digest))
@@ -47,7 +51,7 @@ impl Client<'_> {
                 Err(Undone::Registry(failure)) => failure,
                 Err(other) => return Err(other),
             };
-            if tail.written() > before {
+            if tail.written() >= before + TRICKLE {
                 // A connection that breaks but makes progress is worth every further attempt.
                 attempt = 1;
             }
@@ -65,14 +69,12 @@ impl Client<'_> {
             cancelled,
         } = download;
         let start = tail.written();
-        let mut headers = HeaderMap::new();
-        if start > 0
-            && let Ok(range) = HeaderValue::from_str(&format!("bytes={start}-"))
-        {
-            headers.insert(RANGE, range);
+        let mut request = Request::new(Method::GET, url.clone());
+        if start > 0 {
+            request = request.header(RANGE, &format!("bytes={start}-"));
         }
         let mut response = self
-            .send(&Method::GET, url, &headers)
+            .authenticated(&request)
             .await
             .map_err(Undone::Registry)?;
         // A registry without ranges sends everything: what is here already is read over.
@@ -82,7 +84,12 @@ impl Client<'_> {
             start
         };
         let broken = |error| Undone::Registry(Failure::connection(&Method::GET, url, &error));
+        let mut pace = Pace::new(self.access.patience);
         while let Some(chunk) = response.chunk().await.map_err(broken)? {
+            if pace.is_trickle(chunk.len()) {
+                let failure = Failure::stalled(&Method::GET, url, self.access.patience);
+                return Err(Undone::Registry(failure));
+            }
             if cancelled.load(Ordering::Relaxed) {
                 return Err(Undone::Cancelled);
             }
@@ -115,11 +122,39 @@ impl Client<'_> {
             tail.written(),
             blob.size
         );
-        Err(Undone::Registry(Failure::protocol(
+        Err(Undone::Registry(Failure::broken_off(
             &Method::GET,
             url,
             reason,
         )))
+    }
+}
+
+/// Watches that a connection is worth keeping: a byte a minute keeps every other time limit from striking.
+struct Pace {
+    patience: Duration,
+    since: Instant,
+    received: u64,
+}
+
+impl Pace {
+    fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            since: Instant::now(),
+            received: 0,
+        }
+    }
+
+    /// Counts bytes; whether too few came for too long.
+    fn is_trickle(&mut self, length: usize) -> bool {
+        self.received += length as u64;
+        if self.since.elapsed() < self.patience {
+            return false;
+        }
+        let trickle = self.received < TRICKLE;
+        *self = Self::new(self.patience);
+        trickle
     }
 }
 

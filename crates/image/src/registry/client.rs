@@ -1,165 +1,157 @@
 //! One registry, spoken to for one repository: requests with authentication and retries.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use berth_contract::{Digest, Result};
-use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
-};
+use berth_contract::{Class, Error, Result};
+use bytes::Bytes;
+use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::authentication::{Challenge, Token, TokenReply, basic};
+use super::access::Access;
+use super::authentication::Challenge;
+use super::configuration::Endpoint;
 use super::credentials::Login;
 use super::failure::Failure;
-use super::{PullOptions, transport};
-use crate::documents::{MANIFEST_LIMIT, media};
+use super::token::Authority;
+use super::transport;
 use crate::progress::{Event, Progress};
-use crate::reference::Reference;
 
-const ATTEMPTS: u32 = 5;
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Of an error's body and of a token's reply.
-const REPLY_LIMIT: u64 = 64 << 10;
-const CONTENT_DIGEST: &str = "docker-content-digest";
+pub(crate) const REPLY_LIMIT: u64 = 64 << 10;
 
 /// A registry as seen from one repository.
-pub(super) struct Client<'a> {
-    http: reqwest::Client,
-    base: Url,
-    login: Option<&'a Login>,
-    progress: &'a dyn Progress,
+pub(crate) struct Client<'a> {
+    pub(crate) access: &'a Access,
+    pub(crate) progress: &'a dyn Progress,
+    pub(crate) http: reqwest::Client,
+    /// `https://host/v2/`.
+    root: Url,
+    repository: String,
+    /// Plain HTTP is tried when HTTPS does not answer.
+    lenient: bool,
+    /// It was tried, and is what is spoken here.
+    plain: AtomicBool,
     /// Whether it ever answered: a host that cannot be reached at all is not asked again and again.
     reached: AtomicBool,
-    /// The `Authorization` that worked last.
-    authorization: Mutex<Option<Token>>,
+    pub(crate) headers: HeaderMap,
+    pub(super) authority: Authority,
 }
 
-/// A document as the registry sent it.
-pub(super) struct Received {
-    pub(super) bytes: Vec<u8>,
-    pub(super) media_type: Option<String>,
-    pub(super) digest: Digest,
+/// A request that can be made again.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Payload,
+}
+
+/// The body of a request.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum Payload {
+    #[default]
+    Empty,
+    Bytes(Bytes),
+    /// A file of this length, sent as it is read.
+    File(PathBuf, u64),
+}
+
+impl Request {
+    pub(crate) fn new(method: Method, url: Url) -> Self {
+        Self {
+            method,
+            url,
+            headers: HeaderMap::new(),
+            body: Payload::Empty,
+        }
+    }
+
+    pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
+        // Names and digests were checked; what no header can hold is not sent.
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.insert(name, value);
+        }
+        self
+    }
 }
 
 impl<'a> Client<'a> {
-    /// Finds out how the registry is to be spoken to.
-    pub(super) async fn connect(
-        reference: &Reference,
-        options: &'a PullOptions,
+    /// A client for an endpoint; nothing is sent yet.
+    pub(crate) fn new(
+        endpoint: &Endpoint,
+        access: &'a Access,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let host = match reference.registry() {
+        let login = access
+            .credentials
+            .find(&endpoint.registry, &endpoint.repository)?;
+        Self::with_login(endpoint, access, progress, login)
+    }
+
+    /// A client that is somebody else than the credentials say.
+    pub(crate) fn with_login(
+        endpoint: &Endpoint,
+        access: &'a Access,
+        progress: &'a dyn Progress,
+        login: Option<Login>,
+    ) -> Result<Self> {
+        if access.offline {
+            let message = format!("cannot ask {}", endpoint.registry);
+            return Err(Error::new(Class::Unavailable, message)
+                .caused_by("--offline forbids it")
+                .hint("leave --offline away"));
+        }
+        let host = match endpoint.registry.as_str() {
             "docker.io" => "registry-1.docker.io",
             other => other,
         };
-        let lenient = options.insecure || is_loopback(host);
-        let login = options
-            .credentials
-            .find(reference.registry(), reference.repository());
-        let http = transport::client(&options.authorities, &options.proxy, lenient)?;
-        let mut base = parse_url(&format!("https://{host}/v2/"))?;
-        if lenient && http.get(base.clone()).send().await.is_err() {
-            base = parse_url(&format!("http://{host}/v2/"))?;
-        }
-        let base = base
-            .join(&format!("{}/", reference.repository()))
-            .map_err(|error| invalid_url(reference.registry(), error))?;
-        Ok(Self {
-            http,
-            base,
-            login,
-            progress,
-            reached: AtomicBool::new(false),
-            authorization: Mutex::new(None),
-        })
-    }
-
-    pub(super) fn url(&self, path: &str) -> Result<Url, Failure> {
-        let joined = self.base.join(path);
-        joined.map_err(|error| Failure::protocol(&Method::GET, &self.base, error.to_string()))
-    }
-
-    /// The digest a tag has now, if the registry tells without sending the document.
-    pub(super) async fn digest_of_tag(&self, tag: &str) -> Result<Option<Digest>, Failure> {
-        let url = self.url(&format!("manifests/{tag}"))?;
-        match self.send(&Method::HEAD, &url, &accepting()).await {
-            Ok(response) => {
-                let header = response.headers().get(CONTENT_DIGEST);
-                Ok(header.and_then(|value| value.to_str().ok()?.parse().ok()))
-            }
-            // HEAD tells no reason: let GET find it out.
-            Err(failure) if failure.status.is_some() => Ok(None),
-            Err(failure) => Err(failure),
-        }
-    }
-
-    /// A manifest or index by tag or digest, verified.
-    pub(super) async fn manifest(
-        &self,
-        what: &str,
-        expected: Option<&Digest>,
-    ) -> Result<Received, Failure> {
-        let url = self.url(&format!("manifests/{what}"))?;
-        let response = self.send(&Method::GET, &url, &accepting()).await?;
-        let media_type = response
-            .headers()
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok());
-        let media_type = media_type.map(|text| {
-            text.split(';')
-                .next()
-                .unwrap_or_default()
-                .trim()
-                .to_ascii_lowercase()
+        let lenient = access.insecure || endpoint.insecure || is_loopback(host);
+        let root = parse_url(&format!("https://{host}/v2/"))?;
+        let headers = access.headers.iter().filter_map(|(name, value)| {
+            Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))
         });
-        let announced = response.headers().get(CONTENT_DIGEST).cloned();
-        let announced: Option<Digest> =
-            announced.and_then(|value| value.to_str().ok()?.parse().ok());
-        let bytes = body(response, MANIFEST_LIMIT, &url).await?;
-        // The digest asked for decides; what the registry announces must agree with it too.
-        let digest = expected.map_or_else(
-            || {
-                announced
-                    .clone()
-                    .unwrap_or_else(|| crate::store::sha256(&bytes))
-            },
-            Clone::clone,
-        );
-        let computed = crate::store::digest_of(&digest, &bytes);
-        if computed != digest {
-            return Err(Failure::content(&url, &digest, &computed));
-        }
-        Ok(Received {
-            bytes,
-            media_type,
-            digest,
+        Ok(Self {
+            access,
+            progress,
+            http: transport::client(access, host, lenient)?,
+            root,
+            repository: endpoint.repository.clone(),
+            lenient,
+            plain: AtomicBool::new(false),
+            reached: AtomicBool::new(false),
+            headers: headers.collect(),
+            authority: Authority::new(login),
         })
     }
 
-    /// A small blob, verified.
-    pub(super) async fn small_blob(&self, digest: &Digest, limit: u64) -> Result<Vec<u8>, Failure> {
-        let url = self.url(&format!("blobs/{digest}"))?;
-        let response = self.send(&Method::GET, &url, &HeaderMap::new()).await?;
-        let bytes = body(response, limit, &url).await?;
-        let computed = crate::store::digest_of(digest, &bytes);
-        if computed != *digest {
-            return Err(Failure::content(&url, digest, &computed));
+    /// The URL of something of the repository, or of the registry itself where there is none.
+    pub(crate) fn url(&self, path: &str) -> Result<Url, Failure> {
+        let path = match self.repository.as_str() {
+            "" => path.to_owned(),
+            repository => format!("{repository}/{path}"),
+        };
+        self.registry_url(&path)
+    }
+
+    /// A URL below `/v2/`.
+    pub(crate) fn registry_url(&self, path: &str) -> Result<Url, Failure> {
+        let mut root = self.root.clone();
+        if self.plain.load(Ordering::Relaxed) {
+            // Between the two schemes of the web this cannot fail.
+            root.set_scheme("http").ok();
         }
-        Ok(bytes)
+        let joined = root.join(path);
+        joined.map_err(|error| Failure::protocol(&Method::GET, &self.root, error.to_string()))
     }
 
     /// Sends a request until it succeeds or trying again is pointless.
-    pub(super) async fn send(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
-    ) -> Result<Response, Failure> {
+    pub(crate) async fn send(&self, request: &Request) -> Result<Response, Failure> {
         let mut attempt = 1;
         loop {
-            let failure = match self.authenticated(method, url, headers).await {
+            let failure = match self.authenticated(request).await {
                 Ok(response) => return Ok(response),
                 Err(failure) => failure,
             };
@@ -168,11 +160,11 @@ impl<'a> Client<'a> {
     }
 
     /// Waits before another attempt, or gives the failure back.
-    pub(super) async fn wait(&self, attempt: &mut u32, failure: Failure) -> Result<(), Failure> {
-        let Some(asked) = failure.again.filter(|_| *attempt < ATTEMPTS) else {
+    pub(crate) async fn wait(&self, attempt: &mut u32, failure: Failure) -> Result<(), Failure> {
+        let Some(asked) = failure.again.filter(|_| *attempt < self.access.attempts) else {
             return Err(failure);
         };
-        let wait = asked.max(FIRST_WAIT * 2_u32.pow(*attempt - 1));
+        let wait = asked.max(FIRST_WAIT * 2_u32.saturating_pow((*attempt - 1).min(6)));
         *attempt += 1;
         self.progress.event(&Event::Retrying {
             reason: &failure.to_string(),
@@ -182,68 +174,75 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    async fn authenticated(
-        &self,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
-    ) -> Result<Response, Failure> {
-        let known = self
-            .authorization
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let known = known
-            .filter(|token| token.until > Instant::now())
-            .map(|token| token.header);
-        let known = known.or_else(|| match self.login {
-            Some(Login::RegistryToken(token)) => Some(format!("Bearer {token}")),
-            _ => None,
-        });
-        let response = self.attempt(method, url, headers, known.as_deref()).await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
-            return accept(method, url, response).await;
+    /// Sends a request once, as whoever the registry wants to see.
+    pub(crate) async fn authenticated(&self, request: &Request) -> Result<Response, Failure> {
+        let mut request = request.clone();
+        let known = self.authorization().await?;
+        let (response, own) = self.first(&mut request, known.as_deref()).await?;
+        if response.status() != StatusCode::UNAUTHORIZED || !own {
+            return self.accept(&request, response).await;
         }
         let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();
-        let challenge = challenges
-            .filter_map(|value| Challenge::parse(value.to_str().ok()?))
-            .next();
-        let Some(token) = self.answer(challenge).await? else {
-            return accept(method, url, response).await;
+        let challenges = challenges.filter_map(|value| Challenge::parse(value.to_str().ok()?));
+        let Some(header) = self.answer(challenges.collect(), known.as_deref()).await? else {
+            return self.accept(&request, response).await;
         };
-        let response = self
-            .attempt(method, url, headers, Some(&token.header))
-            .await?;
-        let response = accept(method, url, response).await?;
-        *self
-            .authorization
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(token);
-        Ok(response)
+        let (response, _) = self.follow(&request, Some(&header)).await?;
+        self.accept(&request, response).await
     }
 
-    async fn attempt(
+    /// The very first request finds out whether HTTPS is spoken.
+    pub(crate) async fn first(
         &self,
-        method: &Method,
-        url: &Url,
-        headers: &HeaderMap,
+        request: &mut Request,
         authorization: Option<&str>,
-    ) -> Result<Response, Failure> {
-        let mut request = self
-            .http
-            .request(method.clone(), url.clone())
-            .headers(headers.clone());
-        if let Some(mut value) = authorization.and_then(|text| HeaderValue::from_str(text).ok()) {
-            value.set_sensitive(true);
-            request = request.header(AUTHORIZATION, value);
+    ) -> Result<(Response, bool), Failure> {
+        let undecided = self.lenient
+            && !self.reached.load(Ordering::Relaxed)
+            && !self.plain.load(Ordering::Relaxed);
+        match self.follow(request, authorization).await {
+            Err(failure) if undecided && failure.status.is_none() => {
+                self.plain.store(true, Ordering::Relaxed);
+                request.url.set_scheme("http").ok();
+                let answer = self.follow(request, authorization).await;
+                if answer.is_err() {
+                    self.plain.store(false, Ordering::Relaxed);
+                }
+                answer
+            }
+            other => other,
         }
-        match request.send().await {
+    }
+
+    /// One request to one place.
+    pub(crate) async fn attempt(
+        &self,
+        request: &Request,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<Response, Failure> {
+        let builder = self
+            .http
+            .request(request.method.clone(), url.clone())
+            .headers(headers);
+        let builder = match &request.body {
+            Payload::Empty => builder,
+            Payload::Bytes(bytes) => builder.body(bytes.clone()),
+            Payload::File(path, length) => match tokio::fs::File::open(path).await {
+                Ok(file) => builder.header(CONTENT_LENGTH, *length).body(file),
+                Err(error) => {
+                    let reason = format!("{}: {error}", path.display());
+                    return Err(Failure::protocol(&request.method, url, reason));
+                }
+            },
+        };
+        match builder.send().await {
             Ok(response) => {
                 self.reached.store(true, Ordering::Relaxed);
                 Ok(response)
             }
             Err(error) => {
-                let mut failure = Failure::connection(method, url, &error);
+                let mut failure = Failure::connection(&request.method, url, &error);
                 failure.again = failure
                     .again
                     .filter(|_| self.reached.load(Ordering::Relaxed));
@@ -252,107 +251,54 @@ impl<'a> Client<'a> {
         }
     }
 
-    /// What to send for a challenge; `None` if there is nothing to answer it with.
-    async fn answer(&self, challenge: Option<Challenge>) -> Result<Option<Token>, Failure> {
-        match challenge {
-            None => Ok(None),
-            Some(Challenge::Basic) => {
-                let forever = Instant::now() + Duration::from_secs(24 * 3600);
-                let header = self.login.and_then(basic);
-                Ok(header.map(|header| Token {
-                    header,
-                    until: forever,
-                }))
-            }
-            Some(Challenge::Bearer {
-                realm,
-                service,
-                scope,
-            }) => self.token(&realm, service, scope).await.map(Some),
-        }
-    }
-
-    /// Fetches a bearer token: by GET as everybody, or with name and password; by an OAuth POST with an
-    /// identity token.
-    async fn token(
+    /// An answer of 2xx, or the failure it tells of.
+    pub(crate) async fn accept(
         &self,
-        realm: &str,
-        service: Option<String>,
-        scope: Option<String>,
-    ) -> Result<Token, Failure> {
-        let protocol = |reason: String| Failure::protocol(&Method::GET, &self.base, reason);
-        let mut url =
-            Url::parse(realm).map_err(|error| protocol(format!("its token realm: {error}")))?;
-        if self.base.scheme() == "https" && url.scheme() != "https" {
-            return Err(protocol("its token realm is not https".into()));
+        request: &Request,
+        response: Response,
+    ) -> Result<Response, Failure> {
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
         }
-        let mut fields: Vec<(&str, String)> = Vec::new();
-        fields.extend(service.map(|service| ("service", service)));
-        fields.extend(scope.map(|scope| ("scope", scope)));
-        let (method, request) = if let Some(Login::IdentityToken(token)) = self.login {
-            fields.push(("grant_type", "refresh_token".into()));
-            fields.push(("client_id", "berth".into()));
-            fields.push(("refresh_token", token.clone()));
-            let mut form = Url::parse("form:").map_err(|error| protocol(error.to_string()))?;
-            form.query_pairs_mut().extend_pairs(&fields);
-            let body = form.query().unwrap_or_default().to_owned();
-            let form = "application/x-www-form-urlencoded";
-            (
-                Method::POST,
-                self.http
-                    .post(url.clone())
-                    .header(CONTENT_TYPE, form)
-                    .body(body),
-            )
-        } else {
-            url.query_pairs_mut().extend_pairs(&fields);
-            let mut request = self.http.get(url.clone());
-            if let Some(header) = self.login.and_then(basic) {
-                request = request.header(AUTHORIZATION, header);
+        let headers = response.headers().clone();
+        let bytes = self
+            .body(response, REPLY_LIMIT, &request.url)
+            .await
+            .unwrap_or_default();
+        Err(Failure::status(
+            &request.method,
+            &request.url,
+            status,
+            &bytes,
+            &headers,
+        ))
+    }
+
+    /// A body of at most `limit` bytes, whatever its length claims to be, within the time a person waits.
+    pub(crate) async fn body(
+        &self,
+        mut response: Response,
+        limit: u64,
+        url: &Url,
+    ) -> Result<Vec<u8>, Failure> {
+        let read = async {
+            let mut bytes = Vec::new();
+            let broken = |error: reqwest::Error| Failure::connection(&Method::GET, url, &error);
+            while let Some(chunk) = response.chunk().await.map_err(broken)? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() as u64 > limit {
+                    let reason = format!("the reply is larger than {limit} bytes");
+                    return Err(Failure::protocol(&Method::GET, url, reason));
+                }
             }
-            (Method::GET, request)
+            Ok(bytes)
         };
-        let response = request.send().await;
-        let response = response.map_err(|error| Failure::connection(&method, &url, &error))?;
-        let response = accept(&method, &url, response).await?;
-        let bytes = body(response, REPLY_LIMIT, &url).await?;
-        let reply = serde_json::from_slice::<TokenReply>(&bytes)
-            .ok()
-            .and_then(TokenReply::token);
-        reply.ok_or_else(|| Failure::protocol(&method, &url, "the reply holds no token"))
-    }
-}
-
-fn accepting() -> HeaderMap {
-    let accepted = media::accepted();
-    HeaderValue::from_str(&accepted)
-        .map(|value| HeaderMap::from_iter([(ACCEPT, value)]))
-        .unwrap_or_default()
-}
-
-/// An answer of 2xx, or the failure it tells of.
-async fn accept(method: &Method, url: &Url, response: Response) -> Result<Response, Failure> {
-    let status = response.status();
-    if status.is_success() {
-        return Ok(response);
-    }
-    let headers = response.headers().clone();
-    let bytes = body(response, REPLY_LIMIT, url).await.unwrap_or_default();
-    Err(Failure::status(method, url, status, &bytes, &headers))
-}
-
-/// A body of at most `limit` bytes, whatever its length claims to be.
-async fn body(mut response: Response, limit: u64, url: &Url) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let broken = |error: reqwest::Error| Failure::connection(&Method::GET, url, &error);
-    while let Some(chunk) = response.chunk().await.map_err(broken)? {
-        bytes.extend_from_slice(&chunk);
-        if bytes.len() as u64 > limit {
-            let reason = format!("the reply is larger than {limit} bytes");
-            return Err(Failure::protocol(&Method::GET, url, reason));
+        match tokio::time::timeout(self.access.patience, read).await {
+            Ok(bytes) => bytes,
+            Err(_elapsed) => Err(Failure::stalled(&Method::GET, url, self.access.patience)),
         }
     }
-    Ok(bytes)
 }
 
 /// Plain HTTP is as safe as the machine itself there: Docker's rule.
@@ -368,13 +314,8 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn parse_url(text: &str) -> Result<Url> {
-    Url::parse(text).map_err(|error| invalid_url(text, error))
-}
-
-fn invalid_url(
-    text: &str,
-    error: impl std::error::Error + Send + Sync + 'static,
-) -> berth_contract::Error {
-    let message = format!("cannot reach a registry called {text}");
-    berth_contract::Error::new(berth_contract::Class::Invalid, message).caused_by(error)
+    Url::parse(text).map_err(|error| {
+        let message = format!("cannot reach a registry at {text}");
+        Error::new(Class::Invalid, message).caused_by(error)
+    })
 }

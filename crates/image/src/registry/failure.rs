@@ -13,12 +13,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A request that failed.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) request: String,
-    pub(super) status: Option<StatusCode>,
+pub(crate) struct Failure {
+    pub(crate) request: String,
+    pub(crate) status: Option<StatusCode>,
     reason: String,
     /// Whether trying again may help, and when.
-    pub(super) again: Option<Duration>,
+    pub(crate) again: Option<Duration>,
     /// Whether the content itself is wrong.
     damaged: bool,
 }
@@ -38,7 +38,7 @@ struct ReplyError {
 
 impl Failure {
     /// No answer, or one that broke off.
-    pub(super) fn connection(method: &Method, url: &Url, error: &reqwest::Error) -> Self {
+    pub(crate) fn connection(method: &Method, url: &Url, error: &reqwest::Error) -> Self {
         let mut reason = String::new();
         let mut next: Option<&dyn std::error::Error> = Some(error);
         while let Some(cause) = next {
@@ -57,7 +57,7 @@ impl Failure {
     }
 
     /// An answer that is not the one wanted.
-    pub(super) fn status(
+    pub(crate) fn status(
         method: &Method,
         url: &Url,
         status: StatusCode,
@@ -89,7 +89,7 @@ impl Failure {
     }
 
     /// An answer that breaks the rules.
-    pub(super) fn protocol(method: &Method, url: &Url, reason: impl Into<String>) -> Self {
+    pub(crate) fn protocol(method: &Method, url: &Url, reason: impl Into<String>) -> Self {
         Self {
             request: request(method, url),
             status: None,
@@ -99,8 +99,36 @@ impl Failure {
         }
     }
 
+    /// An answer that has not come to its end in the time a person waits.
+    pub(crate) fn stalled(method: &Method, url: &Url, patience: Duration) -> Self {
+        let reason = format!("the answer stalled for {} seconds", patience.as_secs());
+        Self {
+            again: Some(Duration::ZERO),
+            ..Self::protocol(method, url, reason)
+        }
+    }
+
+    /// An answer that ended too early: the rest may come next time.
+    pub(crate) fn broken_off(method: &Method, url: &Url, reason: impl Into<String>) -> Self {
+        Self {
+            again: Some(Duration::ZERO),
+            ..Self::protocol(method, url, reason)
+        }
+    }
+
+    /// A failure that no request can be named for.
+    pub(crate) fn unspoken(reason: &str) -> Self {
+        Self {
+            request: "no request".to_owned(),
+            status: None,
+            reason: reason.to_owned(),
+            again: None,
+            damaged: false,
+        }
+    }
+
     /// Content that is not what its digest says.
-    pub(super) fn content(url: &Url, expected: &Digest, computed: &Digest) -> Self {
+    pub(crate) fn content(url: &Url, expected: &Digest, computed: &Digest) -> Self {
         let reason = format!("the content has the digest {computed}, not {expected}");
         Self {
             damaged: true,
@@ -108,25 +136,35 @@ impl Failure {
         }
     }
 
-    /// The same failure as an error about `what`.
-    pub(super) fn about(self, what: &str, registry: &str) -> Error {
+    /// Whether the registry answered, and will not answer otherwise a moment later.
+    pub(crate) fn is_final_answer(&self) -> bool {
+        self.status.is_some() && self.again.is_none()
+    }
+
+    /// The same failure as an error about pulling `what`.
+    pub(crate) fn about(self, what: &str, registry: &str) -> Error {
+        self.about_to("pull", what, registry)
+    }
+
+    /// The same failure as an error about doing something with `what`.
+    pub(crate) fn about_to(self, action: &str, what: &str, registry: &str) -> Error {
         let (class, message) = match self.status {
-            _ if self.damaged => (Class::Invalid, format!("cannot pull {what}")),
+            _ if self.damaged => (Class::Invalid, format!("cannot {action} {what}")),
             Some(StatusCode::NOT_FOUND) => (Class::NotFound, format!("no such image: {what}")),
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => (
                 Class::Denied,
                 format!("the registry denies access to {what}"),
             ),
             Some(status) if status.is_client_error() && self.again.is_none() => {
-                (Class::Invalid, format!("cannot pull {what}"))
+                (Class::Invalid, format!("cannot {action} {what}"))
             }
-            _ => (Class::Unavailable, format!("cannot pull {what}")),
+            _ => (Class::Unavailable, format!("cannot {action} {what}")),
         };
         let error = Error::new(class, message).caused_by(self);
         match class {
-            Class::Denied => error.hint(format!(
-                "check the name, and the login for {registry} in ~/.docker/config.json"
-            )),
+            Class::Denied => {
+                error.hint(format!("check the name, or log in: berth login {registry}"))
+            }
             _ => error,
         }
     }

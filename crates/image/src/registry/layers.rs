@@ -1,4 +1,4 @@
-//! The layers of a pull: downloaded on this thread while two others verify and unpack them.
+//! The layers of a pull: downloaded on this thread while others verify and unpack them.
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
@@ -20,8 +20,8 @@ use crate::store::{Store, Transaction};
 
 /// Downloads at once; Docker's number.
 const DOWNLOADS: usize = 3;
-/// A second unpacking thread gains up to 30 %, a third nothing.
-const UNPACKERS: usize = 2;
+/// Unpacking threads: on two processors a third gains nothing, on many more the disk is the limit.
+const UNPACKERS: std::ops::RangeInclusive<usize> = 2..=6;
 
 /// One blob on its way.
 pub(super) struct Blob<'a> {
@@ -50,44 +50,59 @@ impl Pull<'_> {
         transaction: &Transaction,
         layers: &'b [Descriptor],
     ) -> Result<Vec<Blob<'b>>> {
-        let mut blobs: Vec<Blob<'b>> = Vec::new();
-        for descriptor in layers {
-            if blobs
+        let mut ordered: Vec<&Descriptor> = layers.iter().collect();
+        ordered.sort_by_key(|layer| &layer.digest);
+        ordered.dedup_by_key(|layer| &layer.digest);
+        let opened = ordered
+            .into_iter()
+            .map(|layer| self.open_blob(transaction, layer));
+        let mut blobs = opened.collect::<Result<Vec<_>>>()?;
+        let rank = |blob: &Blob<'_>| {
+            layers
                 .iter()
-                .any(|blob| blob.descriptor.digest == descriptor.digest)
-            {
-                continue;
-            }
-            let place = self.store.blob_path(&descriptor.digest);
-            let blob = if let Ok(file) = std::fs::File::open(&place) {
-                let length = file.metadata().map_or(0, |metadata| metadata.len());
-                Blob {
-                    descriptor,
-                    tail: Tail::new(file, length, true),
-                    path: place,
-                    existed: true,
-                }
-            } else {
-                let (file, path) = transaction.partial(&descriptor.digest)?;
-                let mut written = file.metadata().map_or(0, |metadata| metadata.len());
-                if written > descriptor.size {
-                    file.set_len(0)
-                        .explain(|| format!("cannot empty {}", path.display()))?;
-                    written = 0;
-                }
-                Blob {
-                    descriptor,
-                    tail: Tail::new(file, written, false),
-                    path,
-                    existed: false,
-                }
-            };
-            blobs.push(blob);
-        }
+                .position(|layer| layer.digest == blob.descriptor.digest)
+        };
+        blobs.sort_by_key(rank);
         Ok(blobs)
     }
 
-    /// Downloads on this thread while two others unpack.
+    fn open_blob<'b>(
+        &self,
+        transaction: &Transaction,
+        descriptor: &'b Descriptor,
+    ) -> Result<Blob<'b>> {
+        let waiting = || {
+            self.progress.event(&Event::Waiting {
+                layer: &descriptor.digest,
+            });
+        };
+        let Some((file, path)) = transaction.partial(&descriptor.digest, &waiting)? else {
+            let path = self.store.blob_path(&descriptor.digest);
+            let file = std::fs::File::open(&path)
+                .explain(|| format!("cannot open blob {}", descriptor.digest))?;
+            let length = file.metadata().map_or(0, |metadata| metadata.len());
+            return Ok(Blob {
+                descriptor,
+                tail: Tail::new(file, length, true),
+                path,
+                existed: true,
+            });
+        };
+        let mut written = file.metadata().map_or(0, |metadata| metadata.len());
+        if written > descriptor.size {
+            file.set_len(0)
+                .explain(|| format!("cannot empty {}", path.display()))?;
+            written = 0;
+        }
+        Ok(Blob {
+            descriptor,
+            tail: Tail::new(file, written, false),
+            path,
+            existed: false,
+        })
+    }
+
+    /// Downloads on this thread while others unpack.
     pub(super) fn run(
         &self,
         transaction: &Transaction,
@@ -97,8 +112,9 @@ impl Pull<'_> {
         let cancelled = AtomicBool::new(false);
         let jobs = Mutex::new(jobs);
         let results = Mutex::new(Vec::new());
+        let processors = std::thread::available_parallelism().map_or(2, usize::from);
         let downloaded = std::thread::scope(|scope| {
-            for _ in 0..UNPACKERS {
+            for _ in 0..processors.clamp(*UNPACKERS.start(), *UNPACKERS.end()) {
                 scope.spawn(|| {
                     while let Some(job) = lock(&jobs).pop_front() {
                         let result = self.work(&job, transaction.directory());
@@ -247,7 +263,7 @@ pub(super) fn stage_layers(
 }
 
 /// Runs futures together on one thread; all results, in order.
-async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
+pub(super) async fn join<F: Future>(futures: Vec<F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures
         .into_iter()
         .map(|future| (Box::pin(future), None))

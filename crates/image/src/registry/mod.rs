@@ -1,69 +1,45 @@
-//! Pulling images from registries over HTTP (OCI distribution-spec).
+//! Registries over HTTP (OCI distribution-spec): who is asked, as whom, and what for.
+//!
+//! ```text
+//!  reference ─► registries.conf ─► endpoints (mirrors first) ─► client ─┬─► pull ─► store
+//!                                        logins, certificates ──────────┤
+//!                                                                       └─► login
+//! ```
 
+mod access;
 mod authentication;
 mod blob;
 mod client;
+mod configuration;
 mod credentials;
 mod failure;
 mod layers;
+mod login;
+mod manifest;
 mod pull;
+mod push;
+mod redirect;
+mod referrers;
+mod search;
+mod tags;
 mod tail;
+mod token;
 mod transport;
 
-use std::path::PathBuf;
+pub(crate) use blob::{Download, Undone};
+pub(crate) use client::Client;
+pub(crate) use failure::Failure;
+pub(crate) use push::subject;
+pub(crate) use referrers::described;
+pub(crate) use tail::Tail;
+pub(crate) use transport::following_client;
 
-pub use credentials::{Credentials, Login};
-pub use pull::pull;
-pub(crate) use transport::client;
-
-use crate::image::Image;
-use crate::platform::Platform;
-
-/// When to ask the registry.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PullPolicy {
-    /// Each time.
-    #[default]
-    Always,
-    /// If the image is not here.
-    Missing,
-    /// Never.
-    Never,
-}
-
-/// How to pull.
-#[derive(Debug, Clone, Default)]
-pub struct PullOptions {
-    /// When to ask the registry.
-    pub policy: PullPolicy,
-    /// Which entry of an index to take; otherwise the host's, else wasm.
-    pub platform: Option<Platform>,
-    /// Who to be for which registry.
-    pub credentials: Credentials,
-    /// Accept plain HTTP and unknown certificates from any registry; loopback ones always may.
-    pub insecure: bool,
-    /// PEM files of further certificate authorities.
-    pub authorities: Vec<PathBuf>,
-    /// Proxies to go through.
-    pub proxy: Proxy,
-}
-
-/// Proxies, as the environment of curl and Docker writes them.
-#[derive(Debug, Clone, Default)]
-pub struct Proxy {
-    /// For `http://`.
-    pub http: Option<String>,
-    /// For `https://`.
-    pub https: Option<String>,
-    /// Hosts to reach directly, separated by commas.
-    pub none: Option<String>,
-}
-
-/// What a pull did.
-#[derive(Debug)]
-pub struct Pulled {
-    /// The image.
-    pub image: Image,
-    /// Whether anything was fetched.
-    pub updated: bool,
-}
+pub use access::{Access, Proxy};
+pub use configuration::{Registries, default_registry};
+pub use credentials::{Credentials, Login, LoginFile, Removal, Saved};
+pub use login::login;
+pub use pull::{PullOptions, PullPolicy, Pulled, pull};
+pub use push::{PushOptions, Pushed, Recompression, push, push_wasm};
+pub use referrers::referrers;
+pub use search::{Found, search};
+pub use tags::tags;

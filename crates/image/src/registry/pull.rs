@@ -10,17 +10,55 @@
 use std::collections::VecDeque;
 
 use berth_contract::{Class, Digest, Error, Result};
-use berth_sys::error::Explain as _;
 
-use super::client::{Client, Received};
+use super::access::Access;
+use super::client::Client;
 use super::layers::{Job, stage_layers};
-use super::{PullOptions, PullPolicy, Pulled};
+use super::manifest::Received;
+use super::transport;
 use crate::artifact::{Content, check_manifest};
 use crate::documents::{CONFIG_LIMIT, Configuration, Descriptor, Document, Manifest, media};
+use crate::image::Image;
 use crate::platform::{Platform, choose};
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::store::{Store, chain_ids};
+
+/// When to ask the registry.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// Each time.
+    #[default]
+    Always,
+    /// If the image is not here.
+    Missing,
+    /// Never.
+    Never,
+    /// Each time, but an image that is here will do if the registry does not answer.
+    Newer,
+}
+
+/// How to pull.
+#[derive(Debug, Clone, Default)]
+pub struct PullOptions {
+    /// When to ask the registry.
+    pub policy: PullPolicy,
+    /// Which entry of an index to take; otherwise the host's, else wasm.
+    pub platform: Option<Platform>,
+    /// How registries are reached.
+    pub access: Access,
+    /// Take what is here when the registry is overloaded or broken, and say so.
+    pub stale_if_error: bool,
+}
+
+/// What a pull did.
+#[derive(Debug)]
+pub struct Pulled {
+    /// The image.
+    pub image: Image,
+    /// Whether anything was fetched.
+    pub updated: bool,
+}
 
 /// Makes an image of a registry available here.
 ///
@@ -33,44 +71,97 @@ pub fn pull(
     options: &PullOptions,
     progress: &dyn Progress,
 ) -> Result<Pulled> {
-    if options.policy != PullPolicy::Always {
-        match store.find(&reference.to_string(), options.platform.as_ref()) {
-            Ok(image) => {
-                return Ok(Pulled {
-                    image,
-                    updated: false,
-                });
-            }
+    let offline = options.access.offline;
+    let here = || store.find(&reference.to_string(), options.platform.as_ref());
+    let keep = |image: Image| {
+        image.ensure_unpacked()?;
+        Ok(Pulled {
+            image,
+            updated: false,
+        })
+    };
+    let asks = matches!(options.policy, PullPolicy::Always | PullPolicy::Newer);
+    if !asks || offline {
+        match here() {
+            Ok(image) => return keep(image),
             Err(error) if error.class() != Class::NotFound => return Err(error),
             Err(error) if options.policy == PullPolicy::Never => {
                 return Err(error.hint(format!("berth pull {}", reference.familiar())));
             }
+            Err(error) if offline => {
+                return Err(error.caused_by("it is not here, and --offline forbids to fetch it"));
+            }
             Err(_absent) => {}
         }
     }
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let runtime = runtime.explain(|| "cannot start network input and output".into())?;
     let familiar = reference.familiar();
     progress.event(&Event::Resolving {
         reference: &familiar,
     });
-    let client = runtime.block_on(Client::connect(reference, options, progress))?;
-    let pull = Pull {
-        store,
-        reference,
-        options,
-        progress,
-        client: &client,
-        runtime: &runtime,
-        familiar,
+    let error = match from_endpoints(store, reference, options, progress) {
+        Err(error) if error.class() == Class::Unavailable => error,
+        pulled => return pulled,
     };
-    let (target, manifest, config) = pull.documents()?;
-    let updated = pull.content(&target, &manifest, config)?;
-    let at = reference.to_string();
-    let image = store.find(&at, options.platform.as_ref())?;
-    Ok(Pulled { image, updated })
+    match here() {
+        Ok(image) if options.stale_if_error || options.policy == PullPolicy::Newer => {
+            let report = berth_contract::Report::from(&error);
+            progress.event(&Event::Stale {
+                reference: &familiar,
+                reason: report.causes.first().unwrap_or(&report.message),
+            });
+            keep(image)
+        }
+        Ok(_) => Err(error.hint(format!(
+            "an image of that name is here: berth run --pull never {familiar}"
+        ))),
+        Err(_absent) => Err(error),
+    }
+}
+
+/// Asks one host after the other; the first that has it all wins. What the others sent is kept, so that
+/// nothing is fetched twice.
+fn from_endpoints(
+    store: &Store,
+    reference: &Reference,
+    options: &PullOptions,
+    progress: &dyn Progress,
+) -> Result<Pulled> {
+    let mut endpoints = options
+        .access
+        .registries
+        .endpoints(reference)?
+        .into_iter()
+        .peekable();
+    let runtime = transport::runtime()?;
+    loop {
+        let Some(endpoint) = endpoints.next() else {
+            let message = format!("no registry stands for {}", reference.familiar());
+            return Err(Error::new(Class::Internal, message));
+        };
+        let attempt = || {
+            let client = Client::new(&endpoint, &options.access, progress)?;
+            Pull {
+                store,
+                reference,
+                options,
+                progress,
+                client: &client,
+                runtime: &runtime,
+                familiar: reference.familiar(),
+            }
+            .fetch_all()
+        };
+        match attempt() {
+            Err(error) if endpoints.peek().is_some() && error.class() != Class::Internal => {
+                let report = berth_contract::Report::from(&error);
+                progress.event(&Event::NextHost {
+                    failed: &endpoint.registry,
+                    reason: report.causes.first().unwrap_or(&report.message),
+                });
+            }
+            pulled => return pulled,
+        }
+    }
 }
 
 pub(super) struct Pull<'a> {
@@ -91,6 +182,14 @@ struct Fetched {
 }
 
 impl Pull<'_> {
+    fn fetch_all(&self) -> Result<Pulled> {
+        let (target, manifest, config) = self.documents()?;
+        let updated = self.content(&target, &manifest, config)?;
+        let at = self.reference.to_string();
+        let image = self.store.find(&at, self.options.platform.as_ref())?;
+        Ok(Pulled { image, updated })
+    }
+
     pub(super) fn failed(&self, failure: super::failure::Failure) -> Error {
         failure.about(&self.familiar, self.reference.registry())
     }

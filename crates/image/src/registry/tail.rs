@@ -10,7 +10,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// A growing file.
 #[derive(Debug)]
-pub(super) struct Tail {
+pub(crate) struct Tail {
     file: File,
     state: Mutex<State>,
     grown: Condvar,
@@ -25,7 +25,7 @@ struct State {
 
 impl Tail {
     /// A file with its first `written` bytes.
-    pub(super) fn new(file: File, written: u64, complete: bool) -> Self {
+    pub(crate) fn new(file: File, written: u64, complete: bool) -> Self {
         let state = Mutex::new(State {
             written,
             complete,
@@ -43,12 +43,12 @@ impl Tail {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.state().written
     }
 
     /// Appends; only the one downloader may.
-    pub(super) fn append(&self, bytes: &[u8]) -> io::Result<u64> {
+    pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<u64> {
         let at = self.written();
         self.file.write_all_at(bytes, at)?;
         let mut state = self.state();
@@ -58,7 +58,7 @@ impl Tail {
     }
 
     /// Says that no more will come.
-    pub(super) fn end(&self, complete: bool) {
+    pub(crate) fn end(&self, complete: bool) {
         let mut state = self.state();
         state.complete = complete;
         state.failed = !complete;
@@ -66,7 +66,7 @@ impl Tail {
     }
 
     /// A reader from the beginning; it waits for what is not there yet.
-    pub(super) fn reader(&self) -> TailReader<'_> {
+    pub(crate) fn reader(&self) -> TailReader<'_> {
         TailReader {
             tail: self,
             position: 0,
@@ -76,7 +76,7 @@ impl Tail {
 
 /// Follows a growing file.
 #[derive(Debug)]
-pub(super) struct TailReader<'a> {
+pub(crate) struct TailReader<'a> {
     tail: &'a Tail,
     position: u64,
 }

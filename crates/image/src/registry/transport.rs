@@ -1,4 +1,4 @@
-//! The HTTP client: TLS with ring, certificate authorities of the system, redirects that never weaken.
+//! The HTTP client: TLS with ring, certificate authorities of the system and of the host's own directory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use berth_sys::error::Explain as _;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::Proxy;
+use super::access::Access;
 
 /// Where distributions keep their bundle: Debian and Alpine, Fedora, openSUSE, others.
 const BUNDLES: [&str; 4] = [
@@ -21,75 +21,141 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
-const REDIRECT_LIMIT: usize = 10;
+pub(super) const REDIRECT_LIMIT: usize = 10;
 
-/// Makes a client; `unverified` accepts any certificate.
-pub(crate) fn client(
-    authorities: &[PathBuf],
-    proxy: &Proxy,
-    unverified: bool,
-) -> Result<reqwest::Client> {
+/// Makes a client for a host; `unverified` accepts any certificate. Redirects are left to the caller.
+pub(super) fn client(access: &Access, host: &str, unverified: bool) -> Result<reqwest::Client> {
+    let builder = builder(access, host, unverified)?.redirect(reqwest::redirect::Policy::none());
+    builder.build().map_err(cannot_make_client)
+}
+
+/// Makes a client for files of the web, which nobody is logged in for; it follows redirects that keep TLS.
+pub(crate) fn following_client(access: &Access, host: &str) -> Result<reqwest::Client> {
+    let policy = reqwest::redirect::Policy::custom(|attempt| {
+        let secure = attempt
+            .previous()
+            .last()
+            .is_some_and(|url| url.scheme() == "https");
+        if attempt.previous().len() > REDIRECT_LIMIT {
+            attempt.error("too many redirects")
+        } else if secure && attempt.url().scheme() != "https" {
+            attempt.error("it redirects from https to http")
+        } else {
+            attempt.follow()
+        }
+    });
+    let builder = builder(access, host, access.insecure)?.redirect(policy);
+    builder.build().map_err(cannot_make_client)
+}
+
+fn builder(access: &Access, host: &str, unverified: bool) -> Result<reqwest::ClientBuilder> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(cannot_make_client)?;
-    let mut tls = if unverified {
+    let own = Certificates::of_host(access, host)?;
+    let builder = if unverified {
         let anyone = Arc::new(Anyone(provider));
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(anyone)
-            .with_no_client_auth()
+        builder.dangerous().with_custom_certificate_verifier(anyone)
     } else {
-        builder
-            .with_root_certificates(roots(authorities)?)
-            .with_no_client_auth()
+        builder.with_root_certificates(roots(&access.authorities, &own.authorities)?)
+    };
+    let mut tls = match own.identity {
+        Some((chain, key)) => builder
+            .with_client_auth_cert(chain, key)
+            .map_err(cannot_make_client)?,
+        None => builder.with_no_client_auth(),
     };
     tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(Duration::from_secs(15))
-        .read_timeout(Duration::from_secs(60))
-        .redirect(reqwest::redirect::Policy::custom(redirect))
+        .connect_timeout(access.patience.min(Duration::from_secs(15)))
+        .read_timeout(access.patience)
         .no_proxy();
-    let none = proxy
+    let none = access
+        .proxy
         .none
         .as_deref()
         .and_then(reqwest::NoProxy::from_string);
-    if let Some(url) = &proxy.http {
+    if let Some(url) = &access.proxy.http {
         let proxy = reqwest::Proxy::http(url).map_err(cannot_make_client)?;
         builder = builder.proxy(proxy.no_proxy(none.clone()));
     }
-    if let Some(url) = &proxy.https {
+    if let Some(url) = &access.proxy.https {
         let proxy = reqwest::Proxy::https(url).map_err(cannot_make_client)?;
         builder = builder.proxy(proxy.no_proxy(none));
     }
-    builder.build().map_err(cannot_make_client)
+    Ok(builder)
+}
+
+/// The runtime that all network input and output of one operation happens on.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime.explain(|| "cannot start network input and output".into())
 }
 
 fn cannot_make_client(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Class::Invalid, "cannot set up connections to registries").caused_by(error)
 }
 
-/// Registries send blobs from elsewhere. reqwest drops `Authorization` when the host or port changes
-/// (CVE-2020-15157); a step from HTTPS down to HTTP is refused.
-fn redirect(attempt: reqwest::redirect::Attempt<'_>) -> reqwest::redirect::Action {
-    let secure = attempt
-        .previous()
-        .last()
-        .is_some_and(|url| url.scheme() == "https");
-    if attempt.previous().len() > REDIRECT_LIMIT {
-        attempt.error("too many redirects")
-    } else if secure && attempt.url().scheme() != "https" {
-        attempt.error("the registry redirects from https to http")
-    } else {
-        attempt.follow()
+/// What a directory of certificates holds for one host (Docker's `certs.d`, containers-certs.d(5)).
+#[derive(Default)]
+struct Certificates {
+    /// `*.crt`: whom to believe.
+    authorities: Vec<PathBuf>,
+    /// `*.cert` with its `*.key`: who to be.
+    identity: Option<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+}
+
+impl Certificates {
+    fn of_host(access: &Access, host: &str) -> Result<Self> {
+        let mut own = Self::default();
+        let named = access
+            .certificates
+            .iter()
+            .map(|directory| directory.join(host));
+        for directory in named.chain(access.certificate_directory.clone()) {
+            let Ok(entries) = std::fs::read_dir(&directory) else {
+                continue;
+            };
+            let mut paths: Vec<PathBuf> = entries
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .collect();
+            paths.sort();
+            for path in paths {
+                match path.extension().and_then(|extension| extension.to_str()) {
+                    Some("crt") => own.authorities.push(path),
+                    Some("cert") if own.identity.is_none() => {
+                        own.identity = Some(identity(&path)?);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Ok(own)
     }
 }
 
-fn roots(authorities: &[PathBuf]) -> Result<RootCertStore> {
+fn identity(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+    let read =
+        |path: &Path| std::fs::read(path).explain(|| format!("cannot read {}", path.display()));
+    let chain = CertificateDer::pem_slice_iter(&read(path)?)
+        .filter_map(Result::ok)
+        .collect();
+    let key_path = path.with_extension("key");
+    let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?).map_err(|error| {
+        let message = format!("{} has no private key", key_path.display());
+        Error::new(Class::Invalid, message).caused_by(error.to_string())
+    })?;
+    Ok((chain, key))
+}
+
+fn roots(authorities: &[PathBuf], of_host: &[PathBuf]) -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
-    for path in authorities {
+    for path in authorities.iter().chain(of_host) {
         let bytes = std::fs::read(path).explain(|| format!("cannot read {}", path.display()))?;
         if add(&mut roots, &bytes) == 0 {
             let message = format!("{} has no certificate", path.display());

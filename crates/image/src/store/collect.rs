@@ -111,6 +111,17 @@ impl Store {
         }
     }
 
+    /// Deletes a blob that nothing leads to; `false` if something does, or might in a moment.
+    pub(crate) fn delete_blob(&self, digest: &Digest) -> Result<bool> {
+        let lock = self.lock_file("images.lock")?;
+        if lock.try_lock().is_err() || self.mark(&[])?.blobs.contains(digest.as_str()) {
+            return Ok(false);
+        }
+        let blobs = self.directory(&format!("oci/blobs/{}", digest.algorithm()))?;
+        discard(&blobs, OsStr::new(digest.hex()), &self.directory("trash")?);
+        Ok(true)
+    }
+
     fn mark(&self, lowers: &[PathBuf]) -> Result<Marked> {
         let mut marked = Marked::default();
         let file_name = |path: &PathBuf| path.file_name().map(OsStr::to_owned);

@@ -19,7 +19,7 @@ const NAME: &str = "io.containerd.image.name";
 /// The tag alone, as image-spec wants it.
 const TAG: &str = "org.opencontainers.image.ref.name";
 /// The repository a dangling image came from, for `repository@digest`.
-const REPOSITORY: &str = "dev.berth.image.repository";
+pub(super) const REPOSITORY: &str = "dev.berth.image.repository";
 
 /// What a new index is called until it replaces the old one.
 const ASIDE: &str = ".index.json.";

@@ -25,9 +25,11 @@ mod forest;
 mod graph;
 mod images;
 mod index;
+mod owners;
 mod platforms;
 mod remove;
 mod survey;
+mod repository;
 mod transaction;
 
 use std::ffi::OsStr;

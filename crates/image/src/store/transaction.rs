@@ -93,25 +93,39 @@ impl Transaction {
         ))
     }
 
-    /// Opens the partial download of a blob: the shared one, or a private one while another process is
-    /// writing that.
-    pub(crate) fn partial(&self, digest: &Digest) -> Result<(File, PathBuf)> {
+    /// Opens the partial download of a blob and locks it; while another pull has it, `waiting` is called
+    /// and this one waits. `None` if the other has finished the blob meanwhile.
+    ///
+    /// Whoever needs several locks them in the order of their digests, so that no two pulls wait for each
+    /// other, and holds them until its commit.
+    pub(crate) fn partial(
+        &self,
+        digest: &Digest,
+        waiting: &dyn Fn(),
+    ) -> Result<Option<(File, PathBuf)>> {
         let name = OsString::from(format!("{}.partial", digest.hex()));
         let path = self.store.data.join("ingest").join(&name);
-        let file = self.ingest.open_or_create(&name, 0o600);
-        let file = file.explain(|| format!("cannot open {}", path.display()))?;
-        // Between opening and locking it may have been renamed into place by whoever had the lock.
-        let same = |(opened, named): (Metadata, Metadata)| opened.ino() == named.ino();
-        let is_ours = || {
-            file.metadata()
-                .ok()
-                .zip(std::fs::metadata(&path).ok())
-                .is_some_and(same)
-        };
-        if file.try_lock().is_ok() && is_ours() {
-            Ok((file, path))
-        } else {
-            self.new_file()
+        loop {
+            if self.store.has_blob(digest) {
+                return Ok(None);
+            }
+            let file = self.ingest.open_or_create(&name, 0o600);
+            let file = file.explain(|| format!("cannot open {}", path.display()))?;
+            if file.try_lock().is_err() {
+                waiting();
+                file.lock()
+                    .explain(|| format!("cannot lock {}", path.display()))?;
+            }
+            // Between opening and locking it may have been renamed into place by whoever had the lock.
+            let same = |(opened, named): (Metadata, Metadata)| opened.ino() == named.ino();
+            let both = file.metadata().ok().zip(std::fs::metadata(&path).ok());
+            if both.is_some_and(same) {
+                if !self.store.has_blob(digest) {
+                    return Ok(Some((file, path)));
+                }
+                // Made anew by us after the other had finished.
+                drop(std::fs::remove_file(&path));
+            }
         }
     }
 
@@ -178,6 +192,11 @@ impl Transaction {
     /// Makes everything visible and names `target`.
     pub(crate) fn commit(self, names: &[Reference], target: &Descriptor) -> Result<()> {
         self.commit_all(&[(names.to_vec(), target.clone())])
+    }
+
+    /// Makes everything visible without naming anything.
+    pub(crate) fn commit_unnamed(mut self) -> Result<()> {
+        self.publish()
     }
 
     /// Makes everything visible and names several targets.

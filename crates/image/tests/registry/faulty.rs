@@ -253,11 +253,15 @@ fn bearer_tokens_are_fetched_with_the_scope_asked_for() {
     own.lock().unwrap().clone_from(&address);
     assert!(pull_from(&address, &PullOptions::default()).unwrap().1);
     let mut options = PullOptions::default();
-    options.credentials.insert(&address, me());
+    options.access.credentials.insert(&address, me());
     pull_from(&address, &options).unwrap();
-    options
-        .credentials
-        .insert(&address, Login::IdentityToken("refresh".into()));
+    options.access.credentials.insert(
+        &address,
+        Login::IdentityToken {
+            username: "me".into(),
+            token: "refresh".into(),
+        },
+    );
     pull_from(&address, &options).unwrap();
     let asked = asked.lock().unwrap();
     // One token serves all requests of a pull.
@@ -297,7 +301,7 @@ fn credentials_do_not_follow_a_redirect_to_another_host() {
         content.answer(request)
     });
     let mut options = PullOptions::default();
-    options.credentials.insert(&address, me());
+    options.access.credentials.insert(&address, me());
     pull_from(&address, &options).unwrap();
     assert_eq!(leaked.load(Ordering::SeqCst), 0);
 }

@@ -245,6 +245,7 @@ fn basic_authentication() {
         password: password.into(),
     };
     options
+        .access
         .credentials
         .insert(&registry.address, login("wrong"));
     assert_eq!(
@@ -253,8 +254,9 @@ fn basic_authentication() {
             .class(),
         Class::Denied
     );
-    options.credentials = Credentials::default();
+    options.access.credentials = Credentials::default();
     options
+        .access
         .credentials
         .insert(&registry.address, login("secret"));
     assert!(pull(&store, &reference, &options, &Silent).unwrap().updated);

@@ -11,7 +11,7 @@ mod save;
 use berth_contract::Class;
 
 use super::{
-    Arguments, Context, Group, Outcome, Verb, build, import, inspect, load, pull, rmi, tag,
+    Arguments, Context, Group, Outcome, Verb, build, import, inspect, load, pull, registry, rmi, tag,
 };
 
 pub(crate) use list::VERB as IMAGES;
@@ -22,6 +22,8 @@ const VERBS: &[Verb] = &[
     list::VERB.named("ls").aliases(&["list"]),
     build::VERB,
     pull::VERB,
+    registry::PUSH,
+    registry::SEARCH,
     load::VERB,
     save::VERB,
     import::VERB,

@@ -1,0 +1,165 @@
+//! How registries are reached: from flags, the user's and the system's files, and the environment.
+
+use std::path::{Path, PathBuf};
+
+use berth_contract::Result;
+use berth_image::{Access, Credentials, Login, Registries};
+
+use crate::cli::{Context, Environment};
+
+/// The flags of every verb that speaks to a registry.
+#[derive(Debug, Default, clap::Args)]
+pub(crate) struct RegistryFlags {
+    /// Read the logins from this file alone
+    #[arg(long, value_name = "FILE", help_heading = "Registry options")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// Log in with this name and password
+    #[arg(
+        long,
+        value_name = "NAME[:PASSWORD]",
+        help_heading = "Registry options"
+    )]
+    pub(crate) creds: Option<String>,
+    /// Take certificates (*.crt, *.cert with *.key) from this directory too
+    #[arg(long, value_name = "DIR", help_heading = "Registry options")]
+    pub(crate) cert_dir: Option<PathBuf>,
+    /// Check the registry's certificate (false: accept any, and plain HTTP)
+    #[arg(
+        long,
+        action = clap::ArgAction::SetFalse,
+        help_heading = "Registry options"
+    )]
+    pub(crate) tls_verify: bool,
+    /// Make a request that fails for no lasting reason this often again
+    #[arg(long, value_name = "TIMES", help_heading = "Registry options")]
+    pub(crate) retry: Option<u32>,
+}
+
+impl RegistryFlags {
+    /// Nothing but what the files and the environment say.
+    pub(crate) fn none() -> Self {
+        Self {
+            tls_verify: true,
+            ..Self::default()
+        }
+    }
+}
+
+/// How registries are reached, as the flags and the environment say.
+///
+/// # Errors
+/// A file of logins or registries is there and cannot be read.
+pub(crate) fn access(context: &Context, flags: &RegistryFlags) -> Result<Access> {
+    let environment = &context.environment;
+    let registries = registries(environment)?;
+    let programs = environment
+        .variable("PATH")
+        .map(|path| std::env::split_paths(path).collect());
+    let files = login_files(context, flags.authfile.as_deref());
+    let mut credentials = Credentials::read(&files, programs.unwrap_or_default())?;
+    credentials.add_helpers(registries.credential_helpers().iter().cloned());
+    if let Some(creds) = &flags.creds {
+        credentials.use_for_every(Login::parse(creds));
+    }
+    let mut access = Access {
+        headers: credentials.headers(),
+        credentials,
+        registries,
+        insecure: !flags.tls_verify,
+        offline: context.globals.offline,
+        authorities: environment.path("SSL_CERT_FILE").into_iter().collect(),
+        certificates: certificate_directories(environment),
+        certificate_directory: flags.cert_dir.clone(),
+        ..Access::default()
+    };
+    let either = |lower: &str, upper: &str| {
+        let value = environment.text(lower).or_else(|| environment.text(upper));
+        value.map(str::to_owned)
+    };
+    // Upper-case HTTP_PROXY could be set by a request header in CGI; curl and Go read only the lower
+    // case there, but nothing here runs as CGI.
+    let all = || either("all_proxy", "ALL_PROXY");
+    access.proxy.http = either("http_proxy", "HTTP_PROXY").or_else(all);
+    access.proxy.https = either("https_proxy", "HTTPS_PROXY").or_else(all);
+    access.proxy.none = either("no_proxy", "NO_PROXY");
+    if let Some(times) = flags.retry {
+        access.attempts = times.saturating_add(1);
+    }
+    Ok(access)
+}
+
+/// `registries.conf` and its drop-ins; one that `CONTAINERS_REGISTRIES_CONF` names stands alone.
+fn registries(environment: &Environment) -> Result<Registries> {
+    let mut registries = Registries::default();
+    if let Some(file) = environment.path("CONTAINERS_REGISTRIES_CONF") {
+        registries.add_file(&file)?;
+        return Ok(registries);
+    }
+    let system = PathBuf::from("/etc/containers");
+    let own = containers_directory(environment);
+    let has_own = own
+        .as_ref()
+        .is_some_and(|own| own.join("registries.conf").exists());
+    let main = own.as_ref().filter(|_| has_own).unwrap_or(&system);
+    registries.add_file(&main.join("registries.conf"))?;
+    registries.add_directory(&system.join("registries.conf.d"))?;
+    if let Some(own) = &own {
+        registries.add_directory(&own.join("registries.conf.d"))?;
+    }
+    Ok(registries)
+}
+
+/// `~/.config/containers`.
+fn containers_directory(environment: &Environment) -> Option<PathBuf> {
+    let home = || environment.path("HOME").map(|home| home.join(".config"));
+    let config = environment.path("XDG_CONFIG_HOME").or_else(home)?;
+    Some(config.join("containers"))
+}
+
+fn certificate_directories(environment: &Environment) -> Vec<PathBuf> {
+    let own = containers_directory(environment).map(|own| own.join("certs.d"));
+    let system = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    own.into_iter().chain(system).collect()
+}
+
+/// The files that may hold logins, in the order they are asked.
+///
+/// A directory that `--config` names stands alone; otherwise Docker's (`DOCKER_CONFIG`), Podman's
+/// (`REGISTRY_AUTH_FILE`, `XDG_RUNTIME_DIR`, `~/.config/containers`), then `~/.docker`.
+fn login_files(context: &Context, authfile: Option<&Path>) -> Vec<PathBuf> {
+    let environment = &context.environment;
+    if let Some(file) = authfile {
+        return vec![file.to_owned()];
+    }
+    if let Some(directory) = &context.globals.config {
+        return vec![directory.join("config.json")];
+    }
+    let file = |directory: Option<PathBuf>, name: &str| directory.map(|found| found.join(name));
+    let files = [
+        file(environment.path("DOCKER_CONFIG"), "config.json"),
+        environment.path("REGISTRY_AUTH_FILE"),
+        file(environment.path("XDG_RUNTIME_DIR"), "containers/auth.json"),
+        file(containers_directory(environment), "auth.json"),
+        file(environment.path("HOME"), ".docker/config.json"),
+    ];
+    files.into_iter().flatten().collect()
+}
+
+/// The file that `login` writes.
+pub(super) fn written_file(context: &Context, authfile: Option<&Path>) -> PathBuf {
+    let environment = &context.environment;
+    if authfile.is_none() && context.globals.config.is_none() {
+        let named = environment.path("REGISTRY_AUTH_FILE");
+        let docker = environment
+            .path("DOCKER_CONFIG")
+            .map(|found| found.join("config.json"));
+        let home = environment
+            .path("HOME")
+            .unwrap_or_else(|| PathBuf::from("/root"));
+        return docker
+            .or(named)
+            .unwrap_or_else(|| home.join(".docker/config.json"));
+    }
+    let mut files = login_files(context, authfile).into_iter();
+    files.next().unwrap_or_default()
+}

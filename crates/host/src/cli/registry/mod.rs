@@ -1,0 +1,14 @@
+//! The verbs about registries, and what they have in common.
+
+mod access;
+mod login;
+mod prompt;
+mod push;
+mod search;
+mod serve;
+
+pub(crate) use access::{RegistryFlags, access};
+pub(crate) use login::{LOGIN, LOGOUT};
+pub(crate) use push::{ARTIFACT, VERB as PUSH};
+pub(crate) use search::VERB as SEARCH;
+pub(crate) use serve::VERB as SERVE;

@@ -1,0 +1,260 @@
+//! `berth push`: sends images to registries.
+
+use std::path::{Path, PathBuf};
+
+use berth_contract::{Class, Error, Result};
+use berth_host::Engine;
+use berth_image::{
+    Compression, Event, Progress, Provided, PushOptions, Pushed, Recompression, Reference,
+};
+
+use super::access::{RegistryFlags, access};
+use crate::cli::progress::{PullProgress, Style};
+use crate::cli::{Arguments, Context, Group, Outcome, Screen, Verb};
+
+pub(crate) const VERB: Verb = Verb::new::<Push>(
+    "push",
+    Group::Images,
+    "Send images, or a wasm file, to a registry",
+    "[OPTIONS] NAME[:TAG]|IMAGE|FILE.wasm [DESTINATION]",
+)
+.examples(
+    "berth push registry.example.com/team/app:1\n\
+     berth push app registry.example.com/team/app:1\n\
+     berth push ./app.wasm registry.example.com/team/app:1",
+)
+.refusing(&[
+    (
+        "--disable-content-trust",
+        "digests are always verified; leave it away",
+    ),
+    ("--sign-by", "sign it with cosign after the push"),
+    ("--sign-by-sigstore", "sign it with cosign after the push"),
+    (
+        "--encryption-key",
+        "layers cannot be encrypted; leave it away",
+    ),
+    (
+        "--encrypt-layer",
+        "layers cannot be encrypted; leave it away",
+    ),
+    (
+        "--format",
+        "an image keeps its manifest's type; leave it away",
+    ),
+]);
+
+/// `berth artifact …`: what is no image.
+pub(crate) const ARTIFACT: Verb =
+    Verb::family("artifact", Group::Images, "Send OCI artifacts", &[VERB]);
+
+/// The flags of `push`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Push {
+    /// The image by name or id, or a wasm file
+    #[arg(
+        value_name = "NAME[:TAG]|IMAGE|FILE.wasm",
+        required = true,
+        hide = true
+    )]
+    image: String,
+    /// Its name in the registry, where it has another one here
+    #[arg(value_name = "DESTINATION", hide = true)]
+    destination: Option<String>,
+    /// Push every name of the repository
+    #[arg(short, long)]
+    all_tags: bool,
+    /// Of images for several platforms, push this one alone
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
+    /// Print the name alone, when it is there
+    #[arg(short, long)]
+    quiet: bool,
+    /// How to show the progress
+    #[arg(long, value_name = "STYLE", value_enum, default_value_t)]
+    progress: Style,
+    /// Write the digest of what was pushed to this file
+    #[arg(long, value_name = "FILE")]
+    digestfile: Option<PathBuf>,
+    /// Compress layers that are not compressed: gzip or zstd
+    #[arg(long, value_name = "FORMAT", value_parser = format)]
+    compression_format: Option<Compression>,
+    /// How hard to compress
+    #[arg(long, value_name = "LEVEL")]
+    compression_level: Option<i32>,
+    /// Compress layers that are compressed otherwise, too
+    #[arg(long)]
+    force_compression: bool,
+    #[command(flatten)]
+    registry: RegistryFlags,
+}
+
+impl Arguments for Push {
+    fn run(self, context: &Context) -> Outcome {
+        let engine = context.engine()?;
+        let options = PushOptions {
+            platform: self.platform.as_deref().map(str::parse).transpose()?,
+            access: access(context, &self.registry)?,
+            compression: self.compression()?,
+        };
+        let file = wasm_file(&self.image);
+        for (source, destination) in self.targets(&engine, file.is_some())? {
+            let repository = destination.name();
+            if !self.quiet {
+                let line = format!("The push refers to repository [{repository}]\n");
+                context.screen.data(&line)?;
+            }
+            let shown = Shown::new(context.screen, self.style(), &destination);
+            let pushed = match file {
+                Some(path) => engine.push_wasm(path, &destination, &options, &shown),
+                None => engine.push(&source, &destination, &options, &shown),
+            };
+            shown.line.clear();
+            self.tell(context, &destination, &pushed?)?;
+        }
+        Ok(0)
+    }
+}
+
+impl Push {
+    fn style(&self) -> Style {
+        if self.quiet {
+            Style::None
+        } else {
+            self.progress
+        }
+    }
+
+    fn compression(&self) -> Result<Option<Recompression>> {
+        let Some(format) = self.compression_format else {
+            if self.compression_level.is_some() || self.force_compression {
+                return Err(
+                    Error::new(Class::Invalid, "cannot tell how to compress the layers")
+                        .hint("add --compression-format gzip or zstd"),
+                );
+            }
+            return Ok(None);
+        };
+        let compression = Recompression {
+            compression: format,
+            level: self.compression_level,
+            force: self.force_compression,
+        };
+        compression.check()?;
+        Ok(Some(compression))
+    }
+
+    /// What is pushed, and as what.
+    fn targets(&self, engine: &Engine, is_file: bool) -> Result<Vec<(String, Reference)>> {
+        let image = &self.image;
+        if self.all_tags {
+            if self.destination.is_some() || is_file {
+                let message = "--all-tags takes the name of a repository and nothing else";
+                return Err(Error::new(Class::Invalid, message));
+            }
+            if image
+                .rsplit('/')
+                .next()
+                .is_some_and(|last| last.contains([':', '@']))
+            {
+                return Err(
+                    Error::new(Class::Invalid, "cannot push all tags of one image")
+                        .caused_by(format!("{image} names a tag or digest"))
+                        .hint("leave the tag away"),
+                );
+            }
+            let names = engine.names_in(&Reference::parse(image)?)?;
+            if names.is_empty() {
+                return Err(
+                    Error::new(Class::NotFound, format!("no image is called {image}"))
+                        .hint("berth images"),
+                );
+            }
+            return Ok(names
+                .into_iter()
+                .map(|name| (name.to_string(), name))
+                .collect());
+        }
+        let destination = match &self.destination {
+            Some(text) => text.strip_prefix("docker://").unwrap_or(text),
+            None if is_file => {
+                return Err(Error::new(
+                    Class::Invalid,
+                    format!("cannot tell where to push {image}"),
+                )
+                .hint(format!("berth push {image} REGISTRY/NAME:TAG")));
+            }
+            None => image,
+        };
+        Ok(vec![(image.clone(), Reference::parse(destination)?)])
+    }
+
+    fn tell(&self, context: &Context, destination: &Reference, pushed: &Pushed) -> Result<()> {
+        if let Some(file) = &self.digestfile {
+            std::fs::write(file, pushed.digest.as_str()).map_err(|error| {
+                let message = format!("cannot write the digest to {}", file.display());
+                Error::new(Class::Invalid, message).caused_by(error)
+            })?;
+        }
+        if pushed.partial {
+            context.warn("only one image of the index was pushed, because the others are not here");
+        }
+        if self.quiet {
+            return context.screen.data(&format!("{destination}\n"));
+        }
+        let tag = destination.tag().unwrap_or("latest");
+        let (digest, size) = (&pushed.digest, pushed.size);
+        context
+            .screen
+            .data(&format!("{tag}: digest: {digest} size: {size}\n"))
+    }
+}
+
+/// The line on the terminal, and Docker's sentence for each layer.
+struct Shown {
+    line: PullProgress,
+    speaks: bool,
+}
+
+impl Shown {
+    fn new(screen: Screen, style: Style, destination: &Reference) -> Self {
+        let line = PullProgress::new(screen, style);
+        line.pushing(&destination.familiar());
+        let speaks = !matches!(style, Style::None | Style::Json);
+        Self { line, speaks }
+    }
+}
+
+impl Progress for Shown {
+    fn event(&self, event: &Event<'_>) {
+        self.line.event(event);
+        if let Event::Pushed { layer, how } = event
+            && self.speaks
+        {
+            let how = match how {
+                Provided::Existed => "Layer already exists".to_owned(),
+                Provided::Mounted(from) => format!("Mounted from {from}"),
+                Provided::Uploaded => "Pushed".to_owned(),
+            };
+            let text = format!("{}: {how}\n", layer.short());
+            // A reader that has left does not stop the push.
+            drop(self.line.beside_the_line(|screen| screen.data(&text)));
+        }
+    }
+}
+
+/// A file that is meant by its path: no image can be called so.
+fn wasm_file(text: &str) -> Option<&Path> {
+    let path = Path::new(text);
+    let named = text.starts_with(['/', '.']) || text.ends_with(".wasm");
+    (named && path.is_file()).then_some(path)
+}
+
+fn format(text: &str) -> Result<Compression, String> {
+    match text {
+        "gzip" => Ok(Compression::Gzip),
+        "zstd" => Ok(Compression::Zstd),
+        "zstd:chunked" => Err("zstd:chunked is not written; use zstd".into()),
+        _ => Err("use gzip or zstd".into()),
+    }
+}

@@ -1,0 +1,119 @@
+//! The operations that speak to registries.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use berth_contract::{Class, Result};
+use berth_image::{
+    Access, Found, Progress, PullOptions, Pulled, PushOptions, Pushed, Reference, ServeOptions,
+};
+
+use super::Engine;
+use crate::hello;
+
+impl Engine {
+    /// Fetches an image; the built-in `hello` comes from berth itself.
+    ///
+    /// # Errors
+    /// The registry does not answer, does not have it, or sends what is not what it promised.
+    pub fn pull(
+        &self,
+        reference: &Reference,
+        options: &PullOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pulled> {
+        self.require_root("cannot keep an image")?;
+        let store = self.store();
+        if !hello::is_meant(reference) {
+            return berth_image::pull(&store, reference, options, progress);
+        }
+        let name = reference.to_string();
+        let platform = options.platform.as_ref();
+        let updated = match store.find(&name, platform) {
+            Ok(_) => false,
+            Err(error) if error.class() == Class::NotFound => {
+                hello::install(&store)?;
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(Pulled {
+            image: store.find(&name, platform)?,
+            updated,
+        })
+    }
+
+    /// Pushes an image to a registry.
+    ///
+    /// # Errors
+    /// It is not here, or the registry does not take it.
+    pub fn push(
+        &self,
+        image: &str,
+        destination: &Reference,
+        options: &PushOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pushed> {
+        berth_image::push(&self.store(), image, destination, options, progress)
+    }
+
+    /// Pushes a wasm file to a registry as an artifact.
+    ///
+    /// # Errors
+    /// It is no wasm, or the registry does not take it.
+    pub fn push_wasm(
+        &self,
+        module: &Path,
+        destination: &Reference,
+        options: &PushOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pushed> {
+        let created = crate::format::time::rfc3339(berth_sys::clock::realtime());
+        let how = (options, progress);
+        berth_image::push_wasm(&self.store(), module, &created, destination, how)
+    }
+
+    /// The names that images here have in a repository.
+    ///
+    /// # Errors
+    /// The list of images cannot be read.
+    pub fn names_in(&self, repository: &Reference) -> Result<Vec<Reference>> {
+        let images = self.store().list()?.images.into_iter();
+        let names = images.flat_map(|image| image.names().to_vec());
+        let mut names: Vec<Reference> = names
+            .filter(|name| name.name() == repository.name())
+            .collect();
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    /// Searches registries for repositories.
+    ///
+    /// # Errors
+    /// A registry does not answer, or lets nobody search.
+    pub fn search(&self, term: &str, limit: usize, access: &Access) -> Result<Vec<Found>> {
+        berth_image::search(term, limit, access)
+    }
+
+    /// Serves the images that are here as a registry, until the process ends.
+    ///
+    /// # Errors
+    /// The address cannot be listened at, or a file cannot be used.
+    pub fn serve_registry(
+        &self,
+        options: &ServeOptions,
+        ready: &mut dyn FnMut(SocketAddr) -> Result<()>,
+    ) -> Result<()> {
+        self.require_root("cannot serve the images")?;
+        berth_image::serve(&self.store(), options, ready)
+    }
+
+    /// The tags of a repository, as the registry lists them.
+    ///
+    /// # Errors
+    /// The registry does not answer or does not have it.
+    pub fn tags(&self, repository: &Reference, access: &Access) -> Result<Vec<String>> {
+        berth_image::tags(repository, access)
+    }
+}

@@ -1,0 +1,290 @@
+//! From the store to a registry: blobs first, then manifests, the one that is named last.
+//!
+//! ```text
+//!  name ─► documents ─► [compressed anew] ─► blobs: there? mounted? uploaded ─► manifests ─► tag
+//! ```
+//!
+//! What was pulled is pushed byte for byte: the store keeps documents and blobs as they were received.
+
+mod compress;
+mod documents;
+mod upload;
+mod wasm;
+
+use std::path::Path;
+
+use berth_contract::{Class, Digest, Error, Result};
+use reqwest::StatusCode;
+use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, Url};
+
+pub use compress::Recompression;
+pub(crate) use documents::subject;
+
+use self::documents::Documents;
+use super::access::Access;
+use super::client::{Client, Payload, Request};
+use super::failure::Failure;
+use super::layers::join;
+use super::manifest::digest_of;
+use super::transport;
+use crate::documents::Descriptor;
+use crate::platform::Platform;
+use crate::progress::{Event, Progress};
+use crate::reference::Reference;
+use crate::store::Store;
+
+/// Uploads at once; Docker's number for downloads, and as much memory as chunks are worth.
+const UPLOADS: usize = 3;
+
+/// How to push.
+#[derive(Debug, Clone, Default)]
+pub struct PushOptions {
+    /// Of an index, push the image of this platform alone.
+    pub platform: Option<Platform>,
+    /// How registries are reached.
+    pub access: Access,
+    /// How layers are compressed; without, they go as they are.
+    pub compression: Option<Recompression>,
+}
+
+/// What a push did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// The digest of what the name leads to now.
+    pub digest: Digest,
+    /// The bytes of that document.
+    pub size: u64,
+    /// Whether only one image of an index was pushed, because the others are not here.
+    pub partial: bool,
+}
+
+/// Pushes an image, by any name, to a registry.
+///
+/// # Errors
+/// Class `NotFound` if it is not here, `Denied` and `Unavailable` as the registry says.
+pub fn push(
+    store: &Store,
+    image: &str,
+    destination: &Reference,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Pushed> {
+    let _hold = store.hold()?;
+    let image = store.find(image, options.platform.as_ref())?;
+    let mut documents = match &options.platform {
+        Some(_) => Documents::of_manifest(store, &image)?,
+        None => Documents::of_target(store, &image)?,
+    };
+    let mut push = Push::new(store, destination, options, progress)?;
+    let mut partial = false;
+    if !push.has_all(&documents.missing)? {
+        // Docker's rule: what is here of an index is worth pushing by itself.
+        documents = Documents::of_manifest(store, &image)?;
+        partial = true;
+    }
+    if let Some(compression) = &options.compression {
+        documents.compress(store, compression)?;
+    }
+    push.run(&documents)
+        .map(|pushed| Pushed { partial, ..pushed })
+}
+
+/// Pushes a wasm module or component as an artifact that any wasm runtime knows (CNCF TAG-Runtime).
+///
+/// # Errors
+/// Class `Invalid` for what is no wasm; else as for [`push`].
+pub fn push_wasm(
+    store: &Store,
+    module: &Path,
+    created: &str,
+    destination: &Reference,
+    (options, progress): (&PushOptions, &dyn Progress),
+) -> Result<Pushed> {
+    let documents = Documents::of_wasm(store, module, created)?;
+    Push::new(store, destination, options, progress)?.run(&documents)
+}
+
+/// One push.
+struct Push<'a> {
+    store: &'a Store,
+    destination: &'a Reference,
+    progress: &'a dyn Progress,
+    client: Client<'a>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl<'a> Push<'a> {
+    fn new(
+        store: &'a Store,
+        destination: &'a Reference,
+        options: &'a PushOptions,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        if destination.digest().is_some() {
+            let message = format!("cannot push to {}", destination.familiar());
+            return Err(Error::new(Class::Invalid, message)
+                .caused_by("a digest is computed, not given")
+                .hint("name a tag"));
+        }
+        let endpoint = options.access.registries.own_endpoint(destination)?;
+        let mut client = Client::new(&endpoint, &options.access, progress)?;
+        client
+            .authority
+            .need(format!("repository:{}:pull,push", endpoint.repository));
+        Ok(Self {
+            store,
+            destination,
+            progress,
+            client,
+            runtime: transport::runtime()?,
+        })
+    }
+
+    fn failed(&self, failure: Failure) -> Error {
+        let denied = matches!(
+            failure.status,
+            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+        );
+        let (name, registry) = (self.destination.familiar(), self.destination.registry());
+        if denied {
+            return Error::new(Class::Denied, format!("the registry denies pushing {name}"))
+                .caused_by(failure)
+                .hint(format!("check the name, or log in: berth login {registry}"));
+        }
+        match failure.about_to("push", &name, registry) {
+            // Not the image is missing but the repository, or what the registry wants first.
+            error if error.class() == Class::NotFound => {
+                let error = error.context(format!("cannot push {name}"));
+                error.hint("some registries want a repository to be made before it is pushed to")
+            }
+            error => error,
+        }
+    }
+
+    /// Whether the registry has these manifests already.
+    fn has_all(&self, missing: &[Digest]) -> Result<bool> {
+        for digest in missing {
+            let there = self
+                .runtime
+                .block_on(self.client.digest_of_tag(digest.as_str()));
+            if there.map_err(|failure| self.failed(failure))?.as_ref() != Some(digest) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn run(&mut self, documents: &Documents) -> Result<Pushed> {
+        let sizes: Vec<(Digest, u64)> = documents
+            .blobs
+            .iter()
+            .map(|(blob, _)| (blob.digest.clone(), blob.size))
+            .collect();
+        self.progress.event(&Event::Layers { layers: &sizes });
+        let donors = self.donors(documents)?;
+        for repository in donors.iter().flatten() {
+            self.client
+                .authority
+                .need(format!("repository:{repository}:pull"));
+        }
+        let uploaded = self.runtime.block_on(self.upload_all(documents, &donors));
+        uploaded.map_err(|undone| undone.into_error(|failure| self.failed(failure)))?;
+        let tag = self.destination.tag().unwrap_or("latest");
+        for (position, (descriptor, bytes)) in documents.manifests.iter().enumerate() {
+            let last = position + 1 == documents.manifests.len();
+            let name = if last {
+                tag
+            } else {
+                descriptor.digest.as_str()
+            };
+            let put = self.client.put_manifest(name, descriptor, bytes.clone());
+            self.runtime
+                .block_on(put)
+                .map_err(|failure| self.failed(failure))?;
+        }
+        let (target, _) = documents
+            .manifests
+            .last()
+            .ok_or_else(|| Error::new(Class::Internal, "there is nothing to push"))?;
+        Ok(Pushed {
+            digest: target.digest.clone(),
+            size: target.size,
+            partial: false,
+        })
+    }
+
+    /// For each blob, another repository of the same registry that should have it.
+    fn donors(&self, documents: &Documents) -> Result<Vec<Option<String>>> {
+        let owners = self.store.owners_at(self.destination.registry())?;
+        let own = self.destination.repository();
+        let donors = documents.blobs.iter().map(|(blob, _)| {
+            let mut owners = owners.iter().filter(|(digest, _)| *digest == blob.digest);
+            owners
+                .find(|(_, repository)| repository != own)
+                .map(|(_, name)| name.clone())
+        });
+        Ok(donors.collect())
+    }
+
+    async fn upload_all(
+        &self,
+        documents: &Documents,
+        donors: &[Option<String>],
+    ) -> Result<(), upload::Undone> {
+        let permits = tokio::sync::Semaphore::new(UPLOADS);
+        let uploads = documents
+            .blobs
+            .iter()
+            .zip(donors)
+            .map(|((blob, path), donor)| {
+                let permits = &permits;
+                async move {
+                    // The semaphore is never closed, so this cannot fail.
+                    let _permit = permits.acquire().await.ok();
+                    if permits.is_closed() {
+                        return Ok(());
+                    }
+                    let result = self.client.provide(blob, path, donor.as_deref()).await;
+                    match &result {
+                        Ok(how) => self.progress.event(&Event::Pushed {
+                            layer: &blob.digest,
+                            how,
+                        }),
+                        // What the others would upload is worth nothing now.
+                        Err(_) => permits.close(),
+                    }
+                    result.map(drop)
+                }
+            });
+        join(uploads.collect()).await.into_iter().collect()
+    }
+}
+
+impl Client<'_> {
+    /// Puts a manifest under a tag or its digest (end-7a), and lists it with its subject where the
+    /// registry does not do that itself.
+    pub(super) async fn put_manifest(
+        &self,
+        name: &str,
+        descriptor: &Descriptor,
+        bytes: bytes::Bytes,
+    ) -> Result<(), Failure> {
+        let url: Url = self.url(&format!("manifests/{name}"))?;
+        let mut request =
+            Request::new(Method::PUT, url.clone()).header(CONTENT_TYPE, &descriptor.media_type);
+        request.body = Payload::Bytes(bytes.clone());
+        let response = self.send(&request).await?;
+        if let Some(digest) = digest_of(response.headers())
+            && digest.algorithm() == descriptor.digest.algorithm()
+            && digest != descriptor.digest
+        {
+            return Err(Failure::content(&url, &descriptor.digest, &digest));
+        }
+        let lists = response.headers().contains_key("oci-subject");
+        if !lists && let Some(subject) = subject(&bytes) {
+            self.list_referrer(&subject, descriptor, &bytes).await?;
+        }
+        Ok(())
+    }
+}

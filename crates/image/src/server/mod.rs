@@ -1,0 +1,120 @@
+//! The store as a registry for others (OCI distribution-spec 1.1).
+//!
+//! ```text
+//!  connection (TLS?) ─► password? ─► route ─► manifest · blob · upload · listing ─► store
+//!                                                 └── missing here? ─► upstream ─┘
+//! ```
+//!
+//! A repository is what the same name means on this machine: `busybox` is `docker.io/library/busybox`,
+//! `quay.io/a/b` is itself. So what is pushed here can be run here, and `registries.conf` of another
+//! machine can name this one as a mirror.
+
+mod blob;
+mod connection;
+mod listing;
+mod manifest;
+mod passwords;
+mod reply;
+mod route;
+mod upload;
+mod upstream;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use berth_contract::{Error, Result};
+
+pub use connection::serve;
+
+use self::passwords::Passwords;
+use self::upload::Uploads;
+use self::upstream::Upstream;
+use crate::registry::{Access, default_registry};
+use crate::store::{Hold, Store};
+
+/// How long a blob that was pushed waits for its manifest before garbage collection may take it.
+const GRACE: Duration = Duration::from_secs(600);
+
+/// How to serve.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Names and bcrypt hashes of who may come in; everybody without.
+    pub htpasswd: Option<PathBuf>,
+    /// Certificate chain and key in PEM; plain HTTP without.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Nothing can be pushed or deleted.
+    pub read_only: bool,
+    /// Fetch what is not here from the registries that the names stand for.
+    pub pull_through: Option<PullThrough>,
+}
+
+/// What is fetched for others.
+#[derive(Debug, Clone)]
+pub struct PullThrough {
+    /// The registry that names without one stand for.
+    pub registry: String,
+    /// How registries are reached.
+    pub access: Access,
+}
+
+/// What all connections share.
+struct Server {
+    store: Store,
+    /// The registry that names without one belong to.
+    home: String,
+    read_only: bool,
+    passwords: Option<Passwords>,
+    uploads: Uploads,
+    upstream: Option<Upstream>,
+    recent: Mutex<Option<(Hold, Instant)>>,
+}
+
+impl Server {
+    fn new(store: &Store, options: &ServeOptions) -> Result<Self> {
+        let through = options.pull_through.as_ref();
+        let home = through.map_or(default_registry(), |through| &through.registry);
+        Ok(Self {
+            store: store.clone(),
+            home: home.to_owned(),
+            read_only: options.read_only,
+            passwords: options
+                .htpasswd
+                .as_deref()
+                .map(Passwords::read)
+                .transpose()?,
+            uploads: Uploads::default(),
+            upstream: options.pull_through.clone().map(Upstream::new),
+            recent: Mutex::new(None),
+        })
+    }
+
+    /// Keeps what nothing leads to yet from being collected for a while.
+    fn keep_recent(&self) -> Result<(), Error> {
+        let hold = self.store.hold()?;
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        *recent = Some((hold, Instant::now() + GRACE));
+        Ok(())
+    }
+
+    /// Lets garbage collection in again.
+    fn release_recent(&self) {
+        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Lets go of what nobody came back for.
+    fn forget_stale(&self) {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        if recent
+            .as_ref()
+            .is_some_and(|(_, until)| *until < Instant::now())
+        {
+            *recent = None;
+        }
+        drop(recent);
+        self.uploads.forget_stale();
+    }
+}

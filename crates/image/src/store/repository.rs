@@ -1,0 +1,145 @@
+//! The store as a registry sees it: repositories with tags, and manifests that only a digest leads to.
+//!
+//! A repository's manifests are the entries of the index that are named after it or came from it, and
+//! what those entries list in turn.
+
+use std::collections::BTreeSet;
+
+use berth_contract::{Digest, Result};
+
+use super::index::{REPOSITORY, add_unnamed, name_of, pinned_name_of, remove_name, set_name};
+use super::{Store, Transaction};
+use crate::documents::{Descriptor, Document};
+use crate::reference::Reference;
+
+impl Store {
+    /// The names of all repositories as listings show them, sorted.
+    pub(crate) fn repositories(&self) -> Result<Vec<String>> {
+        let index = self.index()?;
+        let names = index.manifests.iter().filter_map(pinned_name_of);
+        let names: BTreeSet<String> = names.map(|name| name.familiar_name()).collect();
+        Ok(names.into_iter().collect())
+    }
+
+    /// The tags of a repository, sorted; `None` if there is no such repository.
+    pub(crate) fn tags_of(&self, repository: &Reference) -> Result<Option<Vec<String>>> {
+        let entries = self.entries_of(repository)?;
+        if entries.is_empty() {
+            return Ok(None);
+        }
+        let tags = entries.iter().filter_map(name_of);
+        let tags: BTreeSet<String> = tags
+            .filter_map(|name| name.tag().map(str::to_owned))
+            .collect();
+        Ok(Some(tags.into_iter().collect()))
+    }
+
+    /// What a tag leads to.
+    pub(crate) fn tagged(&self, name: &Reference) -> Result<Option<Descriptor>> {
+        let index = self.index()?;
+        let full = name.to_string();
+        let mut entries = index.manifests.into_iter();
+        Ok(entries.find(|entry| super::index::is_named(entry, &full)))
+    }
+
+    /// A manifest of a repository by its digest, wherever in its indexes it is.
+    pub(crate) fn pinned(
+        &self,
+        repository: &Reference,
+        digest: &Digest,
+    ) -> Result<Option<Descriptor>> {
+        let mut all = self.manifests_of(repository)?.into_iter();
+        Ok(all.find(|entry| entry.digest == *digest && self.has_blob(digest)))
+    }
+
+    /// Every manifest of a repository, each once.
+    pub(crate) fn manifests_of(&self, repository: &Reference) -> Result<Vec<Descriptor>> {
+        let mut pending = self.entries_of(repository)?;
+        let mut seen = BTreeSet::new();
+        let mut all = Vec::new();
+        while let Some(entry) = pending.pop() {
+            if !seen.insert(entry.digest.clone()) {
+                continue;
+            }
+            // A damaged index hides what only it leads to, and nothing else.
+            if let Ok(Some(Document::Index(index))) = self.document(&entry) {
+                pending.extend(index.manifests);
+            }
+            all.push(entry);
+        }
+        Ok(all)
+    }
+
+    fn entries_of(&self, repository: &Reference) -> Result<Vec<Descriptor>> {
+        let name = repository.name();
+        let entries = self.index()?.manifests.into_iter();
+        let own =
+            |entry: &Descriptor| pinned_name_of(entry).is_some_and(|pinned| pinned.name() == name);
+        Ok(entries.filter(own).collect())
+    }
+
+    /// Makes a staged manifest part of a repository, under a tag if the name has one.
+    pub(crate) fn put_manifest(
+        &self,
+        transaction: Transaction,
+        name: &Reference,
+        target: &Descriptor,
+    ) -> Result<()> {
+        let known = self.pinned(name, &target.digest)?.is_some();
+        transaction.commit_unnamed()?;
+        self.change_index(|index| {
+            if name.tag().is_some() {
+                set_name(index, name, target);
+            } else if !known {
+                add_unnamed(index, target);
+                let added = index
+                    .manifests
+                    .iter_mut()
+                    .find(|entry| entry.digest == target.digest && entry.annotations.is_empty());
+                if let Some(entry) = added {
+                    entry.annotations.insert(REPOSITORY.to_owned(), name.name());
+                }
+            }
+            Ok(())
+        })?;
+        self.adopt_entries(name, target)
+    }
+
+    /// An index takes its entries in: what was pushed before it needs no entry of its own any more.
+    fn adopt_entries(&self, name: &Reference, target: &Descriptor) -> Result<()> {
+        let Some(Document::Index(inner)) = self.document(target)? else {
+            return Ok(());
+        };
+        let repository = name.name();
+        self.change_index(|index| {
+            index.manifests.retain(|entry| {
+                let came_from = entry.annotations.get(REPOSITORY);
+                came_from != Some(&repository)
+                    || inner
+                        .manifests
+                        .iter()
+                        .all(|child| child.digest != entry.digest)
+            });
+            Ok(())
+        })
+    }
+
+    /// Takes a tag away; the manifest stays, for its digest. Says whether there was one.
+    pub(crate) fn delete_tag(&self, name: &Reference) -> Result<bool> {
+        let full = name.to_string();
+        self.change_index(|index| Ok(remove_name(index, &full, true).is_some()))
+    }
+
+    /// Takes a manifest with all its tags out of a repository. Says whether there was one.
+    pub(crate) fn delete_manifest(&self, repository: &Reference, digest: &Digest) -> Result<bool> {
+        let name = repository.name();
+        self.change_index(|index| {
+            let before = index.manifests.len();
+            index.manifests.retain(|entry| {
+                entry.digest != *digest
+                    || pinned_name_of(entry).is_none_or(|pinned| pinned.name() != name)
+            });
+            Ok(index.manifests.len() < before)
+        })
+    }
+}

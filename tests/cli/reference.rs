@@ -8,13 +8,15 @@ use std::path::Path;
 use berth_testkit::Sandbox;
 
 /// The families whose verbs are not repeated elsewhere at the top level.
-const FAMILIES: [&str; 6] = [
+const FAMILIES: [&str; 8] = [
     "container",
     "image",
     "manifest",
+    "artifact",
     "volume",
     "network",
     "system",
+    "serve",
 ];
 
 #[test]

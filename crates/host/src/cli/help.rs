@@ -20,6 +20,7 @@ Global flags (before the command):
       --root DIR         Keep images, containers and volumes in DIR
       --runroot DIR      Keep the state of running containers in DIR
       --config DIR       Read registry logins from DIR/config.json [env: DOCKER_CONFIG]
+      --offline          Ask no registry; use the images that are here
   -D, --debug            Tell what is done, step by step
   -l, --log-level LEVEL  Say only what is at least this grave: debug, info, warn, error
   -v, --version          Print the version

@@ -184,10 +184,10 @@ fn one(
 }
 
 /// The first candidate that something succeeds for; a registry that does not have it is no reason to stop.
-fn first<'a, T>(
-    candidates: &'a [Reference],
+fn first<T>(
+    candidates: &[Reference],
     mut attempt: impl FnMut(&Reference) -> Result<T>,
-) -> Result<(&'a Reference, T)> {
+) -> Result<(&Reference, T)> {
     for (position, reference) in candidates.iter().enumerate() {
         let last = position + 1 == candidates.len();
         match attempt(reference) {

@@ -46,6 +46,10 @@ impl Failure {
             reason = cause.to_string();
             next = cause.source();
         }
+        // The words of a system call tell enough without its number.
+        if let Some((words, _)) = reason.rsplit_once(" (os error ") {
+            reason.truncate(words.len());
+        }
         let again = (!error.is_redirect() && !error.is_builder()).then_some(Duration::ZERO);
         Self {
             request: request(method, url),

@@ -10,7 +10,7 @@ use std::time::Duration;
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderName, Method, Request, StatusCode};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -198,33 +198,55 @@ impl Server {
         if self.read_only && is_write(&method) {
             return Err(Refusal::new(Code::Denied, "this registry is read only"));
         }
-        let reads = matches!(method, Method::GET | Method::HEAD);
+        match method {
+            Method::GET | Method::HEAD => self.read(route, &query, &headers).await,
+            Method::DELETE => self.delete(route),
+            _ => self.write(&method, route, (&query, &headers), body).await,
+        }
+    }
+
+    async fn read(
+        &self,
+        route: Route,
+        query: &HashMap<String, String>,
+        headers: &HeaderMap,
+    ) -> Result<Reply, Refusal> {
         match route {
-            Route::Version if reads => Ok(empty(StatusCode::OK)),
-            Route::Catalog if reads => self.catalog(&query),
-            Route::Tags(name) if reads => self.tags(&name, &query).await,
-            Route::Referrers(name, digest) if reads => self.referrers(&name, &digest, &query),
-            Route::Blob(name, digest) if reads => self.blob(&name, &digest, &headers).await,
-            Route::Blob(_, digest) if method == Method::DELETE => self.delete_blob(&digest),
-            Route::Manifest(name) if reads => self.manifest(&name).await,
-            Route::Manifest(name) if method == Method::PUT => {
-                self.put_manifest(&name, &headers, body).await
+            Route::Version => Ok(empty(StatusCode::OK)),
+            Route::Catalog => self.catalog(query),
+            Route::Tags(name) => self.tags(&name, query).await,
+            Route::Referrers(name, digest) => self.referrers(&name, &digest, query),
+            Route::Blob(name, digest) => self.blob(&name, &digest, headers).await,
+            Route::Manifest(name) => self.manifest(&name).await,
+            Route::Upload(name, id) => self.upload_status(&name, &id).await,
+            Route::NewUpload(_) => Err(unsupported(&Method::GET)),
+        }
+    }
+
+    fn delete(&self, route: Route) -> Result<Reply, Refusal> {
+        match route {
+            Route::Blob(_, digest) => self.delete_blob(&digest),
+            Route::Manifest(name) => self.delete_manifest(&name),
+            Route::Upload(name, id) => self.cancel_upload(&name, &id),
+            _ => Err(unsupported(&Method::DELETE)),
+        }
+    }
+
+    async fn write(
+        &self,
+        method: &Method,
+        route: Route,
+        (query, headers): (&HashMap<String, String>, &HeaderMap),
+        body: Incoming,
+    ) -> Result<Reply, Refusal> {
+        match (route, method.as_str()) {
+            (Route::Manifest(name), "PUT") => self.put_manifest(&name, headers, body).await,
+            (Route::NewUpload(name), "POST") => self.new_upload(&name, query, body).await,
+            (Route::Upload(name, id), "PATCH") => self.append(&name, &id, headers, body).await,
+            (Route::Upload(name, id), "PUT") => {
+                self.finish_upload(&name, (&id, query), headers, body).await
             }
-            Route::Manifest(name) if method == Method::DELETE => self.delete_manifest(&name),
-            Route::NewUpload(name) if method == Method::POST => {
-                self.new_upload(&name, &query, body).await
-            }
-            Route::Upload(name, id) => match method {
-                Method::GET => self.upload_status(&name, &id).await,
-                Method::PATCH => self.append(&name, &id, &headers, body).await,
-                Method::PUT => {
-                    self.finish_upload(&name, (&id, &query), &headers, body)
-                        .await
-                }
-                Method::DELETE => self.cancel_upload(&name, &id),
-                _ => Err(unsupported(&method)),
-            },
-            _ => Err(unsupported(&method)),
+            _ => Err(unsupported(method)),
         }
     }
 }

@@ -28,8 +28,8 @@ mod index;
 mod owners;
 mod platforms;
 mod remove;
-mod survey;
 mod repository;
+mod survey;
 mod transaction;
 
 use std::ffi::OsStr;

@@ -8,27 +8,28 @@ use std::sync::{Arc, Mutex};
 
 use berth_contract::Class;
 use berth_image::{
-    FileEntry, ImageBuilder, Login, Platform, PullOptions, Reference, Silent, Store, install, pull,
+    Event, FileEntry, ImageBuilder, Login, Platform, Progress, PullOptions, Reference, Silent,
+    Store, install, pull,
 };
 
 /// A request: method, path with query, headers in lower case.
-struct Request {
-    method: String,
-    path: String,
-    headers: HashMap<String, String>,
-    body: String,
+pub(crate) struct Request {
+    pub(crate) method: String,
+    pub(crate) path: String,
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// An answer: status line, headers, body, and after how many bytes of it the connection breaks.
-struct Answer {
-    status: u16,
-    headers: Vec<(String, String)>,
-    body: Vec<u8>,
-    breaks_after: Option<usize>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) breaks_after: Option<usize>,
 }
 
 impl Answer {
-    fn new(status: u16, body: &[u8]) -> Self {
+    pub(crate) fn new(status: u16, body: &[u8]) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -37,14 +38,14 @@ impl Answer {
         }
     }
 
-    fn header(mut self, key: &str, value: impl Into<String>) -> Self {
+    pub(crate) fn header(mut self, key: &str, value: impl Into<String>) -> Self {
         self.headers.push((key.into(), value.into()));
         self
     }
 }
 
 /// Serves until the test process ends; the address.
-fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
+pub(crate) fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let answer = Arc::new(answer);
@@ -83,7 +84,6 @@ fn converse(stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) {
             .map_or(0, |text| text.parse().unwrap());
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
-        let body = String::from_utf8(body).unwrap();
         let request = Request {
             method,
             path,
@@ -115,14 +115,14 @@ fn converse(stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) {
 }
 
 /// An image's documents and blobs by digest.
-struct Content {
+pub(crate) struct Content {
     _data: tempfile::TempDir,
-    manifest: String,
-    blobs: HashMap<String, Vec<u8>>,
+    pub(crate) manifest: String,
+    pub(crate) blobs: HashMap<String, Vec<u8>>,
 }
 
 impl Content {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let data = tempfile::tempdir().unwrap();
         let store = Store::open(data.path());
         let mut image = ImageBuilder::new(Platform::host());
@@ -151,7 +151,7 @@ impl Content {
     }
 
     /// What an honest registry answers.
-    fn answer(&self, request: &Request) -> Answer {
+    pub(crate) fn answer(&self, request: &Request) -> Answer {
         let name = request.path.rsplit('/').next().unwrap();
         let name = if request.path.contains("/manifests/") && !name.contains(':') {
             &self.manifest
@@ -191,7 +191,7 @@ impl Content {
             .header("docker-content-digest", name)
     }
 
-    fn largest(&self) -> String {
+    pub(crate) fn largest(&self) -> String {
         self.blobs
             .iter()
             .max_by_key(|(_, body)| body.len())
@@ -211,7 +211,7 @@ fn pull_from(
     Ok((data, pulled.updated))
 }
 
-fn me() -> Login {
+pub(crate) fn me() -> Login {
     Login::Password {
         username: "me".into(),
         password: "secret".into(),
@@ -232,9 +232,11 @@ fn bearer_tokens_are_fetched_with_the_scope_asked_for() {
                 .get("authorization")
                 .cloned()
                 .unwrap_or_default();
-            seen.lock()
-                .unwrap()
-                .push((request.path.clone(), login, request.body.clone()));
+            seen.lock().unwrap().push((
+                request.path.clone(),
+                login,
+                String::from_utf8(request.body.clone()).unwrap(),
+            ));
             return Answer::new(200, br#"{"token":"abc","expires_in":300}"#);
         }
         if request
@@ -418,4 +420,126 @@ fn a_registry_that_is_not_there_is_not_waited_for() {
     let error = pull_from(&format!("127.0.0.1:{port}"), &PullOptions::default()).unwrap_err();
     assert_eq!(error.class(), Class::Unavailable);
     assert!(started.elapsed() < std::time::Duration::from_secs(2));
+}
+
+#[test]
+fn a_pull_that_is_cut_ten_times_fetches_nothing_twice() {
+    let content = Content::new();
+    let layer = content.largest();
+    let size = content.blobs[&layer].len();
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    let address = serve(move |request| {
+        let mut answer = content.answer(request);
+        if request.path.ends_with(&layer) && request.method == "GET" {
+            let piece = (size / 11 + 1).min(answer.body.len());
+            count.fetch_add(piece, Ordering::SeqCst);
+            if piece < answer.body.len() {
+                answer.breaks_after = Some(piece);
+            }
+        }
+        answer
+    });
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path());
+    let reference = Reference::parse(&format!("{address}/team/app:1")).unwrap();
+    let mut options = PullOptions::default();
+    // Each pull gives up at once, as if it had been killed.
+    options.access.attempts = 1;
+    let pulls = (1..).find(|_| pull(&store, &reference, &options, &Silent).is_ok());
+    assert_eq!(pulls, Some(11));
+    let sent = sent.load(Ordering::SeqCst);
+    assert!(sent * 100 <= size * 105, "{sent} of {size}");
+}
+
+#[test]
+fn an_overloaded_registry_is_told_and_what_is_here_will_do() {
+    struct Heard(Mutex<Vec<String>>);
+    impl Progress for Heard {
+        fn event(&self, event: &Event<'_>) {
+            if let Event::Stale { reference, reason } = event {
+                self.0
+                    .lock()
+                    .unwrap()
+                    .push(format!("{reference}: {reason}"));
+            }
+        }
+    }
+    let content = Content::new();
+    let healthy = Arc::new(AtomicUsize::new(1));
+    let state = Arc::clone(&healthy);
+    let address = serve(move |request| match state.load(Ordering::SeqCst) {
+        0 => Answer::new(
+            429,
+            br#"{"errors":[{"code":"TOOMANYREQUESTS","message":"slow down"}]}"#,
+        ),
+        _ => content.answer(request),
+    });
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path());
+    let reference = Reference::parse(&format!("{address}/team/app:1")).unwrap();
+    let mut options = PullOptions::default();
+    options.access.attempts = 1;
+    assert!(pull(&store, &reference, &options, &Silent).unwrap().updated);
+    healthy.store(0, Ordering::SeqCst);
+    let error = pull(&store, &reference, &options, &Silent).unwrap_err();
+    assert_eq!(error.class(), Class::Unavailable);
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("429 Too Many Requests"), "{cause}");
+    options.stale_if_error = true;
+    let heard = Heard(Mutex::default());
+    let pulled = pull(&store, &reference, &options, &heard).unwrap();
+    assert!(!pulled.updated);
+    let heard = heard.0.into_inner().unwrap();
+    assert!(heard.len() == 1 && heard[0].contains("429"), "{heard:?}");
+    options.access.offline = true;
+    assert!(!pull(&store, &reference, &options, &Silent).unwrap().updated);
+}
+
+#[test]
+fn a_silent_registry_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        // It takes every connection, says how long its answer is, and says no more.
+        let mut open = Vec::new();
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 900\r\n\r\n{"));
+            open.push(stream);
+        }
+    });
+    let mut options = PullOptions::default();
+    options.access.attempts = 1;
+    options.access.patience = std::time::Duration::from_secs(1);
+    let error = pull_from(&address, &options).unwrap_err();
+    assert_eq!(error.class(), Class::Unavailable, "{error:?}");
+}
+
+#[test]
+fn a_token_that_ends_during_a_pull_is_renewed() {
+    let content = Content::new();
+    let own = Arc::new(Mutex::new(String::new()));
+    let own_address = Arc::clone(&own);
+    let issued = AtomicUsize::new(0);
+    let address = serve(move |request| {
+        if request.path.starts_with("/token") {
+            let token = issued.fetch_add(1, Ordering::SeqCst) + 1;
+            return Answer::new(200, format!(r#"{{"token":"t{token}"}}"#).as_bytes());
+        }
+        // Every token is good for one answer.
+        let last = format!("Bearer t{}", issued.load(Ordering::SeqCst));
+        let fresh = request.headers.get("authorization") == Some(&last);
+        if fresh && issued.load(Ordering::SeqCst) % 2 == 1 {
+            issued.fetch_add(1, Ordering::SeqCst);
+            return content.answer(request);
+        }
+        let realm = format!(
+            r#"Bearer realm="http://{}/token""#,
+            own_address.lock().unwrap()
+        );
+        Answer::new(401, b"").header("www-authenticate", realm)
+    });
+    own.lock().unwrap().clone_from(&address);
+    pull_from(&address, &PullOptions::default()).unwrap_or_else(|error| panic!("{error:?}"));
 }

@@ -7,7 +7,10 @@
     reason = "what a test needs in order to begin"
 )]
 
+mod conformance;
 mod faulty;
+mod push;
+mod served;
 mod server;
 
 use std::io::Read as _;
@@ -20,7 +23,7 @@ use berth_image::{
 };
 use server::{Registry, skopeo};
 
-fn file(path: &str, mode: u32, content: &[u8]) -> FileEntry {
+pub(crate) fn file(path: &str, mode: u32, content: &[u8]) -> FileEntry {
     FileEntry::File {
         path: path.into(),
         mode,
@@ -28,7 +31,7 @@ fn file(path: &str, mode: u32, content: &[u8]) -> FileEntry {
     }
 }
 
-fn native() -> ImageBuilder {
+pub(crate) fn native() -> ImageBuilder {
     let mut image = ImageBuilder::new(Platform::host());
     image.config.entrypoint = Some(vec!["/bin/hello".into()]);
     image.files = vec![
@@ -39,7 +42,7 @@ fn native() -> ImageBuilder {
     image
 }
 
-fn wasm() -> ImageBuilder {
+pub(crate) fn wasm() -> ImageBuilder {
     let mut image = ImageBuilder::new(Platform::new("wasip1", "wasm"));
     image.module = Some(b"\0asm\x01\0\0\0".to_vec());
     image
@@ -71,7 +74,7 @@ fn published(
     )
 }
 
-fn read(image: &berth_image::Image, path: &str) -> Vec<u8> {
+pub(crate) fn read(image: &berth_image::Image, path: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     image
         .open_file(Path::new(path))

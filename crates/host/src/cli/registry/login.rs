@@ -30,6 +30,7 @@ pub(crate) const LOGOUT: Verb = Verb::new::<Logout>(
 
 /// The flags of `login`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "Docker's and Podman's flags")]
 pub(crate) struct Login {
     /// The registry; docker.io if none is named
     #[arg(value_name = "REGISTRY", hide = true)]

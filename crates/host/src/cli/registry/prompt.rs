@@ -39,7 +39,7 @@ pub(super) fn secret(screen: Screen, question: &str) -> Result<String> {
     given(&typed?)
 }
 
-fn type_secret(input: &mut impl io::Read) -> Result<String> {
+fn type_secret(input: &mut impl io::BufRead) -> Result<String> {
     let mut typed = Vec::new();
     for byte in input.bytes() {
         match byte.map_err(unreadable)? {

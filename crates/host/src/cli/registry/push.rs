@@ -50,6 +50,7 @@ pub(crate) const ARTIFACT: Verb =
 
 /// The flags of `push`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "Docker's and Podman's flags")]
 pub(crate) struct Push {
     /// The image by name or id, or a wasm file
     #[arg(

@@ -25,6 +25,7 @@ pub(super) struct File {
 /// A `[[registry]]`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "the file's own fields")]
 pub(super) struct Registry {
     #[serde(default)]
     pub(super) prefix: String,

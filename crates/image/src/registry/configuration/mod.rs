@@ -215,7 +215,7 @@ fn behind<'a>(name: &'a str, prefix: &str) -> Option<&'a str> {
 
 /// A location with the rest of a name behind it, as a host and a path.
 fn rewritten(location: &str, rest: &str) -> Result<Endpoint> {
-    let name = format!("{location}{}", rest);
+    let name = format!("{location}{rest}");
     let Some((registry, repository)) = name.split_once('/') else {
         let message = format!("registries.conf leads to {name}, which names no repository");
         return Err(Error::new(Class::Invalid, message));

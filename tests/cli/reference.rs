@@ -8,11 +8,10 @@ use std::path::Path;
 use berth_testkit::Sandbox;
 
 /// The families whose verbs are not repeated elsewhere at the top level.
-const FAMILIES: [&str; 8] = [
+const FAMILIES: [&str; 7] = [
     "container",
     "image",
     "manifest",
-    "artifact",
     "volume",
     "network",
     "system",

@@ -7,4 +7,6 @@ mod archives;
 mod cgroup2;
 mod chroot;
 mod debian;
+mod interrupted;
+mod logins;
 mod registry;

@@ -9,19 +9,19 @@ use berth_testkit::{ImageArchive, Sandbox, available};
 const LOGIN: &str = "sailor:salt and pepper";
 
 /// Debian's `docker-registry`, on a port of its own, ended with the test.
-struct Registry {
+pub(crate) struct Registry {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
 }
 
 impl Registry {
     /// Open to everybody.
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         Self::start_with(sandbox, "")
     }
 
     /// Open to [`LOGIN`] alone.
-    fn start_guarded(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start_guarded(sandbox: &Sandbox) -> Self {
         let file = sandbox.path().join("htpasswd");
         let (user, password) = LOGIN.split_once(':').unwrap();
         let output = Command::new("htpasswd")
@@ -72,7 +72,7 @@ impl Registry {
     }
 
     /// Pushes an archive with skopeo under this name.
-    fn push(&self, sandbox: &Sandbox, archive: &ImageArchive, name: &str) {
+    pub(crate) fn push(&self, sandbox: &Sandbox, archive: &ImageArchive, name: &str) {
         let file = sandbox.path().join("pushed.tar");
         std::fs::write(&file, archive.bytes()).unwrap();
         let output = Command::new("skopeo")
@@ -182,7 +182,7 @@ fn a_guarded_registry_opens_to_the_logins_of_config_json() {
     error: the registry denies access to 127.0.0.1:[PORT]/private/busybox:latest
     caused by: GET http://127.0.0.1:[PORT]/v2/private/busybox/manifests/latest: 401 Unauthorized: authentication required (UNAUTHORIZED)
 
-    hint: check the name, and the login for 127.0.0.1:[PORT] in ~/.docker/config.json
+    hint: check the name, or log in: berth login 127.0.0.1:[PORT]
     ");
 
     let folder = sandbox.path().join("logins");
@@ -200,7 +200,7 @@ fn a_guarded_registry_opens_to_the_logins_of_config_json() {
     error: the registry denies access to 127.0.0.1:[PORT]/private/busybox:latest
     caused by: GET http://127.0.0.1:[PORT]/v2/private/busybox/manifests/latest: 401 Unauthorized: authentication required (UNAUTHORIZED)
 
-    hint: check the name, and the login for 127.0.0.1:[PORT] in ~/.docker/config.json
+    hint: check the name, or log in: berth login 127.0.0.1:[PORT]
     ");
 
     // The base64 of LOGIN, as `docker login` writes it.

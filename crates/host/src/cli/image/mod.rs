@@ -11,7 +11,8 @@ mod save;
 use berth_contract::Class;
 
 use super::{
-    Arguments, Context, Group, Outcome, Verb, build, import, inspect, load, pull, registry, rmi, tag,
+    Arguments, Context, Group, Outcome, Verb, build, import, inspect, load, pull, registry, rmi,
+    tag,
 };
 
 pub(crate) use list::VERB as IMAGES;

@@ -46,7 +46,7 @@ pub(crate) const VERB: Verb = Verb::new::<Push>(
 
 /// `berth artifact …`: what is no image.
 pub(crate) const ARTIFACT: Verb =
-    Verb::family("artifact", Group::Images, "Send OCI artifacts", &[VERB]);
+    Verb::family("artifact", Group::Hidden, "Send OCI artifacts", &[VERB]);
 
 /// The flags of `push`.
 #[derive(Debug, clap::Args)]

@@ -273,6 +273,115 @@ def ps_many():
             subprocess.run(command + ["rm", "-f"] + names, stdin=NULL, stdout=NULL, stderr=NULL)
 
 
+def images_many():
+    """`images` with 500 images, which differ in a label."""
+    count = 500
+    podman = podman_alone()
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+        archive = f"{folder}/images.tar"
+        write_images(archive, count)
+        call(BERTH + ["load", "-q", "-i", archive])
+        actions = {"berth": berth("images"), "berth images -q": berth("images", "-q")}
+        if podman:
+            call(podman + ["load", "-q", "-i", archive])
+            actions["podman"] = lambda: milliseconds(lambda: call(podman + ["images"]))
+        report(f"images with {count} images", alternate(actions, min(options.runs, 10)))
+    ids = set(read(BERTH + ["images", "-q", "--filter", "label=bench"]).split())
+    call(BERTH + ["rmi", "-f"] + sorted(ids))
+    if podman:
+        call(podman + ["rmi", "-a", "-f"])
+
+
+def podman_alone():
+    """Podman on a store of its own, where it is installed."""
+    if not shutil.which("podman"):
+        return None
+    return ["podman", "--root", f"{PLACE}/podman", "--runroot", f"{PLACE}/podman-run"]
+
+
+def write_images(path, count):
+    """A docker-archive of `count` images of one small layer each."""
+    import hashlib
+    import io
+    layer = io.BytesIO()
+    with tarfile.open(fileobj=layer, mode="w") as tar:
+        info = tarfile.TarInfo("file")
+        info.size = 4
+        tar.addfile(info, io.BytesIO(b"text"))
+    layer = layer.getvalue()
+    diff = "sha256:" + hashlib.sha256(layer).hexdigest()
+    items = []
+    with tarfile.open(path, "w") as tar:
+        def add(name, content):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+        add("layer.tar", layer)
+        for number in range(count):
+            config = json.dumps({
+                "architecture": "amd64", "os": "linux", "created": "2026-01-01T00:00:00Z",
+                "config": {"Labels": {"bench": str(number)}},
+                "rootfs": {"type": "layers", "diff_ids": [diff]},
+            }).encode()
+            name = hashlib.sha256(config).hexdigest() + ".json"
+            add(name, config)
+            items.append({"Config": name, "RepoTags": [f"localhost/bench:{number}"], "Layers": ["layer.tar"]})
+        add("manifest.json", json.dumps(items).encode())
+
+
+def archives():
+    """`save` and `load` of an image of six layers, 300 MB of files that half compress."""
+    podman = podman_alone()
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
+        source = f"{folder}/image.tar"
+        write_large(source)
+        engines = {"berth": BERTH, **({"podman": podman} if podman else {})}
+        loading, saving = {}, {}
+        for name, command in engines.items():
+            times = {"load": [], "save": []}
+            for _ in range(3):
+                times["load"].append(milliseconds(lambda: call(command + ["load", "-q", "-i", source])))
+                target = f"{folder}/{name}.tar"
+                words = ["save", "-o", target, "localhost/large:1"]
+                times["save"].append(milliseconds(lambda: call(command + words)))
+                os.remove(target)
+                call(command + ["rmi", "-f", "localhost/large:1"])
+            loading[name] = statistics.median(times["load"])
+            saving[name] = statistics.median(times["save"])
+        report("load of 300 MB in 6 layers", loading)
+        report("save of the same", saving)
+
+
+def write_large(path):
+    import hashlib
+    import io
+    import random
+    made = random.Random(1)
+    layers = []
+    for number in range(6):
+        layer = io.BytesIO()
+        with tarfile.open(fileobj=layer, mode="w") as tar:
+            for part in range(200):
+                content = made.randbytes(128 << 10) + bytes(128 << 10)
+                info = tarfile.TarInfo(f"layer{number}/file{part}")
+                info.size = len(content)
+                tar.addfile(info, io.BytesIO(content))
+        layers.append(layer.getvalue())
+    diffs = ["sha256:" + hashlib.sha256(layer).hexdigest() for layer in layers]
+    config = json.dumps({"architecture": "amd64", "os": "linux", "config": {},
+                         "rootfs": {"type": "layers", "diff_ids": diffs}}).encode()
+    name = hashlib.sha256(config).hexdigest() + ".json"
+    manifest = [{"Config": name, "RepoTags": ["localhost/large:1"],
+                 "Layers": [f"{number}.tar" for number in range(6)]}]
+    with tarfile.open(path, "w") as tar:
+        files = {name: config, "manifest.json": json.dumps(manifest).encode(),
+                 **{f"{number}.tar": layer for number, layer in enumerate(layers)}}
+        for file, content in files.items():
+            info = tarfile.TarInfo(file)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
 def proportional(pid):
     for line in open(f"/proc/{pid}/smaps_rollup"):
         if line.startswith("Pss:"):
@@ -350,7 +459,7 @@ def one_detached():
 
 MEASUREMENTS = {
     "run-none": run_none, "run-bridge": run_bridge, "run-wasm": run_wasm, "exec": exec_true, "life": life,
-    "reading": reading, "ps": ps_many,
+    "reading": reading, "ps": ps_many, "images": images_many, "archives": archives,
     "memory": memory, "throughput": throughput, "parallel": parallel,
 }
 
@@ -367,4 +476,6 @@ finally:
     call(BERTH + ["network", "prune", "-f"])
     for peer in PEERS.values():
         subprocess.run(peer + ["rmi", "-f", "busybox-bench"], stdin=NULL, stdout=NULL, stderr=NULL)
+    # Podman binds its layers onto themselves and leaves that.
+    subprocess.run(["umount", "-l", f"{PLACE}/podman/overlay"], stdin=NULL, stdout=NULL, stderr=NULL)
     shutil.rmtree(PLACE, ignore_errors=True)

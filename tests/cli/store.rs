@@ -422,3 +422,51 @@ fn layers_of_an_image_are_shown_and_compared() {
     ];
     assert_eq!(sandbox.berth(&wrong).status, 1);
 }
+
+/// Serves one file to one client, over HTTP.
+fn served(content: Vec<u8>) -> (String, std::thread::JoinHandle<()>) {
+    use std::io::{Read as _, Write as _};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/root.tar", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        let mut request = [0; 4096];
+        let _length = client.read(&mut request).unwrap();
+        let length = content.len();
+        let head =
+            format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n");
+        client.write_all(head.as_bytes()).unwrap();
+        client.write_all(&content).unwrap();
+    });
+    (url, server)
+}
+
+#[test]
+fn roots_are_imported_from_urls_and_whatever_compresses_them() {
+    let sandbox = Sandbox::new();
+    let tar = berth_testkit::Layer::new()
+        .file("hello", 0o644, b"there")
+        .finish();
+    let file = sandbox.path().join("root.tar");
+    std::fs::write(&file, &tar).unwrap();
+    for program in ["gzip", "bzip2", "xz", "zstd"] {
+        if !berth_testkit::available("roots_are_imported_from_urls", program) {
+            continue;
+        }
+        let packed = Command::new(program).arg("-c").arg(&file).output().unwrap();
+        let id = sandbox
+            .berth_with_input(&["import", "-"], &packed.stdout)
+            .success();
+        let difference = sandbox.berth(&["image", "diff", &id]).success();
+        assert_eq!(difference, "A /hello", "{program}");
+    }
+    let (url, server) = served(tar);
+    let import = ["import", "-m", "from the web", &url, "web:1"];
+    sandbox.berth(&import).success();
+    server.join().unwrap();
+    let told = sandbox
+        .berth(&["history", "--format", "{{.Comment}}", "web:1"])
+        .success();
+    assert_eq!(told, "from the web");
+    assert_eq!(sandbox.berth(&["import", "http://127.0.0.1:1/x"]).status, 1);
+}

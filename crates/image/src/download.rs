@@ -33,7 +33,7 @@ pub fn download(url: &str, options: &PullOptions) -> Result<Download> {
     let host = parsed.host_str().unwrap_or_default().to_owned();
     let client = following_client(&options.access, &host)?;
     let response = runtime
-        .block_on(client.get(parsed).send())
+        .block_on(async { client.get(parsed).send().await })
         .map_err(|error| Error::new(Class::Unavailable, cannot()).caused_by(error))?;
     let status = response.status();
     if !status.is_success() {

@@ -61,10 +61,13 @@ impl Arguments for Rmi {
             }
             (false, false) => self.names,
         };
-        let mut status = 0;
+        let (mut status, mut any) = (0, false);
         for name in &names {
             match engine.remove_image(name, &platforms, self.force) {
-                Ok(removed) => context.screen.data(&lines(&removed))?,
+                Ok(removed) => {
+                    any = true;
+                    context.screen.data(&lines(&removed))?;
+                }
                 Err(error) if self.ignore && error.class() == Class::NotFound => {}
                 // As in Docker, -f makes an image that is not there no failure.
                 Err(error) if self.force && error.class() == Class::NotFound => {
@@ -76,7 +79,9 @@ impl Arguments for Rmi {
                 }
             }
         }
-        engine.empty_trash_later();
+        if any {
+            engine.tidy_images()?;
+        }
         Ok(status)
     }
 }

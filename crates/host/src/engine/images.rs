@@ -149,10 +149,20 @@ impl Engine {
     ) -> Result<Vec<DeletedImage>> {
         let (store, containers) = (self.store(), InUse::read(self.paths()));
         let removed = match platforms {
-            [] => store.remove(name, force, &containers)?,
+            [] => store.unlist(name, force, &containers)?,
             _ => store.remove_platforms(name, platforms, force, &containers)?,
         };
         Ok(removed.into_iter().map(deleted).collect())
+    }
+
+    /// Puts what removed images leave behind into the trash, and has it deleted in the background.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn tidy_images(&self) -> Result<()> {
+        self.store().tidy(&InUse::read(self.paths()))?;
+        self.empty_trash_later();
+        Ok(())
     }
 }
 

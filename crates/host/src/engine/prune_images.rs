@@ -64,7 +64,7 @@ impl Engine {
                 && (wish.chosen)(&summary(image, &containers))
                 && containers.of(image.id()).is_empty()
                 // Another process may have taken it meanwhile: it stays then.
-                && let Ok(removed) = store.remove(image.id().as_str(), true, &containers)
+                && let Ok(removed) = store.unlist(image.id().as_str(), true, &containers)
             {
                 pruned.deleted.extend(removed.into_iter().map(deleted));
             }

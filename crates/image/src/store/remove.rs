@@ -98,9 +98,35 @@ impl Store {
         force: bool,
         containers: &dyn Containers,
     ) -> Result<Vec<Removed>> {
+        let removed = self.unlist(text, force, containers)?;
+        self.tidy(containers)?;
+        Ok(removed)
+    }
+
+    /// Puts what nothing leads to into the trash, after one or many [`Store::unlist`].
+    ///
+    /// Downloads that were not finished can still be resumed; [`Store::collect`] is who gives them up.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn tidy(&self, containers: &dyn Containers) -> Result<()> {
+        berth_sys::fault::point("remove-unnamed");
+        self.sweep(containers, Partial::Kept).map(drop)
+    }
+
+    /// As [`Store::remove`], but leaves what nothing leads to any more where it is.
+    ///
+    /// # Errors
+    /// As for [`Store::remove`].
+    pub fn unlist(
+        &self,
+        text: &str,
+        force: bool,
+        containers: &dyn Containers,
+    ) -> Result<Vec<Removed>> {
         let image = self.find(text, None)?;
         let reference = Reference::parse(text).ok();
-        let removed = self.change_index(|index| {
+        self.change_index(|index| {
             let target = image.target();
             let names: Vec<Reference> = index
                 .manifests
@@ -122,16 +148,14 @@ impl Store {
                     .iter()
                     .filter(|entry| entry.digest == *target),
             )?;
-            let keep = self.permit(
-                &image,
-                &names,
-                &Wish {
-                    text,
-                    by_name: by_name.is_some(),
-                    force,
-                },
-                containers,
-            )?;
+            // A container of any platform stands against it.
+            let uses: Vec<Use> = ids.keys().flat_map(|id| containers.using(id)).collect();
+            let wish = Wish {
+                text,
+                by_name: by_name.is_some(),
+                force,
+            };
+            let keep = permit(&image, &names, &wish, &uses)?;
             let mut removed: Vec<Removed> = names
                 .iter()
                 .map(|name| Removed::Untagged(name.familiar()))
@@ -152,11 +176,7 @@ impl Store {
             index.manifests.retain(|entry| entry.digest != *target);
             removed.extend(ids.into_keys().map(Removed::Deleted));
             Ok(removed)
-        })?;
-        berth_sys::fault::point("remove-unnamed");
-        // Downloads that were not finished can still be resumed; `collect` is who gives them up.
-        self.sweep(containers, Partial::Kept)?;
-        Ok(removed)
+        })
     }
 
     /// Takes one name away and never deletes anything: `untag`.
@@ -176,49 +196,6 @@ impl Store {
         })
     }
 
-    /// Whether the last name may go; `true` means that the image itself has to stay without a name.
-    fn permit(
-        &self,
-        image: &Image,
-        names: &[Reference],
-        wish: &Wish<'_>,
-        containers: &dyn Containers,
-    ) -> Result<bool> {
-        let Wish {
-            text,
-            by_name,
-            force,
-        } = *wish;
-        let short = image.id().short();
-        let uses = containers.using(image.id());
-        let running = uses.iter().find(|user| user.running);
-        let repositories: std::collections::BTreeSet<String> =
-            names.iter().map(Reference::name).collect();
-        if !by_name && repositories.len() > 1 && !force {
-            return Err(
-                conflict(text, format!("{short} has names in several repositories"))
-                    .hint(format!("berth rmi -f {text}")),
-            );
-        }
-        match (running, uses.first()) {
-            (Some(_), _) if by_name && force => Ok(true),
-            (Some(user), _) => Err(conflict(
-                text,
-                format!("container {} is running it", user.container),
-            )
-            .hint(format!("berth rm -f {}", user.container))),
-            (None, Some(user)) if !force => Err(conflict(
-                text,
-                format!("container {} was made from it", user.container),
-            )
-            .hint(format!(
-                "berth rm {}, or berth rmi -f {text}",
-                user.container
-            ))),
-            _ => Ok(false),
-        }
-    }
-
     /// The ids of all platforms of some entries.
     fn ids<'a>(
         &self,
@@ -233,6 +210,42 @@ impl Store {
             );
         }
         Ok(ids)
+    }
+}
+
+/// Whether the last name may go; `true` means that the image itself has to stay without a name.
+fn permit(image: &Image, names: &[Reference], wish: &Wish<'_>, uses: &[Use]) -> Result<bool> {
+    let Wish {
+        text,
+        by_name,
+        force,
+    } = *wish;
+    let short = image.id().short();
+    let running = uses.iter().find(|user| user.running);
+    let repositories: std::collections::BTreeSet<String> =
+        names.iter().map(Reference::name).collect();
+    if !by_name && repositories.len() > 1 && !force {
+        return Err(
+            conflict(text, format!("{short} has names in several repositories"))
+                .hint(format!("berth rmi -f {text}")),
+        );
+    }
+    match (running, uses.first()) {
+        (Some(_), _) if by_name && force => Ok(true),
+        (Some(user), _) => Err(conflict(
+            text,
+            format!("container {} is running it", user.container),
+        )
+        .hint(format!("berth rm -f {}", user.container))),
+        (None, Some(user)) if !force => Err(conflict(
+            text,
+            format!("container {} was made from it", user.container),
+        )
+        .hint(format!(
+            "berth rm {}, or berth rmi -f {text}",
+            user.container
+        ))),
+        _ => Ok(false),
     }
 }
 

@@ -299,3 +299,80 @@ fn a_damaged_blob_is_not_saved() {
     );
     assert!(error.unwrap_err().to_string().contains("damaged"));
 }
+
+#[test]
+fn attestations_are_kept_beside_what_they_speak_about() {
+    use crate::digest;
+    let (_data, store) = full();
+    let image = store.find("app:1", None).unwrap();
+    let manifest = image.manifest_digest().to_string();
+    let statement = br#"{"_type":"https://in-toto.io/Statement/v0.1"}"#;
+    let config = br#"{"architecture":"unknown","os":"unknown","config":{},"rootfs":{"type":"layers","diff_ids":[]}}"#;
+    let attestation = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":{}}},"layers":[{{"mediaType":"application/vnd.in-toto+json","digest":"{}","size":{}}}]}}"#,
+        digest(config),
+        config.len(),
+        digest(statement),
+        statement.len()
+    );
+    let size = attestation.len();
+    let own = image.manifest();
+    let own_size = saved_size(&store, "app:1");
+    let list = format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{{"mediaType":"{}","digest":"{manifest}","size":{own_size},"platform":{{"os":"linux","architecture":"amd64"}}}},{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"{}","size":{size},"platform":{{"os":"unknown","architecture":"unknown"}},"annotations":{{"vnd.docker.reference.type":"attestation-manifest","vnd.docker.reference.digest":"{manifest}"}}}}]}}"#,
+        own.media_type(),
+        digest(attestation.as_bytes()),
+    );
+    // An OCI layout of the image, to which the list and the attestation are added by hand.
+    let place = tempfile::tempdir().unwrap();
+    let layout = place.path().join("layout");
+    let names = ["app:1".to_owned()];
+    save(
+        &store,
+        &names,
+        &of(ArchiveFormat::OciDirectory),
+        Destination::Directory(&layout),
+    )
+    .unwrap();
+    let blobs = layout.join("blobs/sha256");
+    for bytes in [
+        &statement[..],
+        &config[..],
+        attestation.as_bytes(),
+        list.as_bytes(),
+    ] {
+        std::fs::write(blobs.join(&digest(bytes)[7..]), bytes).unwrap();
+    }
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"application/vnd.oci.image.index.v1+json","digest":"{}","size":{},"annotations":{{"io.containerd.image.name":"docker.io/library/attested:1"}}}}]}}"#,
+        digest(list.as_bytes()),
+        list.len()
+    );
+    std::fs::write(layout.join("index.json"), index).unwrap();
+
+    let (data, other) = crate::store();
+    load_directory(&other, &layout, &LoadOptions::default(), &Silent).unwrap();
+    assert_eq!(
+        other.list().unwrap().images.len(),
+        1,
+        "an attestation is no image"
+    );
+    assert_eq!(other.collect(&berth_image::NoContainers).unwrap(), 0);
+    let kept = data
+        .path()
+        .join("oci/blobs/sha256")
+        .join(&digest(statement)[7..]);
+    assert!(kept.exists(), "the statement is kept");
+    let again = saved(&other, &["attested:1"], &SaveOptions::default());
+    let name = format!("blobs/sha256/{}", &digest(statement)[7..]);
+    assert!(listed(&again).contains(&name), "and saved");
+    assert_eq!(
+        other.find("attested:1", None).unwrap().target().as_str(),
+        digest(list.as_bytes())
+    );
+}
+
+/// The bytes of an image's manifest.
+fn saved_size(store: &Store, name: &str) -> usize {
+    store.document_bytes(name).unwrap().len()
+}

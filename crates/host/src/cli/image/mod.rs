@@ -5,8 +5,10 @@ mod forest;
 mod history;
 mod layers;
 mod list;
+mod names;
 pub(crate) mod prune;
 mod save;
+mod selection;
 
 use berth_contract::Class;
 

@@ -1,0 +1,101 @@
+//! `--filter` of `berth images`.
+
+use berth_contract::{Error, Result};
+use berth_host::api::types::ImageSummary;
+use berth_host::format::filter::Filters;
+use berth_host::format::time::parse_moment;
+use jiff::tz::TimeZone;
+
+use super::names::Names;
+
+/// The checked filters of `images`.
+#[derive(Debug)]
+pub(super) struct Selection {
+    filters: Filters,
+    dangling: Option<bool>,
+    /// In seconds since the Unix epoch.
+    until: Option<i64>,
+}
+
+/// Creation times between which images must lie.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    before: Option<i64>,
+    since: Option<i64>,
+}
+
+impl Selection {
+    pub(super) fn parse(values: &[String], now: u64, zone: &TimeZone) -> Result<Self> {
+        const KEYS: [&str; 7] = [
+            "before",
+            "dangling",
+            "label",
+            "label!",
+            "reference",
+            "since",
+            "until",
+        ];
+        let filters = Filters::parse(values, &KEYS)?;
+        let dangling = filters.truth("dangling")?;
+        let moments = filters
+            .values("until")
+            .iter()
+            .map(|text| parse_moment(text, now, zone));
+        let until = moments.collect::<Result<Vec<_>>>()?.into_iter().min();
+        let until = until.map(|moment| i64::try_from(moment / 1_000_000_000).unwrap_or(i64::MAX));
+        Ok(Self {
+            filters,
+            dangling,
+            until,
+        })
+    }
+
+    /// The times of the images that `before` and `since` name.
+    pub(super) fn bounds(&self, images: &[ImageSummary]) -> Result<Bounds> {
+        let time = |key: &str| -> Result<Vec<i64>> {
+            self.filters
+                .values(key)
+                .iter()
+                .map(|name| creation(images, name))
+                .collect()
+        };
+        Ok(Bounds {
+            before: time("before")?.into_iter().min(),
+            since: time("since")?.into_iter().max(),
+        })
+    }
+
+    pub(super) fn matches(&self, image: &ImageSummary, bounds: &Bounds) -> bool {
+        let dangling = image.repo_tags.is_empty() && image.repo_digests.is_empty();
+        self.dangling.is_none_or(|wanted| wanted == dangling)
+            && self.filters.matches_labels(&image.labels)
+            && bounds.before.is_none_or(|bound| image.created < bound)
+            && bounds.since.is_none_or(|bound| image.created > bound)
+            && self.until.is_none_or(|until| image.created <= until)
+    }
+
+    pub(super) fn names(&self, names: &Names) -> bool {
+        self.filters
+            .any("reference", |pattern| names.matches(pattern))
+    }
+}
+
+fn creation(images: &[ImageSummary], name: &str) -> Result<i64> {
+    let is_named = |image: &&ImageSummary| {
+        let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
+        image
+            .repo_tags
+            .iter()
+            .any(|tag| tag == name || *tag == format!("{name}:latest"))
+            || image.repo_digests.iter().any(|digest| digest == name)
+            || (name.len() >= 4 && (id.starts_with(name) || image.id == name))
+    };
+    let found = images.iter().find(is_named).map(|image| image.created);
+    found.ok_or_else(|| {
+        Error::new(
+            berth_contract::Class::NotFound,
+            format!("no image {name:?} to compare with"),
+        )
+        .hint("berth images lists those that are here")
+    })
+}

@@ -99,6 +99,7 @@ impl<W: Write> Writer<W> {
     fn mark(&mut self, path: &[u8]) -> io::Result<()> {
         let mut header = Header::new_ustar();
         header.set_entry_type(EntryType::Regular);
+        header.set_size(0);
         header.set_mode(0);
         header.set_mtime(0);
         self.append(header, path, Records::default(), io::empty())
@@ -112,6 +113,8 @@ impl<W: Write> Writer<W> {
         metadata: &Metadata,
     ) -> io::Result<()> {
         let mut header = Header::new_ustar();
+        // What has no content says so too: an empty field is no number to a strict reader.
+        header.set_size(0);
         header.set_mode(metadata.mode);
         let mut records = Records::default();
         records.number(b"uid", metadata.uid, |id| header.set_uid(u64::from(id)));

@@ -183,14 +183,7 @@ pub fn fill(paths: &Paths, name: &VolumeName, image: &Merged, path: &Path) -> Re
     if !is_empty(&data).explain(explain)? {
         return Ok(());
     }
-    let lock = fs::File::options()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(directory.join("lock"))
-        .explain(explain)?;
-    // Blocks only while another container copies the same content into the same volume.
-    lock.lock().explain(explain)?;
+    let _lock = lock(&directory).explain(explain)?;
     if !is_empty(&data).explain(explain)? {
         return Ok(());
     }
@@ -206,6 +199,50 @@ pub fn fill(paths: &Paths, name: &VolumeName, image: &Merged, path: &Path) -> Re
     } else {
         remove_if_there(&first).explain(explain)
     }
+}
+
+/// Fills an empty volume with an archive's files; one that fails leaves it empty.
+///
+/// # Errors
+/// Class `Conflict` when there is something in it, `Invalid` for what is no archive or a hostile one.
+pub fn import(paths: &Paths, name: &VolumeName, archive: impl io::Read) -> Result<()> {
+    let directory = paths.volume(name);
+    let data = directory.join(CONTENT);
+    let explain = || format!("cannot import into the volume {name}");
+    let _lock = lock(&directory).explain(explain)?;
+    if !is_empty(&data).explain(explain)? {
+        return Err(Error::new(
+            Class::Conflict,
+            format!("cannot import into the volume {name}"),
+        )
+        .caused_by("it is not empty")
+        .hint("berth volume create another one"));
+    }
+    if is_mounted(&directory).explain(explain)? {
+        return berth_image::unpack_archive(archive, &data)
+            .map_err(|error| error.context(explain()));
+    }
+    let first = directory.join("_first");
+    remove_if_there(&first).explain(explain)?;
+    fs::create_dir(&first).explain(explain)?;
+    match berth_image::unpack_archive(archive, &first) {
+        Ok(()) => fs::rename(&first, &data).explain(explain),
+        Err(error) => {
+            remove_if_there(&first).explain(explain)?;
+            Err(error.context(explain()))
+        }
+    }
+}
+
+/// Keeps others from filling the volume; waits only while another does.
+fn lock(directory: &Path) -> io::Result<fs::File> {
+    let lock = fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(directory.join("lock"))?;
+    lock.lock()?;
+    Ok(lock)
 }
 
 /// The containers that mount a volume.

@@ -61,4 +61,4 @@ pub use store::{
     Store, Survey, Tree, Usage, Use, layer_size,
 };
 pub use tree::{Entry, Place};
-pub use unpack::{is_archive, unpack_archive};
+pub use unpack::{is_archive, pack_archive, unpack_archive};

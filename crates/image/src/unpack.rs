@@ -1,14 +1,14 @@
-//! Archives that are no layers: what `ADD` unpacks.
+//! Archives that are no layers: what `ADD` unpacks, and what a volume is carried in.
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
 use berth_contract::Result;
 use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
-use crate::layer::{Expected, decompress, unpack};
+use crate::layer::{Expected, WriteOptions, decompress, unpack, write};
 
 /// Whether a file is a tar archive, plain or compressed: told from its content alone.
 ///
@@ -37,6 +37,20 @@ pub fn is_archive(file: &mut File) -> io::Result<bool> {
     header.set_cksum();
     // An archive of nothing is only zeros, and so may be any other file.
     Ok(!is_empty && stated.is_some() && stated == header.cksum().ok())
+}
+
+/// Writes everything in a directory as a plain tar.
+///
+/// # Errors
+/// The directory cannot be read, or `sink` takes no more.
+pub fn pack_archive(from: &Path, sink: impl Write) -> Result<()> {
+    let explain = || format!("cannot write an archive of {}", from.display());
+    let directory = Directory::open(from).explain(explain)?;
+    let options = WriteOptions {
+        with_root: true,
+        ..WriteOptions::default()
+    };
+    write(&directory, sink, options).explain(explain).map(drop)
 }
 
 /// Unpacks an archive into an empty directory, as a layer is: nothing leaves the directory.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 
 use berth_contract::{Class, ContainerId, Error, Result, VolumeName};
+use berth_monitor::volume::Held;
 use berth_sys::error::Explain as _;
 
 use super::Engine;
@@ -55,13 +56,7 @@ impl Engine {
     /// # Errors
     /// Class `NotFound` when there is none of that name.
     pub fn volume(&self, name: &str) -> Result<VolumeInspect> {
-        let volume = match name.parse::<VolumeName>() {
-            Ok(parsed) => read(self.paths(), &parsed)?,
-            Err(_) => None,
-        };
-        volume
-            .map(|volume| shown(self.paths(), volume))
-            .ok_or_else(|| missing(name))
+        Ok(shown(self.paths(), self.stored_volume(name)?))
     }
 
     /// Makes a volume; one of the same name is left as it is, as in Docker.
@@ -92,6 +87,39 @@ impl Engine {
             },
         )?;
         Ok(name)
+    }
+
+    /// Writes what a volume holds as a tar.
+    ///
+    /// # Errors
+    /// Class `NotFound` when there is none of that name; it cannot be read, or `sink` takes no more.
+    pub fn export_volume(&self, name: &str, sink: impl io::Write) -> Result<()> {
+        let volume = self.stored_volume(name)?;
+        let held = volume.mount(self.paths())?;
+        let written = berth_image::pack_archive(&volume::content(self.paths(), &volume.name), sink);
+        held.map_or(Ok(()), Held::release)?;
+        written
+    }
+
+    /// Fills an empty volume with a tar's files, plain or compressed.
+    ///
+    /// # Errors
+    /// Class `NotFound` when there is none of that name, `Conflict` when it is not empty, `Invalid` for
+    /// what is no archive; the volume stays empty then.
+    pub fn import_volume(&self, name: &str, archive: impl io::Read) -> Result<()> {
+        let volume = self.stored_volume(name)?;
+        let held = volume.mount(self.paths())?;
+        let imported = volume::import(self.paths(), &volume.name, archive);
+        held.map_or(Ok(()), Held::release)?;
+        imported
+    }
+
+    fn stored_volume(&self, name: &str) -> Result<Volume> {
+        let volume = match name.parse::<VolumeName>() {
+            Ok(parsed) => read(self.paths(), &parsed)?,
+            Err(_) => None,
+        };
+        volume.ok_or_else(|| missing(name))
     }
 
     /// Removes a volume that no container mounts.

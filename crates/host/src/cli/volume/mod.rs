@@ -1,5 +1,7 @@
 //! `berth volume …`: directories that outlive the containers they are mounted in.
 
+mod archive;
+
 use std::collections::BTreeMap;
 
 use berth_contract::{Class, VolumeName};
@@ -8,10 +10,10 @@ use berth_host::format::filter::matches_name;
 use berth_host::format::{Column, Filters, Layout, Record, human};
 use serde_json::json;
 
-use super::document::{Format, as_value};
-use super::parse::environment::{self, Entry};
-use super::shared::confirm;
-use super::{Arguments, Context, Group, Outcome, Verb};
+use crate::cli::document::{Format, as_value};
+use crate::cli::parse::environment::{self, Entry};
+use crate::cli::shared::confirm;
+use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb =
     Verb::family("volume", Group::VolumesAndNetworks, "Manage volumes", VERBS);
@@ -63,6 +65,8 @@ const VERBS: &[Verb] = &[
         "Tell by the exit code whether a volume exists",
         "VOLUME",
     ),
+    archive::EXPORT,
+    archive::IMPORT,
     Verb::new::<Prune>(
         "prune",
         GROUP,

@@ -90,7 +90,12 @@ fn help_fits_on_one_screen() {
 
     Images:
       images       List images
+      build        Make an image of a Dockerfile
       pull         Fetch images from registries
+      push         Send images, or a wasm file, to a registry
+      search       Search registries for images
+      login        Log in to a registry
+      logout       Forget the login of a registry
       load         Load images from an archive
       save         Write images to an archive that Docker and OCI tools read
       import       Make an image of a tar of a root file system
@@ -99,12 +104,14 @@ fn help_fits_on_one_screen() {
       rmi          Remove images
       history      Print how an image was made
       image        Manage images
+      manifest     Make lists of images for several platforms
 
     Volumes & networks:
       volume       Manage volumes
       network      Manage networks
 
     System:
+      serve        Offer what is here to other programs and machines
       info         Print facts about this host
       system       Manage berth itself
       version      Print the version
@@ -114,6 +121,7 @@ fn help_fits_on_one_screen() {
           --root DIR         Keep images, containers and volumes in DIR
           --runroot DIR      Keep the state of running containers in DIR
           --config DIR       Read registry logins from DIR/config.json [env: DOCKER_CONFIG]
+          --offline          Ask no registry; use the images that are here
       -D, --debug            Tell what is done, step by step
       -l, --log-level LEVEL  Say only what is at least this grave: debug, info, warn, error
       -v, --version          Print the version

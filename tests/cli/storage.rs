@@ -371,3 +371,39 @@ fn a_bind_that_matches_its_user() {
         assert_eq!(written.uid(), 1234, "{user}");
     }
 }
+
+/// Files, links and owners go out and come in; what is no archive leaves the volume as it was.
+#[test]
+fn a_volume_is_carried_in_an_archive() {
+    let sandbox = Sandbox::with_busybox();
+    let fill = "mkdir /v/d; echo kept > /v/d/file; ln -s d/file /v/link; chown 12:34 /v/d/file";
+    run(&sandbox, &["-v", "one:/v", "busybox", "sh", "-c", fill]).success();
+    let file = sandbox.path().join("one.tar").display().to_string();
+    sandbox
+        .berth(&["volume", "export", "-o", &file, "one"])
+        .success();
+    sandbox.berth(&["volume", "create", "two"]).success();
+    let wrong = sandbox.berth_with_input(&["volume", "import", "two", "-"], b"no archive at all");
+    assert_eq!(wrong.status, 1, "{wrong}");
+    sandbox.berth(&["volume", "import", "two", &file]).success();
+    let show = "cat /v/link; stat -c %u:%g /v/d/file";
+    let shown = run(&sandbox, &["-v", "two:/v", "busybox", "sh", "-c", show]);
+    assert_eq!(shown.success(), "kept\n12:34");
+    insta::assert_snapshot!(sandbox.berth(&["volume", "import", "two", &file]), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: cannot import into the volume two
+    caused by: it is not empty
+
+    hint: berth volume create another one
+    ");
+    insta::assert_snapshot!(sandbox.berth(&["volume", "export", "-o", &file, "three"]), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such volume: three
+
+    hint: berth volume ls lists the volumes
+    ");
+}

@@ -39,9 +39,9 @@ fn an_unknown_image_that_must_not_be_pulled() {
     exit: 125
     --- stdout ---
     --- stderr ---
-    error: no such image: nothing
+    error: no such image: docker.io/library/nothing:latest
 
-    hint: berth pull nothing
+    hint: berth pull nothing:latest
     ");
 }
 

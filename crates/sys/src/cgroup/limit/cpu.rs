@@ -172,19 +172,58 @@ fn weight(shares: u64) -> u32 {
         0..=2 => 1,
         262_144.. => 10_000,
         shares => {
-            let shares = u32::try_from(shares).unwrap_or(262_144);
-            let logarithm = f64::from(shares).log2();
-            let exponent = logarithm.mul_add(logarithm, 125.0 * logarithm) / 612.0 - 7.0 / 34.0;
-            let exact = 10_f64.powf(exponent).ceil().clamp(1.0, 10_000.0);
+            let logarithm = log2(u32::try_from(shares).unwrap_or(262_144));
+            let exponent = (logarithm * logarithm + 125.0 * logarithm) / 612.0 - 7.0 / 34.0;
+            let exact = exp2(exponent * std::f64::consts::LOG2_10);
+            // Rounded up, but for the error of the last places.
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
-                reason = "clamped to 1–10000 and a whole number"
+                reason = "between 1 and 10000"
             )]
-            let weight = exact as u32;
-            weight
+            let weight = (exact - 1e-6) as u32 + 1;
+            weight.clamp(1, 10_000)
         }
     }
+}
+
+/// Binary places of the two functions below: more than a weight needs.
+const PLACES: u32 = 44;
+
+/// The binary logarithm, place by place: squaring a number doubles its logarithm. The C library's, and its
+/// power, would be 18 kB of every monitor.
+fn log2(number: u32) -> f64 {
+    let whole = number.max(1).ilog2();
+    let mut rest = f64::from(number) / f64::from(1_u32 << whole);
+    let (mut logarithm, mut place) = (f64::from(whole), 1.0);
+    for _ in 0..PLACES {
+        rest *= rest;
+        place /= 2.0;
+        if rest >= 2.0 {
+            rest /= 2.0;
+            logarithm += place;
+        }
+    }
+    logarithm
+}
+
+/// Two to the power of a number from 0 to below 32, place by place: each one's root of 2 is that of the
+/// place before.
+fn exp2(number: f64) -> f64 {
+    let (mut rest, mut power, mut root) = (number, 1.0, 2.0_f64);
+    while rest >= 1.0 {
+        rest -= 1.0;
+        power *= 2.0;
+    }
+    for _ in 0..PLACES {
+        root = root.sqrt();
+        rest *= 2.0;
+        if rest >= 1.0 {
+            rest -= 1.0;
+            power *= root;
+        }
+    }
+    power
 }
 
 #[cfg(test)]
@@ -203,6 +242,15 @@ mod tests {
             assert_eq!(weight(shares), expected, "{shares}");
         }
         assert!(weight(512) < 100 && weight(2048) > 100);
+        for shares in (3..262_144_u32).step_by(7).chain([1023, 1025, 262_143]) {
+            let logarithm = f64::from(shares).log2();
+            let exponent = (logarithm * logarithm + 125.0 * logarithm) / 612.0 - 7.0 / 34.0;
+            let expected = (10_f64.powf(exponent) - 1e-6).ceil();
+            assert!(
+                (f64::from(weight(shares.into())) - expected).abs() < 0.5,
+                "{shares}"
+            );
+        }
     }
 
     #[test]

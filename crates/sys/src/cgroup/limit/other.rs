@@ -147,9 +147,7 @@ pub(super) fn network(cgroup: &Cgroup, network: &oci::LinuxNetwork) -> Result<()
 
 /// Writes cgroup2 files by name, in their alphabetical order.
 pub(super) fn unified(cgroup: &Cgroup, files: &BTreeMap<String, String>) -> Result<()> {
-    let mut names: Vec<&String> = files.keys().collect();
-    names.sort_unstable();
-    for file in names {
+    for (file, value) in files {
         let name = format!("cgroup2 setting {file}");
         let Some(directory) = cgroup.unified() else {
             return Err(tree::missing(&name, "unified (cgroup2)"));
@@ -163,12 +161,7 @@ pub(super) fn unified(cgroup: &Cgroup, files: &BTreeMap<String, String>) -> Resu
         if controller != "cgroup" && !matches!(cgroup.place(controller), Some(Place::Unified(_))) {
             return Err(tree::missing(&name, &format!("{controller} (cgroup2)")));
         }
-        write(
-            directory,
-            &name,
-            file,
-            files.get(file).map_or("", String::as_str),
-        )?;
+        write(directory, &name, file, value)?;
     }
     Ok(())
 }

@@ -470,3 +470,40 @@ fn roots_are_imported_from_urls_and_whatever_compresses_them() {
     assert_eq!(told, "from the web");
     assert_eq!(sandbox.berth(&["import", "http://127.0.0.1:1/x"]).status, 1);
 }
+
+#[test]
+fn an_images_files_are_mounted_on_the_host() {
+    let sandbox = Sandbox::with_busybox();
+    let mounted = sandbox.berth(&["image", "mount", "busybox"]).success();
+    let place = mounted.replace("[SANDBOX]", sandbox.path().to_str().unwrap());
+    assert!(Path::new(&place).join("bin/busybox").exists());
+    let written = std::fs::write(Path::new(&place).join("new"), "x");
+    assert_eq!(
+        written.unwrap_err().kind(),
+        std::io::ErrorKind::ReadOnlyFilesystem
+    );
+    assert_eq!(
+        sandbox.berth(&["image", "mount", "busybox"]).success(),
+        mounted
+    );
+    assert!(
+        sandbox
+            .berth(&["image", "mount"])
+            .success()
+            .ends_with("/merged")
+    );
+    let refused = sandbox.berth(&["rmi", "-f", "busybox"]);
+    assert!(
+        refused.stderr.contains("it is mounted at"),
+        "{}",
+        refused.stderr
+    );
+    sandbox.berth(&["image", "prune", "-a", "-f"]).success();
+    assert!(
+        Path::new(&place).join("bin/busybox").exists(),
+        "prune spares it"
+    );
+    sandbox.berth(&["image", "unmount", "--all"]).success();
+    assert_eq!(sandbox.berth(&["image", "unmount", "busybox"]).status, 1);
+    sandbox.berth(&["rmi", "busybox"]).success();
+}

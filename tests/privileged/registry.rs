@@ -217,3 +217,51 @@ fn a_guarded_registry_opens_to_the_logins_of_config_json() {
     let run = [&run[..], &[&name, "echo", "let in"]].concat();
     assert_eq!(sandbox.berth(&run).success(), "let in");
 }
+
+#[test]
+fn a_list_of_images_is_pushed_with_them() {
+    let test = "a_list_of_images_is_pushed_with_them";
+    if !available(test, "docker-registry") || !available(test, "skopeo") {
+        return;
+    }
+    let sandbox = Sandbox::with_busybox();
+    let registry = Registry::start(&sandbox);
+    let list = format!("127.0.0.1:{}/tools/box:1", registry.port);
+    sandbox
+        .berth(&["manifest", "create", &list, "busybox"])
+        .success();
+    let annotate = [
+        "manifest",
+        "annotate",
+        "--os-version",
+        "6",
+        &list,
+        "busybox",
+    ];
+    sandbox.berth(&annotate).success();
+    sandbox
+        .berth(&["manifest", "push", "--purge", &list])
+        .success();
+    assert_eq!(
+        sandbox.berth(&["manifest", "exists", &list]).status,
+        1,
+        "it was purged"
+    );
+    let raw = Command::new("skopeo")
+        .args(["inspect", "--raw", "--tls-verify=false"])
+        .arg(format!("docker://{list}"))
+        .output()
+        .unwrap();
+    let raw: serde_json::Value = serde_json::from_slice(&raw.stdout).unwrap();
+    assert_eq!(raw["manifests"][0]["platform"]["os.version"], "6");
+    let other = Sandbox::new();
+    other.berth(&["pull", "--quiet", &list]).success();
+    let ids = [&sandbox, &other].map(|one| one.berth(&["images", "-q", "--no-trunc"]).success());
+    assert_eq!(ids[0], ids[1]);
+    let refused = sandbox.berth(&["manifest", "push", "busybox"]);
+    assert!(
+        refused.stderr.contains("is an image, not a list"),
+        "{}",
+        refused.stderr
+    );
+}

@@ -148,6 +148,9 @@ impl Engine {
         force: bool,
     ) -> Result<Vec<DeletedImage>> {
         let (store, containers) = (self.store(), InUse::read(self.paths()));
+        if !self.mounted_images().is_empty() {
+            self.refuse_mounted(&store.find(name, None)?)?;
+        }
         let removed = match platforms {
             [] => store.unlist(name, force, &containers)?,
             _ => store.remove_platforms(name, platforms, force, &containers)?,

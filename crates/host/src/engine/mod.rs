@@ -20,6 +20,7 @@ mod logs;
 mod merge;
 mod mount;
 mod mounted;
+mod mounted_images;
 mod network;
 mod networks;
 mod options;

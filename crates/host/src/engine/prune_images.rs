@@ -50,6 +50,7 @@ impl Engine {
         let store = self.store();
         let containers = InUse::read(self.paths());
         let before = self.size_of_images()?;
+        let mounted = self.mounted_images();
         let mut pruned = PrunedImages::default();
         let images = store.list()?.images;
         let newest = newest(&images, wish.keep_last);
@@ -63,6 +64,7 @@ impl Engine {
                 && !newest.contains(&image.id().as_str())
                 && (wish.chosen)(&summary(image, &containers))
                 && containers.of(image.id()).is_empty()
+                && mounted.iter().all(|(id, _)| id != image.id())
                 // Another process may have taken it meanwhile: it stays then.
                 && let Ok(removed) = store.unlist(image.id().as_str(), true, &containers)
             {

@@ -5,6 +5,7 @@ mod forest;
 mod history;
 mod layers;
 mod list;
+mod mount;
 mod names;
 pub(crate) mod prune;
 mod save;
@@ -39,6 +40,8 @@ const VERBS: &[Verb] = &[
     layers::TREE,
     layers::DIFF,
     convert::VERB,
+    mount::MOUNT,
+    mount::UNMOUNT,
     EXISTS,
 ];
 

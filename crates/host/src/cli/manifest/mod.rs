@@ -1,6 +1,7 @@
 //! `berth manifest …`: lists of images for several platforms, made here.
 
 mod inspect;
+mod push;
 
 use std::collections::BTreeMap;
 
@@ -45,6 +46,7 @@ const VERBS: &[Verb] = &[
     )
     .examples("berth manifest annotate --os wasi --arch wasm app:1 app:1-wasm"),
     inspect::VERB,
+    push::VERB,
     Verb::new::<Remove>(
         "remove",
         Group::Images,

@@ -118,6 +118,17 @@ impl Arguments for Push {
 }
 
 impl Push {
+    /// What is pushed, as it was written.
+    pub(crate) fn image(&self) -> &str {
+        &self.image
+    }
+
+    /// The same push to a registry that need not show who it is.
+    pub(crate) fn unverified(mut self) -> Self {
+        self.registry.tls_verify = false;
+        self
+    }
+
     fn style(&self) -> Style {
         if self.quiet {
             Style::None

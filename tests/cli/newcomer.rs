@@ -72,21 +72,12 @@ fn help_fits_on_one_screen() {
       ps           List containers
       exec         Run a second process in a running container
       logs         Print what containers wrote
-      attach       Join a running container's terminal
       stop         Stop containers: a signal, a grace time, then a kill
       start        Start containers that do not run
-      restart      Stop containers and start them again
-      create       Make a container without starting it
-      kill         Send a signal to containers
-      pause        Freeze all processes of containers
-      unpause      Thaw containers that are paused
-      wait         Wait for containers to end and print their exit codes
       rm           Remove containers
-      rename       Give a container another name
       inspect      Print everything about containers, images, volumes or networks
-      top          List a container's processes
-      port         Print where a container's ports are published
       container    Manage containers
+      Also: attach, restart, create, kill, pause, unpause, wait, rename, top, port
 
     Images:
       images       List images
@@ -98,13 +89,11 @@ fn help_fits_on_one_screen() {
       logout       Forget the login of a registry
       load         Load images from an archive
       save         Write images to an archive that Docker and OCI tools read
-      import       Make an image of a tar of a root file system
       tag          Give an image a further name
-      untag        Take a name away and keep the image
       rmi          Remove images
-      history      Print how an image was made
       image        Manage images
       manifest     Make lists of images for several platforms
+      Also: import, untag, history
 
     Volumes & networks:
       volume       Manage volumes

@@ -14,6 +14,13 @@ const GROUPS: [(Group, &str); 4] = [
     (Group::System, "System"),
 ];
 
+/// Verbs that the overview names without a word about them, so that it stays on one screen; their families
+/// tell what they do.
+const NAMED_ONLY: [&str; 13] = [
+    "attach", "restart", "create", "kill", "pause", "unpause", "wait", "rename", "top", "port",
+    "import", "untag", "history",
+];
+
 /// The flags before the verb, as the overview lists them.
 const GLOBAL_FLAGS: &str = "\
 Global flags (before the command):
@@ -37,9 +44,15 @@ pub(crate) fn overview(verbs: &[Verb]) -> String {
          Usage: berth [FLAGS] COMMAND\n",
     );
     for (group, title) in GROUPS {
-        let mut listed = verbs.iter().filter(|verb| verb.group == group).peekable();
-        if listed.peek().is_some() {
-            write_verbs(&mut text, title, listed);
+        let own = verbs.iter().filter(|verb| verb.group == group);
+        let (named, listed): (Vec<&Verb>, Vec<&Verb>) =
+            own.partition(|verb| NAMED_ONLY.contains(&verb.name));
+        if !listed.is_empty() {
+            write_verbs(&mut text, title, listed.into_iter());
+        }
+        if !named.is_empty() {
+            let names: Vec<&str> = named.iter().map(|verb| verb.name).collect();
+            let _always_ok = writeln!(text, "  Also: {}", names.join(", "));
         }
     }
     text.push('\n');

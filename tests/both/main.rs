@@ -22,6 +22,7 @@ rows! {
     isolation_is_complete,
     arguments_environment_and_directory_arrive,
     the_user_is_the_process_owner,
+    users_can_be_its_own,
     input_ends_at_the_end,
     a_terminal_is_a_terminal,
     logs_are_what_was_said,

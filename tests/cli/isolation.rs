@@ -260,3 +260,20 @@ fn directories_are_closed() {
             .any(|line| line.contains('@') && line.contains(&place))
     );
 }
+
+/// CVE-2023-25809: with the host's cgroup namespace its whole tree is seen, and none of it can be written.
+#[test]
+fn the_hosts_cgroups_are_read_only() {
+    let sandbox = Sandbox::with_busybox();
+    let script = "for d in /sys/fs/cgroup /sys/fs/cgroup/*; do mkdir $d/berth-escape 2>/dev/null && echo MADE $d; \
+                  echo 1 2>/dev/null > $d/cgroup.procs && echo MOVED $d; done; \
+                  grep ' /sys/fs/cgroup' /proc/self/mounts | cut -d' ' -f4 | cut -d, -f1 | sort -u";
+    for flags in [
+        &["--cgroupns", "host"][..],
+        &["--cgroupns", "host", "--userns", "auto"],
+    ] {
+        let run = ["run", "--rm", "--network", "none"];
+        let screen = sandbox.berth(&[&run[..], flags, &["busybox", "sh", "-c", script]].concat());
+        assert_eq!(screen.success(), "ro", "{flags:?}");
+    }
+}

@@ -16,3 +16,4 @@ mod reference;
 mod storage;
 mod store;
 mod terminal;
+mod users;

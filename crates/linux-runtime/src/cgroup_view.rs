@@ -9,7 +9,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use berth_contract::Result;
 use berth_sys::error::{self, Errno, Explain as _};
@@ -18,6 +18,9 @@ use berth_sys::path::{self, Directory};
 
 use crate::mounts;
 use crate::plan::MountPlan;
+
+/// Where hosts have it.
+const PLACE: &str = "/sys/fs/cgroup";
 
 /// One line of `/proc/self/cgroup`.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,7 +57,7 @@ pub(crate) fn mount(root: &Directory, plan: &MountPlan) -> Result<()> {
         && only.controllers.is_empty()
     {
         let made = file_system(only, attributes)
-            .or_else(host_instead)
+            .or_else(|error| host_instead(error, Path::new(PLACE), attributes))
             .explain(sentence)?;
         return mounts::put(root, plan, &made, true);
     }
@@ -72,12 +75,11 @@ pub(crate) fn mount(root: &Directory, plan: &MountPlan) -> Result<()> {
         match file_system(hierarchy, attributes) {
             Ok(made) => attach(&top, hierarchy, &made).explain(sentence)?,
             Err(error) if hierarchy.controllers.is_empty() && !error::is(&error, Errno::NOMEM) => {}
-            Err(error) if error::is(&error, Errno::PERM) => {
-                let host = PathBuf::from("/sys/fs/cgroup").join(hierarchy.directory());
-                let made = mount::clone_path(&host, false).explain(sentence)?;
+            Err(error) => {
+                let place = Path::new(PLACE).join(hierarchy.directory());
+                let made = host_instead(error, &place, attributes).explain(sentence)?;
                 attach(&top, hierarchy, &made).explain(sentence)?;
             }
-            Err(error) => return Err(error).explain(sentence),
         }
     }
     let set = u64::from((attributes & Attributes::MOUNT_ATTR_RDONLY).bits());
@@ -123,12 +125,23 @@ fn file_system(hierarchy: &Hierarchy<'_>, attributes: Attributes) -> io::Result<
     cgroup.mount(attributes)
 }
 
-/// In a user namespace a new cgroup2 may be refused; the host's is what it would show.
-fn host_instead(error: io::Error) -> io::Result<OwnedFd> {
+/// With users of its own a guest may not mount what shows the host's cgroup namespace; the host's own mount
+/// shows the same, and is made as safe as the new one would have been.
+fn host_instead(error: io::Error, place: &Path, attributes: Attributes) -> io::Result<OwnedFd> {
     if !error::is(&error, Errno::PERM) {
         return Err(error);
     }
-    mount::clone_path(Path::new("/sys/fs/cgroup"), true)
+    let host = mount::clone_path(place, true)?;
+    let set = u64::from(attributes.bits());
+    mount::set_attributes(
+        &host,
+        &Change {
+            set,
+            recursive: true,
+            ..Change::default()
+        },
+    )?;
+    Ok(host)
 }
 
 #[cfg(test)]

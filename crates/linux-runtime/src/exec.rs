@@ -14,7 +14,7 @@ use berth_sys::{clone, fd, pidfd, process};
 
 use crate::execute::{self, Becoming};
 use crate::guest::{LinuxGuest, Shared, root_of};
-use crate::process_plan::ProcessPlan;
+use crate::plan::process::ProcessPlan;
 use crate::{device, message};
 
 /// What is to run.
@@ -36,6 +36,9 @@ pub(crate) fn start(
     let plan = ProcessPlan::new(second.process, &shared.common)?;
     let (ours, theirs) = Channel::pair().explain(sentence)?;
     let root = root_of(first.pid)?;
+    if let Some(owner) = shared.root {
+        owner.give(&second.stdio);
+    }
     let cgroup = shared.cgroup.as_ref();
     let directory = cgroup.and_then(Cgroup::directory);
     let context = Context {
@@ -58,7 +61,7 @@ pub(crate) fn start(
     })?;
     let child = spawned?;
     match unneeded.take() {
-        Some(ours) => Ok(LinuxGuest::new(child, ours, Rc::clone(&shared), false)),
+        Some(ours) => Ok(LinuxGuest::new(child, ours, shared, plan, false)),
         None => Err(Error::new(Class::Internal, sentence())),
     }
 }
@@ -98,7 +101,7 @@ pub(crate) fn in_pid_namespace<T>(
 /// As [`in_pid_namespace`], with the namespace's own file.
 pub(crate) fn in_namespace_file<T>(
     namespace: BorrowedFd<'_>,
-    body: &mut dyn FnMut() -> Result<T>,
+    body: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     let own = pidfd::open(process::id()).explain(|| "cannot open our own process".into())?;
     namespace::join(namespace, Namespaces::PID)
@@ -164,6 +167,8 @@ fn join_and_execute(context: &Context<'_>) -> Result<u8> {
         program: &second.program,
         inherited: &second.inherited,
         reaper: false,
+        own_users: context.namespaces.contains(Namespaces::USER),
+        hooks: None,
     })
 }
 

@@ -19,13 +19,14 @@ use berth_sys::channel::Channel;
 use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::mount::{Attributes, FileSystem};
 use berth_sys::path::{self, Directory};
-use berth_sys::process::{self, Image, Limit};
+use berth_sys::process::{self, Image};
 use berth_sys::{fd, seccomp};
 
 use crate::filter::Filter;
-use crate::process_plan::{LimitPlan, ProcessPlan};
+use crate::hooks::Stages;
+use crate::plan::process::ProcessPlan;
 use crate::user::{self, Identity};
-use crate::{message, reaper};
+use crate::{message, outside, reaper};
 
 /// Everything a process needs for its last steps.
 #[derive(Debug)]
@@ -41,6 +42,10 @@ pub(crate) struct Becoming<'a> {
     pub(crate) inherited: &'a [Inherited],
     /// This process stays, as pid 1, and a child becomes the program.
     pub(crate) reaper: bool,
+    /// Its users are not the host's: what takes rights over the host is the supervisor's to do.
+    pub(crate) own_users: bool,
+    /// What runs before its program, for a first process.
+    pub(crate) hooks: Option<&'a Stages>,
 }
 
 /// The descriptors that a process keeps from its supervisor.
@@ -79,7 +84,9 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
         .any(|variable| variable.starts_with("HOME="));
     let identity = user::identify(&plan.user, becoming.root, with_home)?;
     give_streams(&becoming, identity.user);
-    apply_limits(&plan.limits)?;
+    if !becoming.own_users {
+        outside::apply(plan, None)?;
+    }
     apply_scheduling(plan)?;
     apply_labels(plan)?;
     drop_privileges(plan, &identity)?;
@@ -91,6 +98,9 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
     let Some(filter) = message::await_go(&files.channel)? else {
         return Ok(137);
     };
+    if let Some(hooks) = becoming.hooks {
+        hooks.start_container()?;
+    }
     let filter = filter.as_ref();
     if becoming.reaper {
         let sets = plan.capabilities;
@@ -98,11 +108,11 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
             lead(files.terminal.then(fd::standard_input))?;
             process::die_with_parent()
                 .explain(|| "cannot tie the process to its supervisor".into())?;
-            Err(execute(plan, &image, files.program.as_ref(), filter))
+            Err(execute(plan, &image, &files, filter))
         });
         return Err(error);
     }
-    Err(execute(plan, &image, files.program.as_ref(), filter))
+    Err(execute(plan, &image, &files, filter))
 }
 
 /// Begins a session, with a controlling terminal if there is one.
@@ -161,57 +171,7 @@ fn give_streams(becoming: &Becoming<'_>, user: u32) {
     }
 }
 
-fn apply_limits(limits: &[LimitPlan]) -> Result<()> {
-    for wanted in limits {
-        let sentence = || {
-            format!(
-                "cannot set {} to {}:{}",
-                wanted.name, wanted.soft, wanted.hard
-            )
-        };
-        let limit = Limit {
-            resource: wanted.resource,
-            soft: wanted.soft,
-            hard: wanted.hard,
-        };
-        match process::set_limit(limit) {
-            Err(error) if error::is(&error, Errno::PERM) && wanted.clamp => {
-                let hard = process::limit(wanted.resource)
-                    .explain(sentence)?
-                    .hard
-                    .min(wanted.hard);
-                let clamped = Limit {
-                    soft: wanted.soft.min(hard),
-                    hard,
-                    ..limit
-                };
-                process::set_limit(clamped).explain(sentence)?;
-            }
-            Err(error) if error::is(&error, Errno::PERM) => {
-                let hard = process::limit(wanted.resource).explain(sentence)?.hard;
-                return Err(Error::new(Class::Denied, sentence())
-                    .caused_by(format!(
-                        "berth may not raise the hard limit, which is {hard}"
-                    ))
-                    .hint(format!("ask for at most {hard}")));
-            }
-            result => result.explain(sentence)?,
-        }
-    }
-    Ok(())
-}
-
 fn apply_scheduling(plan: &ProcessPlan) -> Result<()> {
-    if let Some(score) = plan.out_of_memory_score {
-        let sentence = || format!("cannot set the out-of-memory score to {score}");
-        let proc = private_proc()?;
-        path::write_proc(
-            proc.as_fd(),
-            "self/oom_score_adj",
-            score.to_string().as_bytes(),
-        )
-        .explain(sentence)?;
-    }
     if let Some(domain) = plan.personality {
         process::set_personality(domain).explain(|| "cannot set the execution domain".into())?;
     }
@@ -243,11 +203,18 @@ fn apply_labels(plan: &ProcessPlan) -> Result<()> {
 }
 
 /// A procfs of this process's pid namespace that nobody else can reach or cover (CVE-2025-52881).
+///
+/// With users of its own and the host's pid namespace a process may not make one; the host's is bound in
+/// its root then.
 pub(crate) fn private_proc() -> Result<OwnedFd> {
     let sentence = || "cannot mount a private procfs".to_owned();
-    FileSystem::new("proc")
-        .and_then(|proc| proc.mount(Attributes::empty()))
-        .explain(sentence)
+    let made = FileSystem::new("proc").and_then(|proc| proc.mount(Attributes::empty()));
+    match made {
+        Err(error) if error::is(&error, Errno::PERM) => Directory::open(Path::new("/proc"))
+            .map(Directory::into_fd)
+            .explain(sentence),
+        result => result.explain(sentence),
+    }
 }
 
 fn drop_privileges(plan: &ProcessPlan, identity: &Identity) -> Result<()> {
@@ -388,21 +355,22 @@ fn place_files(becoming: &Becoming<'_>) -> Result<Files> {
 }
 
 /// Loads the filter and becomes the program; returns why it could not.
-fn execute(
-    plan: &ProcessPlan,
-    image: &Image,
-    program: Option<&OwnedFd>,
-    filter: Option<&Filter>,
-) -> Error {
+fn execute(plan: &ProcessPlan, image: &Image, files: &Files, filter: Option<&Filter>) -> Error {
     process::reset_signals();
-    if let Some(filter) = filter
-        && let Err(error) = seccomp::load(&filter.program, filter.flags)
-            .explain(|| "cannot load the system call filter".into())
-    {
-        return error;
+    if let Some(filter) = filter {
+        let loaded = seccomp::load(&filter.program, filter.flags)
+            .explain(|| "cannot load the system call filter".into());
+        let handed = match loaded {
+            Ok(Some(listener)) => message::listener(&files.channel, listener.as_fd()),
+            Ok(None) => Ok(()),
+            Err(error) => Err(error),
+        };
+        if let Err(error) = handed {
+            return error;
+        }
     }
     let name = plan.arguments.first().map_or("", String::as_str);
-    if let Some(file) = program {
+    if let Some(file) = &files.program {
         let error = image.execute_file(file.as_fd());
         return Error::new(Class::CannotInvoke, format!("cannot run {name}")).caused_by(error);
     }

@@ -16,10 +16,12 @@ use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::namespace::Namespaces;
 use berth_sys::{clone, pidfd};
 
+use crate::agent::Agent;
 use crate::filter::Filter;
 use crate::message::{self, FromGuest};
-use crate::process_plan::Common;
-use crate::{exec, hooks, init};
+use crate::plan::process::{Common, ProcessPlan};
+use crate::users::Root;
+use crate::{exec, hooks, init, outside};
 
 /// How long a killed process may take to disappear: a file system it uses may have to write first.
 const DEATH_PATIENCE: Duration = Duration::from_secs(10);
@@ -32,7 +34,13 @@ pub(crate) struct Shared {
     pub(crate) filter: Option<Filter>,
     /// The namespaces that differ from the supervisor's, made or joined.
     pub(crate) namespaces: Namespaces,
+    /// Who the guest's root is, when its users are its own.
+    pub(crate) root: Option<Root>,
     pub(crate) hooks: hooks::Stages,
+    /// The first process.
+    pub(crate) pid: i32,
+    /// Who answers the system calls that the filter passes on.
+    pub(crate) agent: Option<Agent>,
 }
 
 /// How far a process has come.
@@ -52,6 +60,7 @@ pub(crate) struct LinuxGuest {
     terminal: Option<OwnedFd>,
     exit: Option<Exit>,
     shared: Rc<Shared>,
+    plan: ProcessPlan,
     /// Whether this is the first process, with which the guest ends.
     first: bool,
     destroyed: bool,
@@ -62,6 +71,7 @@ impl LinuxGuest {
         child: clone::Child,
         channel: Channel,
         shared: Rc<Shared>,
+        plan: ProcessPlan,
         first: bool,
     ) -> Self {
         Self {
@@ -71,6 +81,7 @@ impl LinuxGuest {
             terminal: None,
             exit: None,
             shared,
+            plan,
             first,
             destroyed: false,
         }
@@ -81,7 +92,7 @@ impl LinuxGuest {
     /// On failure nothing is left.
     pub(crate) fn first(
         (child, channel): (clone::Child, Channel),
-        mut shared: Shared,
+        (mut shared, plan): (Shared, ProcessPlan),
         settle: impl FnOnce(i32, Option<&Cgroup>, &Channel) -> Result<()>,
         compile: impl FnOnce() -> Result<Option<Filter>>,
     ) -> Result<Self> {
@@ -92,7 +103,7 @@ impl LinuxGuest {
             Err(error) => (None, Some(error)),
         };
         shared.filter = filter;
-        let mut guest = Self::new(child, channel, Rc::new(shared), true);
+        let mut guest = Self::new(child, channel, Rc::new(shared), plan, true);
         let Some(error) = failure else {
             return Ok(guest);
         };
@@ -108,7 +119,14 @@ impl LinuxGuest {
         };
         match heard {
             FromGuest::Terminal(master) => self.terminal = Some(master),
+            FromGuest::Furnished => {
+                self.shared.hooks.create_runtime(self.child.pid)?;
+                if let Some(channel) = &self.channel {
+                    message::proceed(channel)?;
+                }
+            }
             FromGuest::Prepared => self.stage = Stage::Prepared,
+            FromGuest::Born(_) | FromGuest::Listener(_) => {}
             FromGuest::Failed(report) => self.stage = Stage::Failed(report),
             FromGuest::Closed => {
                 self.channel = None;
@@ -128,6 +146,20 @@ impl LinuxGuest {
             Stage::Failed(report) => Err(report.clone().into()),
             _ => Ok(()),
         }
+    }
+
+    /// Hands the listener of this process's filter to the one who answers.
+    fn listened(&self, listener: &OwnedFd) -> Result<()> {
+        let Some(agent) = &self.shared.agent else {
+            return Ok(());
+        };
+        let (status, pid) = if self.first {
+            ("created", self.child.pid)
+        } else {
+            ("running", self.shared.pid)
+        };
+        let state = self.shared.hooks.state(status, Some(pid));
+        agent.hand_over(listener, self.child.pid, &state)
     }
 
     fn kill(&mut self) -> Result<()> {
@@ -176,8 +208,8 @@ impl Guest for LinuxGuest {
     fn start(&mut self) -> Result<()> {
         self.await_prepared()?;
         if let Some(channel) = &self.channel {
-            if self.first {
-                self.shared.hooks.before_start(self.child.pid)?;
+            if self.shared.root.is_some() {
+                outside::apply(&self.plan, Some(self.child.pid))?;
             }
             message::go(channel, self.shared.filter.as_ref())?;
         }
@@ -189,7 +221,11 @@ impl Guest for LinuxGuest {
                     self.stage = Stage::Failed(report.clone());
                     return Err(report.into());
                 }
-                FromGuest::Terminal(_) | FromGuest::Prepared => {}
+                FromGuest::Listener(listener) => self.listened(&listener)?,
+                FromGuest::Terminal(_)
+                | FromGuest::Born(_)
+                | FromGuest::Furnished
+                | FromGuest::Prepared => {}
             }
         }
         self.stage = Stage::Started;
@@ -270,13 +306,16 @@ impl Guest for LinuxGuest {
             failures.extend(cgroup.kill_all().err());
         }
         failures.extend(self.kill().err());
-        if self.first {
-            if let Some(cgroup) = &self.shared.cgroup {
-                failures.extend(cgroup.remove().err());
-            }
-            failures.extend(self.shared.hooks.after_stop().err());
+        if self.first
+            && let Some(cgroup) = &self.shared.cgroup
+        {
+            failures.extend(cgroup.remove().err());
         }
         self.destroyed = failures.is_empty();
+        if self.first && self.destroyed {
+            // Once: it is as if a hook that fails had not, but for being told.
+            failures.extend(self.shared.hooks.after_stop().err());
+        }
         collected(failures)
     }
 }

@@ -16,8 +16,10 @@ use berth_sys::namespace::{self, Namespaces};
 use berth_sys::path::{self, Directory};
 use berth_sys::{fd, process};
 
+use crate::birth::Begun;
 use crate::execute::{self, Becoming};
-use crate::mounts::Opened;
+use crate::hooks::Stages;
+use crate::opened::Opened;
 use crate::plan::Plan;
 use crate::{device, mask, message, mounts, rootfs};
 
@@ -30,8 +32,10 @@ pub(crate) struct Context<'a> {
     pub(crate) program: &'a Program,
     pub(crate) inherited: &'a [Inherited],
     pub(crate) channel: &'a Channel,
-    /// Its cgroup, and whether it was born in cgroup2's part of it.
-    pub(crate) cgroup: Option<(&'a Cgroup, bool)>,
+    pub(crate) cgroup: &'a Cgroup,
+    /// What is done already.
+    pub(crate) begun: Begun,
+    pub(crate) hooks: &'a Stages,
     /// The root, where only the supervisor could mount it.
     pub(crate) root: Option<&'a OwnedFd>,
     /// What the supervisor opened for each mount.
@@ -55,23 +59,23 @@ const ORPHANED: u8 = 137;
 fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
     let plan = context.plan;
     process::die_with_parent().explain(|| "cannot tie the container to its supervisor".into())?;
-    if plan.joined_pid().is_some() {
+    if plan.joined(Namespaces::PID).is_some() {
         // Processes of another guest can see this one (CVE-2016-9962).
         process::set_hidden(true).explain(|| "cannot hide from other containers".into())?;
     }
-    let own_users = plan.namespaces.contains(Namespaces::USER);
-    if let Some((cgroup, cloned)) = context.cgroup.filter(|_| !own_users) {
-        cgroup.enter(cloned)?;
+    let new_users = plan.namespaces.contains(Namespaces::USER);
+    if !new_users && !context.begun.joined {
+        context.cgroup.enter(context.begun.cloned)?;
     }
     keep_only(context)?;
     process::set_mask(0);
-    if own_users {
-        if !message::await_placed(context.channel)? {
+    if new_users {
+        if !message::await_word(context.channel)? {
             return Ok(ORPHANED);
         }
         become_root()?;
     }
-    let hosts = isolate(plan)?;
+    let hosts = isolate(plan, context.begun)?;
     let root = match context.root {
         Some(root) => fd::duplicate(root).explain(|| "cannot use the container's root".into())?,
         None => rootfs::detached(context.rootfs, None)?,
@@ -86,6 +90,13 @@ fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
     if plan.root_read_only {
         rootfs::protect(&root)?;
     }
+    if context.hooks.wait_for_supervisor() {
+        message::furnished(context.channel)?;
+        if !message::await_word(context.channel)? {
+            return Ok(ORPHANED);
+        }
+    }
+    context.hooks.create_container()?;
     if let Some(hosts) = hosts {
         // Joining one's own mount namespace leaves a chroot; only from its real root can it be left
         // behind by pivot_root.
@@ -110,6 +121,8 @@ fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
         program: context.program,
         inherited: context.inherited,
         reaper: plan.reaper,
+        own_users: plan.own_users(),
+        hooks: Some(context.hooks),
     })
 }
 
@@ -144,11 +157,11 @@ fn furnish(context: &Context<'_>, root: &Directory) -> Result<Option<OwnedFd>> {
 /// Namespaces that are joined, names, clocks, and mounts cut off from the host's.
 ///
 /// Returns this process's mount namespace when it lives in a chroot.
-fn isolate(plan: &Plan) -> Result<Option<OwnedFd>> {
+fn isolate(plan: &Plan, begun: Begun) -> Result<Option<OwnedFd>> {
     for (kind, path) in plan
         .join
         .iter()
-        .filter(|(kind, _)| *kind != Namespaces::PID)
+        .filter(|(kind, _)| *kind != Namespaces::PID && !begun.joined)
     {
         let sentence = || format!("cannot join the namespace {}", path.display());
         let file = File::open(path).explain(sentence)?;
@@ -238,7 +251,6 @@ fn keep_only(context: &Context<'_>) -> Result<()> {
     keep.extend(context.root.map(fd::number));
     for opened in context.opened {
         keep.extend(opened.source.as_ref().map(fd::number));
-        keep.extend(opened.mapping.as_ref().map(fd::number));
     }
     fd::close_all_but(&keep).explain(|| "cannot close the supervisor's files".into())
 }

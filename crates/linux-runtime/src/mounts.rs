@@ -5,7 +5,7 @@
 //! symbolic links at all (CVE-2023-27561, CVE-2023-28642, CVE-2026-41579).
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use berth_contract::{Class, Error, Result};
@@ -14,17 +14,9 @@ use berth_sys::mount::{self, Attributes, Change, FileSystem};
 use berth_sys::path::{self, Directory};
 use berth_sys::process;
 
-use crate::options::{IdMapped, Options};
+use crate::opened::Opened;
+use crate::plan::options::Options;
 use crate::plan::{MountPlan, MountSource};
-
-/// What only the supervisor could open, for one mount.
-#[derive(Debug, Default)]
-pub(crate) struct Opened {
-    /// A detached mount of the source.
-    pub(crate) source: Option<OwnedFd>,
-    /// The user namespace whose ids the mount shows.
-    pub(crate) mapping: Option<OwnedFd>,
-}
 
 /// Makes one mount; returns it when it is the guest's own procfs.
 pub(crate) fn perform(
@@ -40,19 +32,16 @@ pub(crate) fn perform(
                 None => clone_source(path, plan.options.subpath.as_deref(), *recursive)?,
             };
             let kind = path::status(&source).explain(sentence)?;
-            bind(
-                &source,
-                &plan.options,
-                opened.mapping.as_ref().map(OwnedFd::as_fd),
-            )
-            .explain(sentence)?;
+            bind(&source, &plan.options).explain(sentence)?;
             put(root, plan, &source, path::is_directory(&kind))?;
             Ok(None)
         }
         MountSource::New { kind, source } => {
-            let made = new(kind, source, &plan.options)
-                .or_else(|error| shared_instead(kind, error))
-                .explain(sentence)?;
+            let made = match &opened.source {
+                Some(made) => berth_sys::fd::duplicate(made),
+                None => new(kind, source, &plan.options),
+            }
+            .explain(sentence)?;
             let (made, directory) = match &plan.options.subpath {
                 Some(within) => part_of(root, made, within)?,
                 None => (made, true),
@@ -70,7 +59,7 @@ pub(crate) fn perform(
         }
         MountSource::Remount => {
             let target = root.resolve(&plan.destination).explain(sentence)?;
-            bind(&target, &plan.options, None).explain(sentence)?;
+            bind(&target, &plan.options).explain(sentence)?;
             Ok(None)
         }
     }
@@ -138,7 +127,7 @@ pub fn mount_on_host(kind: &str, source: &Path, options: &[String], place: &Path
     let made = match options.bind {
         Some(recursive) => {
             let made = clone_source(source, None, recursive)?;
-            bind(&made, &options, None).explain(sentence)?;
+            bind(&made, &options).explain(sentence)?;
             made
         }
         None => {
@@ -152,7 +141,7 @@ pub fn mount_on_host(kind: &str, source: &Path, options: &[String], place: &Path
 }
 
 /// Applies the attributes of a bind mount, while it is still detached.
-fn bind(mount: &OwnedFd, options: &Options, mapping: Option<BorrowedFd<'_>>) -> io::Result<()> {
+fn bind(mount: &OwnedFd, options: &Options) -> io::Result<()> {
     let attributes = options.attributes;
     if !attributes.is_empty() {
         let change = Change {
@@ -161,17 +150,6 @@ fn bind(mount: &OwnedFd, options: &Options, mapping: Option<BorrowedFd<'_>>) -> 
             ..Change::default()
         };
         mount::set_attributes(mount, &change)?;
-    }
-    if let Some(mapping) = mapping {
-        let recursive = options.id_mapped == Some(IdMapped::Recursive);
-        mount::set_attributes(
-            mount,
-            &Change {
-                mapping: Some(mapping),
-                recursive,
-                ..Change::default()
-            },
-        )?;
     }
     bind_rest(mount, options)
 }
@@ -203,7 +181,7 @@ fn bind_rest(mount: &OwnedFd, options: &Options) -> io::Result<()> {
 }
 
 /// A new file system as a detached mount.
-fn new(kind: &str, source: &Path, options: &Options) -> io::Result<OwnedFd> {
+pub(crate) fn new(kind: &str, source: &Path, options: &Options) -> io::Result<OwnedFd> {
     let file_system = FileSystem::new(kind)?;
     if !source.as_os_str().is_empty() {
         file_system.string("source", source)?;
@@ -220,25 +198,6 @@ fn new(kind: &str, source: &Path, options: &Options) -> io::Result<OwnedFd> {
     file_system.mount(Attributes::from_bits_retain(
         u32::try_from(options.attributes.set).unwrap_or(0),
     ))
-}
-
-/// In a user namespace a new sysfs needs a network namespace of one's own; the host's one shows the same
-/// without it.
-fn shared_instead(kind: &str, error: io::Error) -> io::Result<OwnedFd> {
-    if kind != "sysfs" || !error::is(&error, Errno::PERM) {
-        return Err(error);
-    }
-    let host = mount::clone_path(Path::new("/sys"), true)?;
-    let set = u64::from(Attributes::MOUNT_ATTR_RDONLY.bits());
-    mount::set_attributes(
-        &host,
-        &Change {
-            set,
-            recursive: true,
-            ..Change::default()
-        },
-    )?;
-    Ok(host)
 }
 
 /// Attaches a detached mount at its destination, which is made when it is missing.
@@ -269,7 +228,11 @@ fn target(root: &Directory, destination: &Path, directory: bool) -> io::Result<O
             result => return result,
         }
         if let Some(parent) = destination.parent().filter(|parent| is_system(parent)) {
-            root.resolve_plain(parent)?;
+            match root.resolve_plain(parent) {
+                // A link on the way would have been found first; what is missing is made.
+                Err(error) if error::is(&error, Errno::NOENT) => {}
+                result => drop(result?),
+            }
         }
     }
     if directory {

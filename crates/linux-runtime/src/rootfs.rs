@@ -1,32 +1,24 @@
 //! The guest's root file system: mounted on top of the host's, then made the only one.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Result, Rootfs};
+use berth_contract::{Error, Result, Rootfs};
 use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::mount::{self, Attributes, Change, FileSystem};
 use berth_sys::path::Directory;
 use berth_sys::process;
 
+use crate::opened;
+use crate::users::Users;
+
 /// The kernel copies at most this much of an option's value (`fsconfig`).
 const LONGEST_VALUE: usize = 255;
 
-/// Who owns the files of a guest with its own user namespace.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Owner<'a> {
-    /// A namespace with the guest's maps.
-    pub(crate) mapping: BorrowedFd<'a>,
-    /// What the guest's user 0 is outside.
-    pub(crate) user: u32,
-    /// What the guest's group 0 is outside.
-    pub(crate) group: u32,
-}
-
 /// Makes the root file system as a detached mount.
-pub(crate) fn detached(rootfs: &Rootfs, owner: Option<Owner<'_>>) -> Result<OwnedFd> {
+pub(crate) fn detached(rootfs: &Rootfs, users: Option<&Users>) -> Result<OwnedFd> {
     match rootfs {
         Rootfs::Overlay {
             lowers,
@@ -35,11 +27,28 @@ pub(crate) fn detached(rootfs: &Rootfs, owner: Option<Owner<'_>>) -> Result<Owne
             volatile,
         } => {
             forget_volatile(work);
-            mount_layers(lowers, (upper, work), *volatile, owner).explain(|| {
+            let sentence = || {
                 format!(
                     "cannot mount the container's layers below {}",
                     upper.display()
                 )
+            };
+            let lowers = Lowers::open(lowers, users)?;
+            if let Some(users) = users {
+                let root = users.root();
+                for directory in [upper, work] {
+                    std::os::unix::fs::chown(directory, Some(root.user), Some(root.group))
+                        .explain(sentence)?;
+                }
+            }
+            mount_layers(&lowers, (upper, work), *volatile).map_err(|error| {
+                // Layers by descriptor: Linux 6.13.
+                let old = error::is(&error, Errno::INVAL) && matches!(lowers, Lowers::Views(_));
+                let error = Error::new(error::class(&error), sentence()).caused_by(error);
+                match old {
+                    true => error.hint("user namespaces without copies of layers need Linux 6.13"),
+                    false => error,
+                }
             })
         }
         Rootfs::Directory(path) => mount::clone_path(path, true)
@@ -58,20 +67,69 @@ pub fn mount_root_on_host(rootfs: &Rootfs, place: &Path) -> Result<()> {
     mount::attach(mounted, place).explain(sentence)
 }
 
+/// A read-only root file system of layers alone, with a guest's ids.
+pub(crate) fn read_only(lowers: &[PathBuf], users: &Users) -> Result<OwnedFd> {
+    let sentence = || "cannot mount an image's layers".to_owned();
+    let lowers = Lowers::open(lowers, Some(users))?;
+    let overlay = FileSystem::new("overlay").explain(sentence)?;
+    overlay
+        .string("source", "overlay")
+        .and_then(|()| lowers.add_to(&overlay))
+        .and_then(|()| overlay.mount(Attributes::MOUNT_ATTR_RDONLY))
+        .explain(sentence)
+}
+
+/// The layers of an overlay, topmost first.
+enum Lowers<'a> {
+    /// As they are.
+    Plain(&'a [PathBuf]),
+    /// Detached mounts of them. The layers are shared by all; only these views have the guest's owners.
+    Views(Vec<OwnedFd>),
+}
+
+impl<'a> Lowers<'a> {
+    fn open(paths: &'a [PathBuf], users: Option<&Users>) -> Result<Self> {
+        let Some(users) = users else {
+            return Ok(Self::Plain(paths));
+        };
+        let mut views = Vec::with_capacity(paths.len());
+        for path in paths {
+            let view = mount::clone_path(path, false)
+                .explain(|| format!("cannot use the layer {}", path.display()))?;
+            opened::view(&view, users.namespace(), false)
+                .map_err(|error| opened::not_mapped(path, &error))?;
+            views.push(view);
+        }
+        Ok(Self::Views(views))
+    }
+
+    fn add_to(&self, overlay: &FileSystem) -> io::Result<()> {
+        match self {
+            Self::Plain(paths) => paths
+                .iter()
+                .try_for_each(|path| layer(overlay, "lowerdir+", path)),
+            // A detached mount dissolves with its descriptor: they stay open until the overlay has
+            // cloned them.
+            Self::Views(views) => views
+                .iter()
+                .try_for_each(|view| overlay.file("lowerdir+", view)),
+        }
+    }
+}
+
 /// Kernels before 6.7 do not know `lowerdir+`; they take all layers in one page of options.
 fn mount_layers(
-    lowers: &[PathBuf],
+    lowers: &Lowers<'_>,
     (upper, work): (&Path, &Path),
     volatile: bool,
-    owner: Option<Owner<'_>>,
 ) -> io::Result<OwnedFd> {
-    match overlay(lowers, (upper, work), volatile, owner) {
-        Err(error) if owner.is_none() && error::is(&error, Errno::INVAL) => {
-            let options = one_page(lowers, (upper, work), volatile);
+    match (overlay(lowers, (upper, work), volatile), lowers) {
+        (Err(error), Lowers::Plain(paths)) if error::is(&error, Errno::INVAL) => {
+            let options = one_page(paths, (upper, work), volatile);
             // What the new interface said is the better explanation.
             mount::overlay_by_options(&options, upper).map_err(|_second| error)
         }
-        result => result,
+        (result, _) => result,
     }
 }
 
@@ -99,39 +157,13 @@ fn one_page(lowers: &[PathBuf], (upper, work): (&Path, &Path), volatile: bool) -
 }
 
 fn overlay(
-    lowers: &[PathBuf],
+    lowers: &Lowers<'_>,
     (upper, work): (&Path, &Path),
     volatile: bool,
-    owner: Option<Owner<'_>>,
 ) -> io::Result<OwnedFd> {
     let overlay = FileSystem::new("overlay")?;
     overlay.string("source", "overlay")?;
-    // A detached mount dissolves with its descriptor: they stay open until the overlay has cloned them.
-    let mut views = Vec::new();
-    for lower in lowers {
-        match owner {
-            None => layer(&overlay, "lowerdir+", lower)?,
-            Some(owner) => {
-                // The layer is shared by all; only this view of it has the guest's owners.
-                let view = mount::clone_path(lower, false)?;
-                let mapping = Some(owner.mapping);
-                mount::set_attributes(
-                    &view,
-                    &Change {
-                        mapping,
-                        ..Change::default()
-                    },
-                )?;
-                overlay.file("lowerdir+", &view)?;
-                views.push(view);
-            }
-        }
-    }
-    if let Some(owner) = owner {
-        for directory in [upper, work] {
-            std::os::unix::fs::chown(directory, Some(owner.user), Some(owner.group))?;
-        }
-    }
+    lowers.add_to(&overlay)?;
     layer(&overlay, "upperdir", upper)?;
     layer(&overlay, "workdir", work)?;
     // The upper directory is to be the difference itself: plain files and whiteouts, no references.

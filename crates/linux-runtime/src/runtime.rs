@@ -1,8 +1,7 @@
 //! The runtime: probes, decides, and makes guests.
 
 use std::cell::OnceCell;
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use berth_contract::{
     Class, Error, Guest, HostFacts, ImageFacts, ProgramKind, Result, Runtime, Slot, Support,
@@ -10,16 +9,17 @@ use berth_contract::{
 };
 use berth_sys::cgroup::{Cgroup, Hierarchies};
 use berth_sys::channel::Channel;
-use berth_sys::clone;
-use berth_sys::error::{self, Errno, Explain as _};
+use berth_sys::error::Explain as _;
 use berth_sys::namespace::{self, Namespaces};
 
+use crate::agent::Agent;
+use crate::birth::Begun;
 use crate::guest::{LinuxGuest, Shared};
-use crate::mounts::{self, Opened};
-use crate::plan::{self, MountSource, Plan};
-use crate::process_plan::Common;
-use crate::rootfs::{self, Owner};
-use crate::{exec, filter, hooks, init, message};
+use crate::hooks::Stages;
+use crate::plan::process::Common;
+use crate::plan::{self, Plan};
+use crate::users::Users;
+use crate::{birth, filter, init, message, opened};
 
 /// `mount_setattr` is the youngest thing we cannot do without.
 const OLDEST_KERNEL: (u32, u32) = (5, 12);
@@ -105,42 +105,35 @@ impl Runtime for LinuxRuntime {
     fn create(&self, spec: &oci::Spec, slot: Slot) -> Result<Box<dyn Guest>> {
         let plan = Plan::new(spec)?;
         let sentence = || "cannot make the container's process".to_owned();
-        let joined_pid = plan.joined_pid().map(namespace_file).transpose()?;
-        let (root, opened) = open_privileged(&plan, &slot)?;
+        let users = Users::of(&plan)?;
+        let (root, opened) = opened::prepare(&plan, &slot, users.as_ref())?;
+        let owner = users.as_ref().map(Users::root);
+        if let Some(owner) = owner {
+            owner.give(&slot.stdio);
+        }
+        let hooks = Stages::new(spec, &slot);
         let cgroup = self.cgroup(spec, &slot)?;
         let (ours, theirs) = Channel::pair().explain(sentence)?;
-        let directory = cgroup.directory();
-        let context = init::Context {
-            cgroup: Some((&cgroup, directory.is_some())),
-            plan: &plan,
-            rootfs: &slot.rootfs,
-            stdio: &slot.stdio,
-            program: &slot.program,
-            inherited: &slot.inherited,
-            channel: &theirs,
-            root: root.as_ref(),
-            opened: &opened,
-        };
-        let born_with = plan
-            .namespaces
-            .without(Namespaces::CGROUP)
-            .without(Namespaces::TIME);
         let mut unneeded = Some(ours);
-        let mut spawn = || {
-            clone::spawn(born_with, directory, || {
-                // The copy of the supervisor's end would keep the channel from ever closing.
-                drop(unneeded.take());
-                init::run(&context)
+        let spawned = birth::spawn(&plan, &cgroup, opened, |opened, begun| {
+            // The copy of the supervisor's end would keep the channel from ever closing.
+            drop(unneeded.take());
+            init::run(&init::Context {
+                plan: &plan,
+                rootfs: &slot.rootfs,
+                stdio: &slot.stdio,
+                program: &slot.program,
+                inherited: &slot.inherited,
+                channel: &theirs,
+                cgroup: &cgroup,
+                begun,
+                hooks: &hooks,
+                root: root.as_ref(),
+                opened,
             })
-            .explain(sentence)
-        };
-        let spawned = match &joined_pid {
-            Some(namespace) => exec::in_namespace_file(namespace.as_fd(), &mut spawn),
-            None => spawn(),
-        };
-        let cloned_into = directory.is_some();
-        let child = match spawned {
-            Ok(child) => child,
+        });
+        let (child, begun) = match spawned {
+            Ok(spawned) => spawned,
             Err(error) => {
                 drop(cgroup.remove());
                 return Err(error);
@@ -158,99 +151,48 @@ impl Runtime for LinuxRuntime {
                 .join
                 .iter()
                 .fold(plan.namespaces, |all, (kind, _)| all.with(*kind)),
-            hooks: hooks::Stages::new(spec, &slot.id),
+            root: owner,
+            hooks,
+            pid: child.pid,
+            agent: Agent::of(spec),
         };
         let settle = |pid, cgroup: Option<&Cgroup>, channel: &Channel| {
-            if !plan.namespaces.contains(Namespaces::USER) {
-                return Ok(());
-            }
-            // Without ids it can neither enter its cgroup nor do anything else.
-            if let Some(cgroup) = cgroup {
-                if cloned_into {
-                    cgroup.add_cloned(pid)
-                } else {
-                    cgroup.add(pid)
-                }?;
-            }
-            namespace::map_ids(pid, &plan.users, &plan.groups)
-                .explain(|| "cannot map the container's users".into())?;
-            // A process that has died already says why when it is listened to.
-            message::placed(channel).or(Ok(()))
+            place(&plan, begun, pid, cgroup, channel)
         };
         let compile = || plan::seccomp(spec).map(filter::compile).transpose();
-        LinuxGuest::first((child, ours), shared, settle, compile)
-            .map(|guest| Box::new(guest) as Box<dyn Guest>)
+        LinuxGuest::first(
+            (child, ours),
+            (shared, plan.process.clone()),
+            settle,
+            compile,
+        )
+        .map(|guest| Box::new(guest) as Box<dyn Guest>)
     }
 }
 
-fn namespace_file(path: &Path) -> Result<OwnedFd> {
-    std::fs::File::open(path)
-        .map(OwnedFd::from)
-        .explain(|| format!("cannot join the namespace {}", path.display()))
-}
-
-/// With a user namespace, the guest's process may neither reach the layers nor map ids: its root and
-/// its bind mounts are made here.
-fn open_privileged(plan: &Plan, slot: &Slot) -> Result<(Option<OwnedFd>, Vec<Opened>)> {
-    let own_users = plan.namespaces.contains(Namespaces::USER);
-    let mut root = None;
-    let mapped = |users: &[_], groups: &[_]| {
-        namespace::mapped_users(users, groups).map_err(|error| {
-            let denied = error::is(&error, Errno::PERM);
-            let error = Error::new(error::class(&error), "cannot map the container's users")
-                .caused_by(error);
-            if denied {
-                error.hint("the kernel makes no user namespace inside a chroot")
-            } else {
-                error
-            }
-        })
-    };
-    if own_users {
-        let mapping = mapped(&plan.users, &plan.groups)?;
-        let outside = |map: &[namespace::Mapping]| {
-            map.iter()
-                .find(|line| line.inside == 0)
-                .map_or(0, |line| line.outside)
-        };
-        let owner = Owner {
-            mapping: mapping.as_fd(),
-            user: outside(&plan.users),
-            group: outside(&plan.groups),
-        };
-        root = Some(rootfs::detached(&slot.rootfs, Some(owner))?);
+/// What only the supervisor can do for a first process in a new user namespace: without ids it can
+/// neither enter its cgroup nor do anything else.
+fn place(
+    plan: &Plan,
+    begun: Begun,
+    pid: i32,
+    cgroup: Option<&Cgroup>,
+    channel: &Channel,
+) -> Result<()> {
+    if !plan.namespaces.contains(Namespaces::USER) {
+        return Ok(());
     }
-    let needs = own_users
-        || plan
-            .mounts
-            .iter()
-            .any(|mount| mount.options.id_mapped.is_some());
-    if !needs {
-        return Ok((root, Vec::new()));
+    if let Some(cgroup) = cgroup.filter(|_| !begun.joined) {
+        if begun.cloned {
+            cgroup.add_cloned(pid)
+        } else {
+            cgroup.add(pid)
+        }?;
     }
-    let mut all = Vec::with_capacity(plan.mounts.len());
-    for mount in &plan.mounts {
-        let mut opened = Opened::default();
-        if let MountSource::Bind { path, recursive } = &mount.source {
-            let within = mount.options.subpath.as_deref();
-            opened.source = Some(mounts::clone_source(path, within, *recursive)?);
-        }
-        if mount.options.id_mapped.is_some() || !mount.users.is_empty() {
-            let (users, groups) = match mount.users.is_empty() {
-                true => (&plan.users, &plan.groups),
-                false => (&mount.users, &mount.groups),
-            };
-            if users.is_empty() {
-                return Err(plan::invalid(format!(
-                    "the mount {} is to be id-mapped, and nothing says how",
-                    mount.destination.display()
-                )));
-            }
-            opened.mapping = Some(mapped(users, groups)?);
-        }
-        all.push(opened);
-    }
-    Ok((root, all))
+    namespace::map_ids(pid, &plan.users, &plan.groups)
+        .explain(|| "cannot map the container's users".into())?;
+    // A process that has died already says why when it is listened to.
+    message::placed(channel).or(Ok(()))
 }
 
 /// image-spec's word for an ELF machine.

@@ -5,7 +5,7 @@ use std::path::Path;
 use berth_contract::{Class, Error, Result};
 use berth_sys::path::Directory;
 
-use crate::process_plan::UserPlan;
+use crate::plan::process::UserPlan;
 
 /// Files larger than this are not what they say they are (CVE-2024-9676).
 const LIMIT: u64 = 8 << 20;

@@ -35,6 +35,7 @@ struct Arguments {
 }
 
 const CLONE_PIDFD: u64 = 0x1000;
+const CLONE_PARENT: u64 = 0x8000;
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// Makes a child that runs `body` on a copy of this process's memory and exits with what it returns.
@@ -49,10 +50,8 @@ pub fn spawn(
     cgroup: Option<BorrowedFd<'_>>,
     body: impl FnOnce() -> u8,
 ) -> io::Result<Child> {
-    let mut pidfd: libc::c_int = -1;
     let mut arguments = Arguments {
-        flags: CLONE_PIDFD | u64::from(namespaces.bits()),
-        pidfd: (&raw mut pidfd).addr() as u64,
+        flags: u64::from(namespaces.bits()),
         exit_signal: libc::SIGCHLD as u64,
         ..Arguments::default()
     };
@@ -60,6 +59,26 @@ pub fn spawn(
         arguments.flags |= CLONE_INTO_CGROUP;
         arguments.cgroup = u64::try_from(cgroup.as_raw_fd()).map_err(io::Error::other)?;
     }
+    make(arguments, body)
+}
+
+/// As [`spawn`], but the new process is a child of this one's parent, which alone can wait for it.
+///
+/// # Errors
+/// As for [`spawn`].
+pub fn sibling(namespaces: Namespaces, body: impl FnOnce() -> u8) -> io::Result<Child> {
+    // No exit signal: with CLONE_PARENT the kernel takes this process's own and refuses another one.
+    let arguments = Arguments {
+        flags: CLONE_PARENT | u64::from(namespaces.bits()),
+        ..Arguments::default()
+    };
+    make(arguments, body)
+}
+
+fn make(mut arguments: Arguments, body: impl FnOnce() -> u8) -> io::Result<Child> {
+    let mut pidfd: libc::c_int = -1;
+    arguments.flags |= CLONE_PIDFD;
+    arguments.pidfd = (&raw mut pidfd).addr() as u64;
     // SAFETY: no stack, no shared memory: this is fork with more flags. The kernel writes the pidfd into
     // `pidfd` of the parent, which lives across the call, and reads `arguments` up to the given size.
     let result =

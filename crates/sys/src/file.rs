@@ -330,6 +330,15 @@ impl Directory {
         Ok(fs::renameat(&self.fd, name, &to.fd, new_name)?)
     }
 
+    /// Exchanges what two names of this directory refer to, at once.
+    ///
+    /// # Errors
+    /// Whatever `renameat2(2)` says.
+    pub fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
+        let flags = RenameFlags::EXCHANGE;
+        Ok(fs::renameat_with(&self.fd, one, &self.fd, other, flags)?)
+    }
+
     /// Renames an entry into `to` unless the name is taken there; says whether it was done.
     ///
     /// # Errors

@@ -33,6 +33,7 @@ pub mod mount;
 #[expect(unsafe_code, reason = "unshare")]
 pub mod namespace;
 pub mod netlink;
+pub mod owner;
 pub mod path;
 #[expect(unsafe_code, reason = "a signal number of the kernel's range")]
 pub mod pidfd;

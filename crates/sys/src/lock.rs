@@ -4,7 +4,7 @@
 //! closed, `kill -9` included. Asking whether it is held (`F_OFD_GETLK`) takes nothing and disturbs nobody.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::{AtFlags, Mode, OFlags, openat, statat};
@@ -25,17 +25,39 @@ impl Lock {
     /// # Errors
     /// The file cannot be opened or locked.
     pub fn take(directory: impl AsFd, name: &str) -> io::Result<Option<Self>> {
+        Self::acquire(directory.as_fd(), name, false)
+    }
+
+    /// As [`Lock::take`], but waits for its holder.
+    ///
+    /// # Errors
+    /// The file cannot be opened or locked.
+    pub fn wait(directory: impl AsFd, name: &str) -> io::Result<Self> {
+        loop {
+            if let Some(lock) = Self::acquire(directory.as_fd(), name, true)? {
+                return Ok(lock);
+            }
+        }
+    }
+
+    fn acquire(directory: BorrowedFd<'_>, name: &str, wait: bool) -> io::Result<Option<Self>> {
         loop {
             let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-            let file = openat(&directory, name, flags, Mode::from_raw_mode(0o600))?;
+            let file = openat(directory, name, flags, Mode::from_raw_mode(0o600))?;
             let request = whole_file(libc::F_WRLCK);
-            match fcntl(&file, FcntlArg::F_OFD_SETLK(&request)) {
+            let locked = if wait {
+                fcntl(&file, FcntlArg::F_OFD_SETLKW(&request))
+            } else {
+                fcntl(&file, FcntlArg::F_OFD_SETLK(&request))
+            };
+            match locked {
                 Ok(_) => {}
+                Err(nix::errno::Errno::EINTR) => continue,
                 Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EACCES) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
             let ours = rustix::fs::fstat(&file)?;
-            match statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+            match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
                 Ok(visible) if (visible.st_dev, visible.st_ino) == (ours.st_dev, ours.st_ino) => {
                     return Ok(Some(Self { file }));
                 }
@@ -47,7 +69,7 @@ impl Lock {
 }
 
 impl AsFd for Lock {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }

@@ -147,6 +147,26 @@ fn tree_flags(recursive: bool) -> OpenTreeFlags {
     }
 }
 
+/// The type of the file system a path of the host lies on, for people: `ext4`, `overlay`, …
+#[must_use]
+pub fn file_system_of(path: &Path) -> Option<String> {
+    let wanted = rustix::fs::statx(
+        rustix::fs::CWD,
+        path,
+        rustix::fs::AtFlags::empty(),
+        rustix::fs::StatxFlags::MNT_ID,
+    )
+    .ok()?;
+    let wanted = wanted.stx_mnt_id.to_string();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let line = mounts
+        .lines()
+        .find(|line| line.split(' ').next() == Some(&wanted))?;
+    // The number of fields before the hyphen varies (man 5 proc).
+    let (_, rest) = line.split_once(" - ")?;
+    rest.split(' ').next().map(str::to_owned)
+}
+
 /// Mounts a detached mount on what `target` (`O_PATH`) refers to.
 ///
 /// # Errors

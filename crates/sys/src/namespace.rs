@@ -173,6 +173,55 @@ pub fn mapped_users(users: &[Mapping], groups: &[Mapping]) -> io::Result<OwnedFd
     namespace
 }
 
+/// The maps of users and of groups of a user namespace, as this process's one sees them.
+///
+/// # Errors
+/// It is no user namespace, or may not be joined.
+pub fn maps_of(namespace: impl AsFd) -> io::Result<(Vec<Mapping>, Vec<Mapping>)> {
+    // Only a process inside has files that show them.
+    let (ours, theirs) = crate::channel::Channel::pair()?;
+    let mut unneeded = Some(ours);
+    let child = crate::clone::spawn(Namespaces::empty(), None, || {
+        drop(unneeded.take());
+        let joined = crate::process::set_hidden(true)
+            .and_then(|()| join(&namespace, Namespaces::USER))
+            .and_then(|()| theirs.send(b".", None));
+        // The end of the channel is the end of this process.
+        match joined.and_then(|()| theirs.receive(1)) {
+            Ok(_) => 0,
+            Err(_) => 1,
+        }
+    })?;
+    drop(theirs);
+    let ours = unneeded.take();
+    let maps = match ours.as_ref().map(|ours| ours.receive(1)) {
+        Some(Ok(Some(_))) => read_map(&format!("/proc/{}/uid_map", child.pid))
+            .and_then(|users| Ok((users, read_map(&format!("/proc/{}/gid_map", child.pid))?))),
+        _ => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the user namespace cannot be joined",
+        )),
+    };
+    drop(ours);
+    crate::pidfd::wait(child.pidfd.as_fd())?;
+    maps
+}
+
+fn read_map(path: &str) -> io::Result<Vec<Mapping>> {
+    let text = std::fs::read_to_string(path)?;
+    Ok(text.lines().filter_map(mapping).collect())
+}
+
+fn mapping(line: &str) -> Option<Mapping> {
+    let mut numbers = line.split_ascii_whitespace().map(str::parse);
+    let mut next = || numbers.next()?.ok();
+    Some(Mapping {
+        inside: next()?,
+        outside: next()?,
+        count: next()?,
+    })
+}
+
 /// Writes a process's user and group maps (man 7 `user_namespaces`).
 ///
 /// # Errors
@@ -204,4 +253,29 @@ fn write_file(path: &str, text: &str) -> io::Result<()> {
         .open(path)
         .and_then(|mut file| file.write_all(text.as_bytes()))
         .map_err(|error| io::Error::new(error.kind(), format!("{path}: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn privileged_maps_can_be_read_back() {
+        if !crate::file::is_root() {
+            eprintln!("SKIPPED: needs root");
+            return;
+        }
+        let line = |inside, outside, count| Mapping {
+            inside,
+            outside,
+            count,
+        };
+        let users = [line(0, 100_000, 10), line(10, 7, 1)];
+        let groups = [line(0, 200_000, 5)];
+        let namespace = mapped_users(&users, &groups).unwrap();
+        let (read_users, read_groups) = maps_of(&namespace).unwrap();
+        assert_eq!(read_users, users);
+        assert_eq!(read_groups, groups);
+        assert!(maps_of(crate::fd::null().unwrap()).is_err());
+    }
 }

@@ -380,6 +380,18 @@ pub fn set_owner_at(
     )?)
 }
 
+/// Changes the owners of an open file.
+///
+/// # Errors
+/// An id is not mapped, or a capability is missing.
+pub fn set_owner(file: impl AsFd, user: u32, group: u32) -> io::Result<()> {
+    Ok(rustix::fs::fchown(
+        file,
+        Some(rustix::fs::Uid::from_raw(user)),
+        Some(rustix::fs::Gid::from_raw(group)),
+    )?)
+}
+
 /// Changes the owning user of an open file.
 ///
 /// # Errors

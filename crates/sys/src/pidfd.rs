@@ -16,6 +16,20 @@ pub fn open(pid: i32) -> io::Result<OwnedFd> {
     Ok(rustix::process::pidfd_open(pid, PidfdFlags::empty())?)
 }
 
+/// The pid of a process in this one's pid namespace.
+///
+/// # Errors
+/// It is no pidfd, or the process has been collected, or cannot be seen from here.
+pub fn pid(pidfd: impl AsFd) -> io::Result<i32> {
+    let path = format!("/proc/self/fdinfo/{}", crate::fd::number(pidfd));
+    let text = std::fs::read_to_string(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    match line.and_then(|pid| pid.trim().parse().ok()) {
+        Some(pid @ 1..) => Ok(pid),
+        _ => Err(no_such_process()),
+    }
+}
+
 /// Sends a signal.
 ///
 /// # Errors

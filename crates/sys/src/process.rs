@@ -86,6 +86,14 @@ pub struct Limit {
 /// # Errors
 /// There is no such resource.
 pub fn limit(resource: u32) -> io::Result<Limit> {
+    limit_of(0, resource)
+}
+
+/// Reads a limit of a process; 0 is this one.
+///
+/// # Errors
+/// There is no such resource or process, or we may not look.
+pub fn limit_of(pid: i32, resource: u32) -> io::Result<Limit> {
     let mut value = libc::rlimit64 {
         rlim_cur: 0,
         rlim_max: 0,
@@ -94,7 +102,7 @@ pub fn limit(resource: u32) -> io::Result<Limit> {
     let result = unsafe {
         libc::syscall(
             libc::SYS_prlimit64,
-            0,
+            pid,
             resource,
             std::ptr::null::<libc::rlimit64>(),
             &raw mut value,
@@ -115,6 +123,14 @@ pub fn limit(resource: u32) -> io::Result<Limit> {
 /// # Errors
 /// The hard limit would be raised without `CAP_SYS_RESOURCE`.
 pub fn set_limit(limit: Limit) -> io::Result<()> {
+    set_limit_of(0, limit)
+}
+
+/// Sets a limit of a process; 0 is this one.
+///
+/// # Errors
+/// The hard limit would be raised without `CAP_SYS_RESOURCE`, or the process is another user's.
+pub fn set_limit_of(pid: i32, limit: Limit) -> io::Result<()> {
     let value = libc::rlimit64 {
         rlim_cur: limit.soft,
         rlim_max: limit.hard,
@@ -123,7 +139,7 @@ pub fn set_limit(limit: Limit) -> io::Result<()> {
     let result = unsafe {
         libc::syscall(
             libc::SYS_prlimit64,
-            0,
+            pid,
             limit.resource,
             &raw const value,
             std::ptr::null_mut::<libc::rlimit64>(),

@@ -1,5 +1,7 @@
 //! Which system calls a container may make.
 
+use std::path::PathBuf;
+
 use super::object::object;
 use super::word::words;
 
@@ -14,6 +16,10 @@ object! {
         architectures: Option<Vec<Arch>> = "architectures",
         /// How it is loaded.
         flags: Option<Vec<LinuxSeccompFilterFlag>> = "flags",
+        /// The socket of the one who answers calls of `Notify`.
+        listener_path: Option<PathBuf> = "listenerPath",
+        /// What that one is told.
+        listener_metadata: Option<String> = "listenerMetadata",
         /// The rules.
         syscalls: Option<Vec<LinuxSyscall>> = "syscalls",
     }

@@ -172,7 +172,8 @@ mod tests {
             destination: "/opt".into(),
             material: Material::Path(volume),
             options: Vec::new(),
-            matches_user: false,
+            ownership: crate::engine::ownership::Ownership::default(),
+            mapping: None,
             point: None,
         }];
         let files = Files {

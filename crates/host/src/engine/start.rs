@@ -223,6 +223,7 @@ impl Engine {
                 .hint(format!("berth start {}", other.short())));
             }
             let name = match kind {
+                LinuxNamespaceType::User => "user",
                 LinuxNamespaceType::Pid => "pid",
                 LinuxNamespaceType::Ipc => "ipc",
                 _ => "net",

@@ -11,6 +11,7 @@ use super::mount::{
     Material, New, Planned, Recursion, Source, Wish, bind_options, check_driver, image_volume,
     subpath_option, wishes,
 };
+use super::ownership::Ownership;
 use super::volumes::{random_name, read};
 use crate::api::types::{ContainerConfig, HostConfig, MountKind, MountPoint};
 use crate::paths::Paths;
@@ -123,7 +124,7 @@ impl Workshop<'_> {
                 propagation: Some(point.propagation).filter(|word| !word.is_empty()),
                 recursion: Recursion::Full,
                 subpath: point.subpath,
-                matches_user: point.mode.split(',').any(|word| word == "idmap"),
+                ownership: Ownership::taken_over(&point.mode),
                 mode: point.mode,
             });
         }
@@ -200,7 +201,8 @@ impl Workshop<'_> {
             destination: wish.destination.clone(),
             material,
             options,
-            matches_user: wish.matches_user,
+            ownership: wish.ownership.clone(),
+            mapping: None,
             point,
         })
     }

@@ -139,6 +139,8 @@ pub fn seccomp(capabilities: &Capabilities) -> LinuxSeccomp {
         default_errno_ret: Some(EPERM),
         architectures: Some(architectures()),
         flags: None,
+        listener_path: None,
+        listener_metadata: None,
         syscalls: Some(rules),
     }
 }

@@ -16,11 +16,11 @@ mod tree;
 use std::collections::BTreeMap;
 
 use berth_contract::oci::{
-    Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
+    self, Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
     LinuxSeccompOperator,
 };
 use berth_contract::{Class, Error, Result};
-use berth_sys::seccomp::{Flags, Instruction};
+use berth_sys::seccomp::{Flags, Instruction, Listen};
 
 use tree::{Answer, Condition, Segment};
 
@@ -48,8 +48,12 @@ const ENOSYS: u32 = 38;
 /// The most instructions a filter may have (`BPF_MAXINSNS`).
 const LONGEST: usize = 4096;
 
+/// The system call by which a guest passes its listener on.
+const HANDS_OVER: &str = "sendmsg";
+
 /// Compiles a profile.
 pub(crate) fn compile(profile: &LinuxSeccomp) -> Result<Filter> {
+    check_notified(profile)?;
     let default = action(profile.default_action, profile.default_errno_ret)?;
     let wanted = profile.architectures.clone().unwrap_or_default();
     let machines: Vec<Machine> = if wanted.is_empty() {
@@ -93,7 +97,49 @@ fn flags(profile: &LinuxSeccomp) -> Flags {
     Flags {
         log: has(LinuxSeccompFilterFlag::Log),
         allow_speculation: has(LinuxSeccompFilterFlag::SpecAllow),
+        listen: match (
+            notifies(profile),
+            has(LinuxSeccompFilterFlag::WaitKillableRecv),
+        ) {
+            (false, _) => Listen::No,
+            (true, false) => Listen::Interruptible,
+            (true, true) => Listen::Killable,
+        },
     }
+}
+
+/// Whether another program answers some system calls.
+fn notifies(profile: &LinuxSeccomp) -> bool {
+    let mut calls = profile.syscalls.iter().flatten();
+    calls.any(|call| call.action == LinuxSeccompAction::Notify)
+}
+
+/// Refuses what would leave the guest waiting for an answer before anybody can give one.
+fn check_notified(profile: &LinuxSeccomp) -> Result<()> {
+    let refuse = |why: &str| {
+        Err(
+            Error::new(Class::Invalid, "cannot apply the seccomp profile")
+                .caused_by(why.to_owned()),
+        )
+    };
+    if profile.default_action == LinuxSeccompAction::Notify {
+        return refuse("SCMP_ACT_NOTIFY cannot be its default action");
+    }
+    if !notifies(profile) {
+        return Ok(());
+    }
+    if profile.listener_path.is_none() {
+        return refuse("SCMP_ACT_NOTIFY needs an agent: listenerPath");
+    }
+    let mut calls = profile.syscalls.iter().flatten();
+    let own = |call: &oci::LinuxSyscall| {
+        call.action == LinuxSeccompAction::Notify
+            && call.names.iter().any(|name| name == HANDS_OVER)
+    };
+    if calls.any(own) {
+        return refuse("SCMP_ACT_NOTIFY cannot be for sendmsg, which hands the listener over");
+    }
+    Ok(())
 }
 
 /// A set of system call numbers; the discriminant is its column in the table.
@@ -219,12 +265,7 @@ fn action(action: LinuxSeccompAction, errno: Option<u32>) -> Result<u32> {
         LinuxSeccompAction::Trace => 0x7ff0_0000 | (errno.unwrap_or(EPERM) & 0xffff),
         LinuxSeccompAction::Log => 0x7ffc_0000,
         LinuxSeccompAction::Allow => 0x7fff_0000,
-        LinuxSeccompAction::Notify => {
-            return Err(
-                Error::new(Class::Unsupported, "cannot apply the seccomp profile")
-                    .caused_by("SCMP_ACT_NOTIFY needs an agent, and there is none"),
-            );
-        }
+        LinuxSeccompAction::Notify => 0x7fc0_0000,
     })
 }
 

@@ -1,5 +1,6 @@
 //! What a guest is: which runtime runs it, what surrounds it, and what it is told.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use super::sandbox;
@@ -124,6 +125,57 @@ pub fn the_user_is_the_process_owner(kind: Kind) {
     assert_eq!(status.field("Uid"), "1234\t1234\t1234\t1234");
     assert_eq!(status.field("Gid"), "2345\t2345\t2345\t2345");
     assert_eq!(status.field("CapEff"), "0000000000000000");
+}
+
+/// `--userns auto`: root inside is nobody outside, the container's files are its own, and a volume is as it is
+/// for everybody else.
+pub fn users_can_be_its_own(kind: Kind) {
+    let (sandbox, twin) = sandbox(kind, "writes-file");
+    let own = [
+        "run",
+        "--network",
+        "none",
+        "--userns",
+        "auto",
+        "--name",
+        "own",
+    ];
+    let image = twin.image();
+    assert_eq!(
+        sandbox
+            .berth(&[&own[..], &[image.as_str()]].concat())
+            .success(),
+        "written"
+    );
+    let map = sandbox.inspect("own", "{{index .HostConfig.IDMappings.UidMap 0}}");
+    let id = sandbox.inspect("own", "{{.Id}}");
+    let written = sandbox
+        .data()
+        .join("containers")
+        .join(id)
+        .join("upper/data/out");
+    let owner = std::fs::metadata(written)
+        .expect("the guest's file is here")
+        .uid();
+    assert_eq!(map, format!("0:{owner}:65536"));
+    let volume = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--userns",
+        "auto",
+        "-v",
+        "kept:/data",
+    ];
+    assert_eq!(
+        sandbox
+            .berth(&[&volume[..], &[image.as_str()]].concat())
+            .success(),
+        "written"
+    );
+    let kept = sandbox.data().join("volumes/kept/_data/out");
+    assert_eq!(std::fs::metadata(kept).expect("the volume has it").uid(), 0);
 }
 
 fn process(sandbox: &Sandbox, container: &str) -> std::path::PathBuf {

@@ -26,7 +26,7 @@ pub use files::{
 };
 pub use identity::{
     arguments_environment_and_directory_arrive, dispatch_needs_no_flag, isolation_is_complete,
-    the_user_is_the_process_owner,
+    the_user_is_the_process_owner, users_can_be_its_own,
 };
 pub use limits::{memory_limit_is_real, pause_freezes_the_guest};
 pub use network::{none_has_only_loopback, published_port_answers};

@@ -96,8 +96,11 @@ pub struct HostConfig {
     /// `host` or empty.
     #[serde(rename = "UTSMode")]
     pub uts_mode: String,
-    /// `host` or empty.
+    /// `host`, `auto[:…]`, `private` (with maps), `container:NAME` or empty.
     pub userns_mode: String,
+    /// The maps of the container's user namespace: as asked for, and as chosen.
+    #[serde(rename = "IDMappings", skip_serializing_if = "Option::is_none")]
+    pub id_mappings: Option<IdMappings>,
     /// The size of `/dev/shm` in bytes; 0 means 64 MiB.
     pub shm_size: i64,
     /// Kernel parameters of the container's namespaces.
@@ -200,6 +203,16 @@ pub struct HostConfig {
     pub umask: Option<u32>,
 }
 
+/// The maps of a user namespace, in lines of `CONTAINER:HOST:LENGTH`, as Podman shows them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct IdMappings {
+    /// Users.
+    pub uid_map: Vec<String>,
+    /// Groups.
+    pub gid_map: Vec<String>,
+}
+
 /// Where a container's output goes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
@@ -248,6 +261,12 @@ pub struct Mount {
     /// `default`, `cached`, `delegated`: accepted, without effect on Linux.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub consistency: String,
+    /// Podman's `idmap`: `true`, `match-user`, or `uids=…;gids=…`; empty means no.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub id_map: String,
+    /// Podman's `U`: give the source to the container's user.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub chown: bool,
     /// Options of a bind mount.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bind_options: Option<BindOptions>,

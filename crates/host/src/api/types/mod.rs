@@ -16,9 +16,9 @@ mod volume;
 pub use container::{ContainerConfig, CreateRequest, Empty};
 pub use health::HealthConfig;
 pub use host::{
-    BindOptions, DeviceMapping, DeviceRequest, HostConfig, ImageOptions, LogConfig, Mount,
-    MountKind, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit, VolumeOptions,
-    WeightDevice,
+    BindOptions, DeviceMapping, DeviceRequest, HostConfig, IdMappings, ImageOptions, LogConfig,
+    Mount, MountKind, PortBinding, RestartPolicy, ThrottleDevice, TmpfsOptions, Ulimit,
+    VolumeOptions, WeightDevice,
 };
 pub use image::{DeletedImage, HistoryEntry, ImageConfig, ImageInspect, ImageSummary, RootFs};
 pub use inspect::{

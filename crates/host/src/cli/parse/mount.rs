@@ -68,6 +68,8 @@ fn set(mount: &mut Mount, key: &str, value: Option<&str>) -> Parsed<()> {
         "readonly" | "ro" => mount.read_only = switch()?,
         "rw" | "readwrite" => mount.read_only = !switch()?,
         "consistency" => mount.consistency = needed()?.to_owned(),
+        "idmap" => value.unwrap_or("true").clone_into(&mut mount.id_map),
+        "u" | "chown" => mount.chown = switch()?,
         "bind-nonrecursive" => bind(mount)?.non_recursive = switch()?,
         "bind-create-src" => bind(mount)?.create_mountpoint = switch()?,
         "bind-propagation" => {

@@ -312,7 +312,8 @@ pub(crate) fn conflict(one: &str, other: &str, reason: &str) -> Error {
 
 const NO_HEALTH: &str = "health checks are not run yet; watch the container with berth ps";
 const NO_WINDOWS: &str = "it exists on Windows only; use --cpus and --device-read-bps";
-const NO_ID_MAP: &str = "user namespaces are not mapped per container; leave it away";
+const NO_SUBORDINATE_NAME: &str =
+    "write the range itself: --uidmap 0:HOST:LENGTH, or use --userns auto";
 
 /// Flags of Docker and Podman that berth refuses, and what to do instead.
 pub(crate) static REFUSED: &[(&str, &str)] = &[
@@ -336,10 +337,8 @@ pub(crate) static REFUSED: &[(&str, &str)] = &[
         "--kernel-memory",
         "the kernel has no such limit any more; use --memory",
     ),
-    ("--uidmap", NO_ID_MAP),
-    ("--gidmap", NO_ID_MAP),
-    ("--subuidname", NO_ID_MAP),
-    ("--subgidname", NO_ID_MAP),
+    ("--subuidname", NO_SUBORDINATE_NAME),
+    ("--subgidname", NO_SUBORDINATE_NAME),
     (
         "--pod",
         "there are no pods; share namespaces with --network container:NAME",

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use berth_contract::{Class, Error, Result};
-use berth_host::api::types::{CreateRequest, DeviceRequest};
+use berth_host::api::types::{CreateRequest, DeviceRequest, IdMappings};
 use clap::Args;
 
-use super::read_text;
+use super::{conflict, read_text};
 use crate::cli::parse::device::{self, Device};
 use crate::cli::parse::{Parsed, environment};
 
@@ -46,9 +46,17 @@ pub(crate) struct SecurityFlags {
     #[arg(long, value_name = "NAME=VALUE", value_parser = environment::pair)]
     sysctl: Vec<(String, String)>,
 
-    /// The user namespace: host
+    /// The user namespace: host, auto[:size=N,uidmapping=…,gidmapping=…], container:NAME
     #[arg(long, value_name = "MODE")]
     userns: Option<String>,
+
+    /// Map users of the container to users of the host: CONTAINER:HOST:LENGTH (can be repeated)
+    #[arg(long, value_name = "MAP")]
+    uidmap: Vec<String>,
+
+    /// Map groups of the container to groups of the host: CONTAINER:HOST:LENGTH (can be repeated)
+    #[arg(long, value_name = "MAP")]
+    gidmap: Vec<String>,
 
     /// The IPC namespace: private, shareable, none, host, container:NAME
     #[arg(long, value_name = "MODE", value_parser = ipc_mode)]
@@ -87,6 +95,17 @@ impl SecurityFlags {
         host.device_cgroup_rules = self.device_cgroup_rule;
         host.sysctls = self.sysctl.into_iter().collect();
         host.userns_mode = self.userns.unwrap_or_default();
+        if !(self.uidmap.is_empty() && self.gidmap.is_empty()) {
+            if !matches!(host.userns_mode.as_str(), "" | "private") {
+                let reason = "the mode chooses the maps itself";
+                return Err(conflict("--userns", "--uidmap and --gidmap", reason));
+            }
+            "private".clone_into(&mut host.userns_mode);
+            host.id_mappings = Some(IdMappings {
+                uid_map: self.uidmap,
+                gid_map: self.gidmap,
+            });
+        }
         host.ipc_mode = self.ipc.unwrap_or_default();
         host.pid_mode = without_private(self.pid);
         host.uts_mode = without_private(self.uts);

@@ -83,3 +83,15 @@ impl Draft<'_> {
         Ok(gateway)
     }
 }
+
+/// Makes the container's root the owner of the files, as of all others it has.
+pub(super) fn give(staging: &Path, (user, group): (u32, u32)) -> Result<()> {
+    for name in ["hosts", "hostname", "resolv.conf"] {
+        let path = staging.join(name);
+        match std::os::unix::fs::chown(&path, Some(user), Some(group)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            result => result.explain(|| format!("cannot make {}", path.display()))?,
+        }
+    }
+    Ok(())
+}

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Error, Result, Rootfs, oci};
 
 use super::Draft;
+use crate::engine::id_maps::Maps;
 use crate::engine::source::Source;
 use crate::engine::spec::{self, EtcFiles, Inputs, Modules, Origin};
 use crate::engine::storage::Storage;
@@ -44,6 +45,7 @@ impl Draft<'_> {
             Rootfs::Overlay { .. } => PathBuf::from("rootfs"),
         };
         let shared = self.shared_memory()?;
+        let maps = self.host.id_mappings.as_ref().map(Maps::read).transpose()?;
         let built = spec::build(&Inputs {
             id: &self.id,
             config: &self.config,
@@ -51,6 +53,7 @@ impl Draft<'_> {
             hostname: &self.config.hostname,
             identity,
             namespaces: &self.namespaces,
+            maps: maps.as_ref(),
             mounts: &storage.mounts,
             files: etc,
             shared_memory: shared.as_deref(),

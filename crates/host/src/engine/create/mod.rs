@@ -26,9 +26,10 @@ use berth_monitor::launch::{LAUNCH_FILE, RuntimeKind, SPEC_FILE};
 use berth_sys::error::Explain as _;
 
 use super::options::{CreateOptions, Created};
+use super::ownership;
 use super::policy;
 use super::source::Source;
-use super::spec::Namespaces;
+use super::spec::{Namespaces, Origin};
 use super::storage::{Storage, Workshop};
 use super::user::{Accounts, Identity, identity};
 use super::{Engine, merge};
@@ -89,6 +90,7 @@ impl Engine {
             request,
         };
         draft.namespaces = Namespaces::parse(&draft.host)?;
+        Self::check_users(&draft.host, &draft.namespaces)?;
         draft.host.log_config = policy::log_config(&draft.host.log_config)?;
         let created = draft.make(name);
         drop(hold);
@@ -102,9 +104,17 @@ impl Engine {
             &mut host.network_mode,
             &mut host.pid_mode,
             &mut host.ipc_mode,
+            &mut host.userns_mode,
         ] {
             if let Some(name) = mode.strip_prefix("container:") {
                 *mode = format!("container:{}", find(self.paths(), name)?);
+            }
+        }
+        if let Origin::Container(other) = Namespaces::parse(&host)?.user {
+            let other = Namespaces::parse(&self.record(&other)?.host_config)?;
+            if other.user == Origin::Host {
+                // A namespace cannot be joined from inside.
+                "host".clone_into(&mut host.userns_mode);
             }
         }
         if !matches!(host.isolation.as_str(), "" | "default") {
@@ -126,8 +136,8 @@ impl Engine {
 impl Draft<'_> {
     fn make(mut self, name: Option<&ContainerName>) -> Result<Created> {
         self.config.hostname = self.hostname()?;
-        let storage = self.workshop().plan(&self.config, &self.host)?;
-        match self.write(&storage, name) {
+        let mut storage = self.workshop().plan(&self.config, &self.host)?;
+        match self.write(&mut storage, name) {
             Ok(name) => Ok(Created {
                 id: self.id,
                 name,
@@ -150,7 +160,11 @@ impl Draft<'_> {
         }
     }
 
-    fn write(&mut self, storage: &Storage, name: Option<&ContainerName>) -> Result<ContainerName> {
+    fn write(
+        &mut self,
+        storage: &mut Storage,
+        name: Option<&ContainerName>,
+    ) -> Result<ContainerName> {
         let identity = self.identity()?;
         let runtime = self.runtime(storage)?;
         let staging = Staging::begin(self.engine.paths(), &self.id)?;
@@ -158,11 +172,20 @@ impl Draft<'_> {
         let etc = self.etc_files();
         let gateway_names = self.write_etc(staging.path(), &etc)?;
         let rootfs = self.rootfs(staging.path())?;
+        let module = self.module(runtime, storage, staging.path())?;
+        // Locked until the container can be seen, for its ids to be nobody else's.
+        let chosen = self
+            .engine
+            .choose_maps(&mut self.host, &self.namespaces.user, &identity)?;
+        let maps = chosen.maps.as_ref();
+        if let Some(maps) = maps {
+            etc::give(staging.path(), maps.root())?;
+        }
+        ownership::settle(&mut storage.mounts, maps, &identity)?;
         let mut spec = self.spec(&identity, storage, &etc, &rootfs)?;
         if runtime == RuntimeKind::Wasm {
             self.adapt_to_wasm(&mut spec);
         }
-        let module = self.module(runtime, storage, staging.path())?;
         write_spec(&staging.path().join(SPEC_FILE), &spec)?;
         let shared = staging.path().join("shm");
         if self.host.ipc_mode == "shareable" {

@@ -6,6 +6,7 @@ use berth_contract::{Error, Result};
 
 use super::destination::destination_of;
 use super::{New, Recursion, Source, Wish, refuse, volume_name};
+use crate::engine::ownership::Ownership;
 
 /// `[SOURCE:]DESTINATION[:OPTIONS]`.
 pub(super) fn parse(text: &str) -> Result<Wish> {
@@ -26,8 +27,8 @@ pub(super) fn parse(text: &str) -> Result<Wish> {
         read_only: false,
         propagation: None,
         recursion: Recursion::Full,
+        ownership: Ownership::default(),
         subpath: None,
-        matches_user: false,
         mode: mode.to_owned(),
     };
     let copy = apply_modes(&mut wish, mode).map_err(|reason| invalid_bind(text, &reason))?;
@@ -68,7 +69,6 @@ fn apply_modes(wish: &mut Wish, mode: &str) -> Result<bool, String> {
         match option {
             "rw" | "rbind" => {}
             "ro" | "rro" => wish.read_only = true,
-            "idmap" => wish.matches_user = true,
             "bind" => wish.recursion = Recursion::None,
             "nocopy" => copy = false,
             // SELinux relabelling: without SELinux there is nothing to do, and Docker's scripts pass it.
@@ -77,6 +77,7 @@ fn apply_modes(wish: &mut Wish, mode: &str) -> Result<bool, String> {
                 wish.propagation = Some(option.to_owned());
             }
             "cached" | "delegated" | "consistent" => {}
+            other if wish.ownership.accept(other)? => {}
             other => return Err(format!("{other:?} is no option of a volume")),
         }
     }
@@ -104,7 +105,7 @@ mod tests {
         assert_eq!(bind_options(&host), ["rbind", "rslave", "rro"]);
         let volume = parse("data:/dst/../x:nocopy").unwrap();
         assert_eq!(volume.destination, Path::new("/x"));
-        assert!(parse("/src:/dst:idmap").unwrap().matches_user);
+        assert!(parse("/src:/dst:idmap").unwrap().ownership.map.is_some());
         assert!(matches!(volume.source, Source::Volume { new, .. } if !new.copy));
         let anonymous = parse("/only").unwrap();
         assert_eq!(anonymous.source, Source::Anonymous(New::plain(true)));

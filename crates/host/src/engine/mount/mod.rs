@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Error, Result, VolumeName};
 
 use self::destination::destination_of;
+use super::id_maps::Maps;
+use super::ownership::Ownership;
 use super::spec::clean;
 use crate::api::types::{HostConfig, MountPoint};
 
@@ -24,10 +26,9 @@ pub(crate) struct Wish {
     pub(crate) read_only: bool,
     pub(crate) propagation: Option<String>,
     pub(crate) recursion: Recursion,
+    pub(crate) ownership: Ownership,
     /// Only what lies there in a volume or an image.
     pub(crate) subpath: Option<PathBuf>,
-    /// Whether the source's owner is the container's user, and the other way round.
-    pub(crate) matches_user: bool,
     /// The options as the user wrote them.
     pub(crate) mode: String,
 }
@@ -91,8 +92,9 @@ pub(crate) struct Planned {
     pub(crate) destination: PathBuf,
     pub(crate) material: Material,
     pub(crate) options: Vec<String>,
-    /// Whether the source's owner is the container's user, and the other way round.
-    pub(crate) matches_user: bool,
+    pub(crate) ownership: Ownership,
+    /// Ids of its files to ids of the host, where that is not the container's own map.
+    pub(crate) mapping: Option<Maps>,
     /// What `inspect` shows of it.
     pub(crate) point: Option<MountPoint>,
 }
@@ -133,8 +135,8 @@ pub(crate) fn wishes(host: &HostConfig) -> Result<Vec<Wish>> {
             read_only: options.contains(&"ro"),
             propagation: None,
             recursion: Recursion::Full,
+            ownership: Ownership::default(),
             subpath: None,
-            matches_user: false,
             mode: options.join(","),
         });
     }
@@ -179,8 +181,8 @@ pub(crate) fn image_volume(text: &str) -> Result<Wish> {
         read_only: false,
         propagation: None,
         recursion: Recursion::Full,
+        ownership: Ownership::default(),
         subpath: None,
-        matches_user: false,
         mode: String::new(),
     })
 }

@@ -7,6 +7,7 @@ use berth_contract::Result;
 use super::destination::destination_of;
 use super::{New, Recursion, Source, Wish, check_driver, refuse, tmpfs, volume_name};
 use crate::api::types::{BindOptions, Mount, MountKind, TmpfsOptions, VolumeOptions};
+use crate::engine::ownership::{IdMap, Ownership};
 use crate::volume;
 
 pub(super) fn parse(mount: &Mount) -> Result<Wish> {
@@ -20,8 +21,8 @@ pub(super) fn parse(mount: &Mount) -> Result<Wish> {
         read_only: mount.read_only,
         propagation: None,
         recursion: Recursion::Full,
+        ownership: ownership(mount)?,
         subpath: None,
-        matches_user: false,
         mode: String::new(),
     };
     match mount.kind {
@@ -84,6 +85,24 @@ fn subpath(text: &str, kind: &str) -> Result<Option<PathBuf>> {
     Err(refuse(format!(
         "{kind}-subpath {text:?} must be a relative path within the {kind}"
     )))
+}
+
+fn ownership(mount: &Mount) -> Result<Ownership> {
+    let map = match mount.id_map.as_str() {
+        "" => None,
+        text => Some(IdMap::parse(text).map_err(|reason| {
+            refuse(format!("cannot mount {}", mount.target)).caused_by(reason)
+        })?),
+    };
+    let ownership = Ownership {
+        map,
+        give: mount.chown,
+    };
+    let files = matches!(mount.kind, MountKind::Bind | MountKind::Volume);
+    if files || ownership == Ownership::default() {
+        return Ok(ownership);
+    }
+    Err(refuse("only bind mounts and volumes can have idmap and U"))
 }
 
 fn volume_source(name: &str, options: VolumeOptions) -> Result<Source> {

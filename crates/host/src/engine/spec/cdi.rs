@@ -4,12 +4,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_contract::oci::{Hook, Hooks, LinuxDevice, LinuxDeviceType, Mount, Process, Spec};
+use berth_contract::oci::{
+    Hook, Hooks, LinuxDevice, LinuxDeviceType, LinuxNamespaceType, Mount, Process, Spec,
+};
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 use serde::Deserialize;
 
-use super::devices::{collect, rule};
+use super::devices::{self, collect, rule};
+use super::mounts::device;
 use super::process::overlay;
 use crate::api::types::DeviceRequest;
 
@@ -253,7 +256,7 @@ impl Node {
                     "b" => LinuxDeviceType::Block,
                     _ => LinuxDeviceType::Character,
                 };
-                nodes.push(LinuxDevice {
+                let device = LinuxDevice {
                     path: self.path.clone(),
                     kind,
                     major: self.major,
@@ -261,6 +264,10 @@ impl Node {
                     file_mode: None,
                     uid: None,
                     gid: None,
+                };
+                nodes.push(devices::Node {
+                    device,
+                    source: self.host_path.as_ref().unwrap_or(&self.path).clone(),
                 });
             }
             _ => {
@@ -275,20 +282,32 @@ impl Node {
         let Some(linux) = &mut spec.linux else {
             return Ok(());
         };
+        // With users of its own a container cannot make nodes: they are bound.
+        let mut namespaces = linux.namespaces.iter().flatten();
+        let bound = namespaces.any(|namespace| namespace.kind == LinuxNamespaceType::User);
+        let mut binds = Vec::new();
         let mut resources = linux.resources.clone().unwrap_or_default();
         let mut rules = resources.devices.clone().unwrap_or_default();
         let mut devices = linux.devices.clone().unwrap_or_default();
-        for mut node in nodes {
+        for found in nodes {
+            let mut node = found.device.clone();
             node.file_mode = self.file_mode.or(node.file_mode);
             node.uid = self.uid.or(node.uid);
             node.gid = self.gid.or(node.gid);
             rules.push(rule(node.kind, Some(node.major), Some(node.minor), access));
+            if bound {
+                binds.push(device(&found));
+                continue;
+            }
             devices.retain(|known| known.path != node.path);
             devices.push(node);
         }
         resources.devices = Some(rules);
         linux.resources = Some(resources);
         linux.devices = Some(devices);
+        if !binds.is_empty() {
+            spec.mounts.get_or_insert_default().extend(binds);
+        }
         Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use berth_contract::oci::{LinuxDevice, LinuxDeviceCgroup, LinuxDeviceType};
 use berth_contract::{Class, Error, Result};
@@ -14,8 +14,15 @@ use crate::api::types::HostConfig;
 /// Nodes, and rules for the devices cgroup.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
-    pub(super) nodes: Vec<LinuxDevice>,
+    pub(super) nodes: Vec<Node>,
     pub(super) rules: Vec<LinuxDeviceCgroup>,
+}
+
+/// A device, and where the host has it.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) device: LinuxDevice,
+    pub(super) source: PathBuf,
 }
 
 /// What a container may use.
@@ -23,7 +30,7 @@ pub(super) fn devices(host: &HostConfig) -> Result<Devices> {
     if host.privileged {
         let mut nodes = Vec::new();
         collect(Path::new("/dev"), Path::new("/dev"), &mut nodes)?;
-        nodes.retain(|node| !is_default(&node.path));
+        nodes.retain(|node| !is_default(&node.device.path));
         return Ok(Devices {
             nodes,
             rules: vec![rule(LinuxDeviceType::All, None, None, "rwm")],
@@ -56,9 +63,9 @@ pub(super) fn devices(host: &HostConfig) -> Result<Devices> {
             return Err(Error::new(Class::Invalid, message));
         }
         for node in &nodes {
-            devices
-                .rules
-                .push(rule(node.kind, Some(node.major), Some(node.minor), access));
+            let device = &node.device;
+            let (major, minor) = (Some(device.major), Some(device.minor));
+            devices.rules.push(rule(device.kind, major, minor, access));
         }
         devices.nodes.append(&mut nodes);
     }
@@ -79,7 +86,7 @@ pub(super) fn block_numbers(path: &Path) -> Result<(i64, i64)> {
 }
 
 /// A device, or every device below a directory; what is neither is passed over.
-pub(super) fn collect(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>) -> Result<()> {
+pub(super) fn collect(source: &Path, inside: &Path, nodes: &mut Vec<Node>) -> Result<()> {
     // A device may be named through a link; below a directory links are passed over.
     let metadata =
         fs::metadata(source).explain(|| format!("cannot use the device {}", source.display()))?;
@@ -93,7 +100,7 @@ pub(super) fn collect(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>
         _ => return Ok(()),
     };
     let (major, minor) = numbers(metadata.rdev());
-    let node = LinuxDevice {
+    let device = LinuxDevice {
         path: inside.to_owned(),
         kind,
         major,
@@ -102,14 +109,17 @@ pub(super) fn collect(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>
         uid: Some(metadata.uid()),
         gid: Some(metadata.gid()),
     };
-    nodes.push(node);
+    nodes.push(Node {
+        device,
+        source: source.to_owned(),
+    });
     Ok(())
 }
 
 /// What these hold belongs to the container itself.
 const OWN: [&str; 6] = ["pts", "shm", "fd", "mqueue", "console", ".udev"];
 
-fn collect_directory(source: &Path, inside: &Path, nodes: &mut Vec<LinuxDevice>) -> Result<()> {
+fn collect_directory(source: &Path, inside: &Path, nodes: &mut Vec<Node>) -> Result<()> {
     let explain = || format!("cannot list {}", source.display());
     for entry in fs::read_dir(source).explain(explain)? {
         let entry = entry.explain(explain)?;
@@ -229,8 +239,9 @@ mod tests {
         };
         let found = devices(&host).unwrap();
         assert_eq!(found.nodes.len(), 1);
-        assert_eq!(found.nodes[0].path, Path::new("/dev/nothing"));
-        assert_eq!((found.nodes[0].major, found.nodes[0].minor), (1, 3));
+        let device = &found.nodes[0].device;
+        assert_eq!(device.path, Path::new("/dev/nothing"));
+        assert_eq!((device.major, device.minor), (1, 3));
         assert_eq!(found.rules.last().unwrap().access.as_deref(), Some("rw"));
     }
 

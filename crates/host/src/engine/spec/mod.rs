@@ -12,7 +12,6 @@ mod devices;
 mod limits;
 mod mounts;
 mod namespaces;
-mod ownership;
 mod process;
 mod seccomp_profile;
 mod security;
@@ -20,10 +19,11 @@ mod security;
 use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use berth_contract::oci::{Linux, Root, Spec};
+use berth_contract::oci::{Linux, LinuxIdMapping, Root, Spec};
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_linux_runtime::defaults;
 
+use super::id_maps::{self, Line, Maps};
 use super::mount::Planned;
 use super::user::Identity;
 use crate::api::types::{ContainerConfig, HostConfig};
@@ -50,6 +50,8 @@ pub(crate) struct Inputs<'a> {
     pub(crate) hostname: &'a str,
     pub(crate) identity: &'a Identity,
     pub(crate) namespaces: &'a Namespaces,
+    /// The maps of the container's user namespace, when it has one.
+    pub(crate) maps: Option<&'a Maps>,
     pub(crate) mounts: &'a [Planned],
     pub(crate) files: &'a EtcFiles,
     /// A directory shared as `/dev/shm` with containers that join the IPC namespace.
@@ -81,9 +83,13 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
     process.selinux_label = security.selinux.clone();
     process.oom_score_adj = oom_score(host.oom_score_adj)?;
     process.rlimits = Some(limits::rlimits(&host.ulimits)?).filter(|limits| !limits.is_empty());
+    let own_users = inputs.namespaces.user != Origin::Host;
+    let nodes = devices.nodes.iter().filter(|_| !own_users);
     let linux = Linux {
         namespaces: Some(inputs.namespaces.list()),
-        devices: Some(devices.nodes),
+        uid_mappings: mappings(inputs, |maps| &maps.users),
+        gid_mappings: mappings(inputs, |maps| &maps.groups),
+        devices: Some(nodes.map(|node| node.device.clone()).collect()),
         cgroups_path: Some(cgroup(host, inputs.id)?),
         resources: Some(resources),
         sysctl: sysctls(host, inputs.namespaces)?,
@@ -103,13 +109,15 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
     };
     let mut list = mounts::mounts(
         host,
-        inputs.namespaces,
+        (inputs.namespaces, inputs.maps),
         &security,
         inputs.mounts,
         inputs.files,
         inputs.shared_memory,
     );
-    ownership::match_users(&mut list, inputs.mounts, inputs.identity)?;
+    if own_users {
+        list.extend(devices.nodes.iter().map(mounts::device));
+    }
     let own_name = inputs.namespaces.uts == Origin::Own;
     let mut spec = Spec {
         version: VERSION.to_owned(),
@@ -125,6 +133,14 @@ pub(crate) fn build(inputs: &Inputs<'_>) -> Result<Built> {
     cdi::inject(&host.device_requests, &mut spec)?;
     warnings.extend(security.warnings);
     Ok(Built { spec, warnings })
+}
+
+/// The maps of a new user namespace; one that is joined has its own.
+fn mappings(inputs: &Inputs<'_>, lines: fn(&Maps) -> &Vec<Line>) -> Option<Vec<LinuxIdMapping>> {
+    let maps = inputs
+        .maps
+        .filter(|_| inputs.namespaces.user == Origin::Own)?;
+    Some(id_maps::mappings(lines(maps)))
 }
 
 fn oom_score(score: i32) -> Result<Option<i32>> {

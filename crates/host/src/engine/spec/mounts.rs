@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use berth_contract::oci::Mount;
 use berth_linux_runtime::defaults;
 
+use super::devices::Node;
 use super::namespaces::{Namespaces, Origin};
 use super::security::Security;
 use crate::api::types::HostConfig;
+use crate::engine::id_maps::{Maps, mappings, outside};
 use crate::engine::mount::{Material, Planned};
 
 /// 64 MiB, as Docker.
 pub(crate) const SHM_SIZE: u64 = 64 << 20;
+
+/// The group of terminals.
+const TERMINALS: u32 = 5;
 
 /// Files of the container's directory that it sees below `/etc`.
 #[derive(Debug, Clone)]
@@ -28,7 +33,7 @@ pub(crate) struct EtcFiles {
 )]
 pub(super) fn mounts(
     host: &HostConfig,
-    namespaces: &Namespaces,
+    (namespaces, maps): (&Namespaces, Option<&Maps>),
     security: &Security,
     planned: &[Planned],
     files: &EtcFiles,
@@ -42,6 +47,10 @@ pub(super) fn mounts(
     let mut mounts = defaults::mounts(size);
     for mount in &mut mounts {
         adapt(mount, host, namespaces, security, shared_memory);
+        let terminals = mount.destination == Path::new("/dev/pts");
+        if terminals && maps.is_some_and(|maps| outside(&maps.groups, TERMINALS).is_none()) {
+            leave_out(mount, &format!("gid={TERMINALS}"));
+        }
     }
     mounts.retain(|mount| {
         let hidden = host.ipc_mode == "none" && mount.destination == Path::new("/dev/shm");
@@ -79,14 +88,6 @@ fn adapt(
     match place.to_str() {
         Some("/sys") if host.privileged => allow_writing(mount),
         Some("/sys/fs/cgroup") if security.writable_cgroups => allow_writing(mount),
-        Some("/dev/mqueue") if namespaces.ipc == Origin::Host => {
-            *mount = self::mount(
-                &place,
-                "bind",
-                Path::new("/dev/mqueue"),
-                &["rbind", "rprivate"],
-            );
-        }
         Some("/dev/shm") if namespaces.ipc == Origin::Host => {
             *mount = self::mount(
                 &place,
@@ -106,11 +107,15 @@ fn adapt(
 }
 
 fn allow_writing(mount: &mut Mount) {
+    leave_out(mount, "ro");
+}
+
+fn leave_out(mount: &mut Mount, word: &str) {
     let options = mount
         .options
         .iter()
         .flatten()
-        .filter(|option| *option != "ro")
+        .filter(|option| *option != word)
         .cloned();
     let options = options.collect();
     mount.options = Some(options);
@@ -142,6 +147,10 @@ fn mount_of(planned: &Planned) -> Mount {
         Material::Layers(_) => ("overlay", Path::new("overlay")),
     };
     let mut mount = mount(&planned.destination, kind, source, &options);
+    if let Some(maps) = &planned.mapping {
+        mount.uid_mappings = Some(mappings(&maps.users));
+        mount.gid_mappings = Some(mappings(&maps.groups));
+    }
     if let (Material::Layers(layers), "overlay") = (&planned.material, kind) {
         let lowers: Vec<_> = layers
             .iter()
@@ -158,6 +167,13 @@ fn mount_of(planned: &Planned) -> Mount {
         mount.options = Some(options);
     }
     mount
+}
+
+/// A device for a container that cannot make nodes, because its users are its own: the host's is bound, with
+/// the owners it has there.
+pub(super) fn device(node: &Node) -> Mount {
+    let options = ["bind", "rprivate", "nosuid", "noexec"];
+    mount(&node.device.path, "bind", &node.source, &options)
 }
 
 /// The root's own propagation must let through what a mount inside asks for.

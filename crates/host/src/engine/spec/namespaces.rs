@@ -22,6 +22,7 @@ pub(crate) enum Origin {
 /// The container's namespaces, as its flags ask for them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Namespaces {
+    pub(crate) user: Origin,
     pub(crate) network: Origin,
     pub(crate) pid: Origin,
     pub(crate) ipc: Origin,
@@ -32,19 +33,12 @@ pub(crate) struct Namespaces {
 impl Namespaces {
     /// Reads the modes; `container:ID` has the id already, names were looked up by the caller.
     pub(crate) fn parse(host: &HostConfig) -> Result<Self> {
-        if !matches!(host.userns_mode.as_str(), "" | "host") {
-            return Err(Error::new(
-                Class::Unsupported,
-                format!("cannot use --userns {}", host.userns_mode),
-            )
-            .caused_by("containers run in the host's user namespace so far")
-            .hint("leave --userns out"));
-        }
         let network = match host.network_mode.as_str() {
             "host" => Origin::Host,
             mode => container(mode)?.unwrap_or(Origin::Own),
         };
         Ok(Self {
+            user: users(host)?,
             network,
             pid: mode("--pid", &host.pid_mode, &["", "private"])?,
             ipc: mode(
@@ -62,6 +56,7 @@ impl Namespaces {
     pub(super) fn list(&self) -> Vec<LinuxNamespace> {
         let kinds = [
             (LinuxNamespaceType::Mount, &Origin::Own),
+            (LinuxNamespaceType::User, &self.user),
             (LinuxNamespaceType::Pid, &self.pid),
             (LinuxNamespaceType::Network, &self.network),
             (LinuxNamespaceType::Ipc, &self.ipc),
@@ -92,6 +87,7 @@ impl Namespaces {
     /// The containers that must run when this one starts.
     pub(crate) fn joined(&self) -> impl Iterator<Item = (LinuxNamespaceType, &ContainerId)> {
         let kinds = [
+            (LinuxNamespaceType::User, &self.user),
             (LinuxNamespaceType::Pid, &self.pid),
             (LinuxNamespaceType::Network, &self.network),
             (LinuxNamespaceType::Ipc, &self.ipc),
@@ -100,6 +96,41 @@ impl Namespaces {
             Origin::Container(id) => Some((kind, id)),
             Origin::Own | Origin::Host => None,
         })
+    }
+}
+
+/// Whose users: the host's, its own, or those of another container.
+fn users(host: &HostConfig) -> Result<Origin> {
+    let mode = host.userns_mode.as_str();
+    let (word, _options) = mode.split_once(':').unwrap_or((mode, ""));
+    let mapped = host.id_mappings.is_some();
+    let refuse = |reason: &str, hint: &str| {
+        Err(
+            Error::new(Class::Invalid, format!("cannot use --userns {mode}"))
+                .caused_by(reason.to_owned())
+                .hint(hint.to_owned()),
+        )
+    };
+    match word {
+        "" | "host" if !mapped && mode == word => Ok(Origin::Host),
+        "" | "private" if mode == word => Ok(Origin::Own),
+        "auto" => Ok(Origin::Own),
+        "container" => match container(mode)? {
+            Some(origin) => Ok(origin),
+            None => refuse("it names no container", "--userns container:NAME"),
+        },
+        "keep-id" => refuse(
+            "it keeps the id of an ordinary user, and root's is no one else's",
+            "--userns auto, with -v SOURCE:TARGET:idmap for files of your own",
+        ),
+        "nomap" => refuse(
+            "it leaves an ordinary user's id out of the map, and root's never is in it",
+            "--userns auto",
+        ),
+        _ => refuse(
+            "there is no such mode",
+            "use host, auto, auto:size=N or container:NAME",
+        ),
     }
 }
 
@@ -159,12 +190,26 @@ mod tests {
         assert_eq!(namespaces.list().len(), 3);
         assert_eq!(namespaces.joined().count(), 1);
         assert!(!namespaces.own().network && namespaces.own().ipc && !namespaces.own().uts);
-        let bad: [fn(&mut HostConfig); 6] = [
+        for mode in ["auto", "auto:size=3", "private"] {
+            let host = HostConfig {
+                userns_mode: mode.into(),
+                ..HostConfig::default()
+            };
+            let namespaces = Namespaces::parse(&host).unwrap();
+            assert_eq!(
+                (namespaces.user, namespaces.pid),
+                (Origin::Own, Origin::Own)
+            );
+        }
+        let bad: [fn(&mut HostConfig); 9] = [
             |h| h.pid_mode = "container:web".into(),
             |h| h.pid_mode = "shareable".into(),
             |h| h.uts_mode = format!("container:{}", "a".repeat(64)),
             |h| h.cgroupns_mode = "x".into(),
-            |h| h.userns_mode = "auto".into(),
+            |h| h.userns_mode = "keep-id".into(),
+            |h| h.userns_mode = "nomap".into(),
+            |h| h.userns_mode = "host:x".into(),
+            |h| h.userns_mode = "ns:/x".into(),
             |h| h.ipc_mode = "HOST".into(),
         ];
         for change in bad {

@@ -1,5 +1,7 @@
 //! A seccomp profile of the user's: Docker's format, which adds conditions to the runtime-spec's.
 
+use std::path::PathBuf;
+
 use berth_contract::oci::{
     Arch, Capabilities, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg,
     LinuxSeccompFilterFlag, LinuxSyscall,
@@ -19,6 +21,10 @@ struct Profile {
     arch_map: Vec<ArchitectureMap>,
     #[serde(default)]
     flags: Vec<LinuxSeccompFilterFlag>,
+    #[serde(default)]
+    listener_path: Option<PathBuf>,
+    #[serde(default)]
+    listener_metadata: Option<String>,
     #[serde(default)]
     syscalls: Vec<Rule>,
 }
@@ -100,6 +106,8 @@ pub(super) fn parse(text: &str, capabilities: &Capabilities) -> Result<LinuxSecc
         default_errno_ret: profile.default_errno_ret,
         architectures: Some(architectures).filter(|list| !list.is_empty()),
         flags: Some(profile.flags).filter(|list| !list.is_empty()),
+        listener_path: profile.listener_path,
+        listener_metadata: profile.listener_metadata,
         syscalls: Some(syscalls),
     })
 }

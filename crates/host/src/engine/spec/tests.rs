@@ -30,6 +30,7 @@ fn built(config: ContainerConfig, host: HostConfig, mounts: &[Planned]) -> Resul
         hostname: "box",
         identity: &identity,
         namespaces: &namespaces,
+        maps: None,
         mounts,
         files: &files,
         shared_memory: None,
@@ -54,7 +55,8 @@ fn planned(destination: &str, options: &[&str]) -> Planned {
         destination: destination.into(),
         material: Material::Path("/src".into()),
         options: options.iter().map(|option| (*option).to_owned()).collect(),
-        matches_user: false,
+        ownership: crate::engine::ownership::Ownership::default(),
+        mapping: None,
         point: None,
     }
 }

@@ -8,8 +8,8 @@ use berth_contract::oci::{
 use berth_sys::capability::Sets;
 use berth_sys::process::Scheduling;
 
+use super::{ANNOTATION_CLAMP, invalid, unsupported};
 use crate::capability::mask;
-use crate::plan::{ANNOTATION_CLAMP, invalid, unsupported};
 
 /// Where programs are looked for when the environment has no `PATH`.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -155,18 +155,18 @@ fn bad_signals() {
         ])
         .success();
     insta::assert_snapshot!(sandbox.berth(&["kill", "-s", "SIGFOO", "up"]), @r#"
-    exit: 125
+    exit: 1
     --- stdout ---
     --- stderr ---
-    error: invalid value "SIGFOO" for --signal
+    error: invalid signal "SIGFOO"
 
     hint: use a name such as SIGTERM or a number from 1 to 64
     "#);
     insta::assert_snapshot!(sandbox.berth(&["stop", "-s", "99", "up"]), @r#"
-    exit: 125
+    exit: 1
     --- stdout ---
     --- stderr ---
-    error: invalid value "99" for --signal
+    error: invalid signal "99"
 
     hint: use a name such as SIGTERM or a number from 1 to 64
     "#);

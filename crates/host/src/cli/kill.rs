@@ -18,7 +18,7 @@ pub(crate) const VERB: Verb = Verb::new::<Kill>(
 pub(crate) struct Kill {
     /// The signal, by name or number
     #[arg(short, long, value_name = "SIGNAL", default_value = "KILL")]
-    signal: Signal,
+    signal: String,
 
     #[command(flatten)]
     targets: Targets,
@@ -28,7 +28,9 @@ impl Arguments for Kill {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let names = self.targets.chosen("kill", &engine, LIVE)?;
-        let kill = |id: &_| engine.kill(id, self.signal);
+        // Not clap's to refuse: a bad signal is a failure of the verb, status 1, as in Docker.
+        let signal: Signal = self.signal.parse()?;
+        let kill = |id: &_| engine.kill(id, signal);
         each_at_once(context, &engine, &names, kill)
     }
 }

@@ -35,7 +35,7 @@ impl Arguments for Restart {
         } else {
             self.targets.chosen("restart", &engine, &[])?
         };
-        let options = self.grace.options();
+        let options = self.grace.options()?;
         let restart = |id: &_| engine.restart(id, &options);
         each(context, &engine, &names, restart)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use berth_contract::{Exit, Signal};
+use berth_contract::{Exit, Result, Signal};
 use berth_host::api::types::ContainerInspect;
 use berth_host::engine::StopOptions;
 
@@ -34,7 +34,7 @@ pub(crate) struct Stop {
 pub(crate) struct Grace {
     /// Send this signal in place of the container's stop signal
     #[arg(short, long, value_name = "SIGNAL")]
-    signal: Option<Signal>,
+    signal: Option<String>,
 
     /// Wait so many seconds before killing; -1 waits for ever
     #[arg(short, long, visible_alias = "time", value_name = "SECONDS")]
@@ -42,11 +42,13 @@ pub(crate) struct Grace {
 }
 
 impl Grace {
-    pub(crate) fn options(&self) -> StopOptions {
-        StopOptions {
-            signal: self.signal,
+    /// # Errors
+    /// There is no such signal: a failure of the verb, status 1, as in Docker.
+    pub(crate) fn options(&self) -> Result<StopOptions> {
+        Ok(StopOptions {
+            signal: self.signal.as_deref().map(str::parse).transpose()?,
             timeout: self.timeout,
-        }
+        })
     }
 }
 
@@ -54,7 +56,7 @@ impl Arguments for Stop {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let names = self.targets.chosen("stop", &engine, LIVE)?;
-        let options = self.grace.options();
+        let options = self.grace.options()?;
         let were_deaf = AtomicBool::new(false);
         let stop = |id: &_| {
             let before = engine.inspect(id, false)?;

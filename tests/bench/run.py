@@ -8,9 +8,12 @@ understands docker's command line. Absolute times depend on the machine and on w
 """
 import argparse
 import contextlib
+import hashlib
+import io
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -457,10 +460,120 @@ def one_detached():
     return taken
 
 
+def pull():
+    """An image of six layers and 300 MB from a registry on loopback, against the same layers unpacked by hand."""
+    if not shutil.which("docker-registry"):
+        return print("\npull: docker-registry is not installed")
+    with registry() as address:
+        name = f"{address}/bench:1"
+        call(BERTH + ["load", "-i", layered()])
+        call(BERTH + ["push", "--compression-format", "gzip", "layered", name])
+        call(BERTH + ["rmi", "layered"])
+        blobs = sorted((os.path.getsize(path), path) for path in packed_layers())
+        peak = []
+
+        def ours():
+            root = f"{PLACE}/pulled"
+            command = [options.berth, "--root", root, "--runroot", f"{PLACE}/run", "pull", "-q", name]
+            begun = time.perf_counter()
+            process = subprocess.Popen(command, stdin=NULL, stdout=NULL)
+            _, status, usage = os.wait4(process.pid, 0)
+            taken = (time.perf_counter() - begun) * 1e3
+            process.returncode = status
+            if status:
+                sys.exit("the pull failed")
+            peak.append(usage.ru_maxrss)
+            shutil.rmtree(root)
+            return taken
+
+        def by_hand():
+            root = f"{PLACE}/unpacked"
+            shell = "mkdir -p $0/{1} && gunzip -c {2} | tar -x -C $0/{1}"
+            lines = [shell.replace("{1}", str(i)).replace("{2}", path) for i, (_, path) in enumerate(blobs)]
+            each = ["xargs", "-d", "\\n", "-P", str(len(blobs)), "-I", "{}", "bash", "-c", "{}", root]
+            taken = milliseconds(lambda: subprocess.run(
+                each, input="\n".join(lines).encode(), stdout=NULL, check=True))
+            taken += milliseconds(lambda: call(["sync", "-f", root]))
+            shutil.rmtree(root)
+            return taken
+
+        report("pull of six layers, 300 MB", alternate({"berth": ours, "gunzip | tar, at once": by_hand}, min(options.runs, 5)))
+        print(f"  {max(peak) / 1024:.0f} MB at most in memory")
+        call(BERTH + ["pull", "-q", name])
+        actions = {"berth": berth("pull", "-q", name), "/bin/true": lambda: milliseconds(lambda: call(["/bin/true"]))}
+        report("pull of an image that is up to date", alternate(actions, options.runs))
+
+
+def packed_layers():
+    """The gzip blobs of the registry, without configs and manifests."""
+    for folder, _, files in os.walk(f"{PLACE}/registry"):
+        for file in files:
+            path = os.path.join(folder, file)
+            if file == "data" and open(path, "rb").read(2) == b"\x1f\x8b":
+                yield path
+
+
+@contextlib.contextmanager
+def registry():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    with open(f"{PLACE}/registry.yml", "w") as file:
+        file.write(f"version: 0.1\nlog: {{level: error}}\nstorage: {{filesystem: {{rootdirectory: {PLACE}/registry}}}}\n"
+                   f"http: {{addr: '{address}'}}\n")
+    process = subprocess.Popen(["docker-registry", "serve", file.name], stdin=NULL, stdout=NULL, stderr=NULL)
+    try:
+        host, port = address.split(":")
+        while process.poll() is None:
+            with contextlib.suppress(OSError), socket.create_connection((host, int(port))):
+                break
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def layered():
+    """A docker-archive of six layers with 50 MB of this machine's own programs and libraries each."""
+    wanted, files = 50 << 20, iter(sorted(usual_files()))
+    layers = []
+    for position in range(6):
+        path, size = f"{PLACE}/layer-{position}.tar", 0
+        with tarfile.open(path, "w") as tar:
+            while size < wanted and (file := next(files, None)):
+                tar.add(file, recursive=False)
+                size += os.path.getsize(file)
+        layers.append(path)
+    sums = [hashlib.sha256(open(path, "rb").read()).hexdigest() for path in layers]
+    config = json.dumps({"os": "linux", "architecture": "amd64", "config": {}, "rootfs": {
+        "type": "layers", "diff_ids": [f"sha256:{digest}" for digest in sums]}}).encode()
+    entry = {"Config": "config.json", "RepoTags": ["layered:latest"],
+             "Layers": [os.path.basename(path) for path in layers]}
+    archive = f"{PLACE}/layered.tar"
+    with tarfile.open(archive, "w") as tar:
+        for name, content in (("config.json", config), ("manifest.json", json.dumps([entry]).encode())):
+            header = tarfile.TarInfo(name)
+            header.size = len(content)
+            tar.addfile(header, io.BytesIO(content))
+        for path in layers:
+            tar.add(path, arcname=os.path.basename(path))
+            os.remove(path)
+    return archive
+
+
+def usual_files():
+    for top in ("/usr/lib", "/usr/bin", "/usr/share"):
+        for folder, _, files in os.walk(top):
+            for file in files:
+                path = os.path.join(folder, file)
+                if os.path.isfile(path) and not os.path.islink(path) and os.path.getsize(path) < 20 << 20:
+                    yield path
+
+
 MEASUREMENTS = {
     "run-none": run_none, "run-bridge": run_bridge, "run-wasm": run_wasm, "exec": exec_true, "life": life,
     "reading": reading, "ps": ps_many, "images": images_many, "archives": archives,
-    "memory": memory, "throughput": throughput, "parallel": parallel,
+    "memory": memory, "throughput": throughput, "parallel": parallel, "pull": pull,
 }
 
 try:

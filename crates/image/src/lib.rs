@@ -52,7 +52,7 @@ pub use reference::Reference;
 pub use registry::{
     Access, Credentials, Found, Login, LoginFile, Proxy, PullOptions, PullPolicy, Pulled,
     PushOptions, Pushed, Recompression, Registries, Removal, Saved, default_registry, login, pull,
-    push, push_wasm, referrers, search, tags,
+    push, push_wasm, referrers, remote_document, search, tags,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};

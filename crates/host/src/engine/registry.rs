@@ -109,6 +109,14 @@ impl Engine {
         berth_image::serve(&self.store(), options, ready)
     }
 
+    /// A manifest or index as its registry has it.
+    ///
+    /// # Errors
+    /// The registry does not answer or does not have it.
+    pub fn remote_document(&self, reference: &Reference, access: &Access) -> Result<Vec<u8>> {
+        berth_image::remote_document(reference, access)
+    }
+
     /// The tags of a repository, as the registry lists them.
     ///
     /// # Errors

@@ -1,12 +1,16 @@
 //! Manifests and indexes of a repository, verified.
 
-use berth_contract::Digest;
+use berth_contract::{Digest, Result};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName};
 use reqwest::{Method, Response};
 
+use super::access::Access;
 use super::client::{Client, Request};
 use super::failure::Failure;
-use crate::documents::{MANIFEST_LIMIT, media};
+use super::transport;
+use crate::documents::{Document, MANIFEST_LIMIT, media};
+use crate::progress::Silent;
+use crate::reference::Reference;
 
 pub(crate) const CONTENT_DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 
@@ -15,6 +19,22 @@ pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
     pub(crate) media_type: Option<String>,
     pub(crate) digest: Digest,
+}
+
+/// A manifest or index as its registry has it, verified; nothing is kept.
+///
+/// # Errors
+/// As for [`super::pull`].
+pub fn remote_document(reference: &Reference, access: &Access) -> Result<Vec<u8>> {
+    let endpoint = access.registries.own_endpoint(reference)?;
+    let client = Client::new(&endpoint, access, &Silent)?;
+    let what = reference.digest().map(Digest::as_str).or(reference.tag());
+    let received = client.manifest(what.unwrap_or("latest"), reference.digest());
+    let received = transport::runtime()?
+        .block_on(received)
+        .map_err(|failure| failure.about_to("read", &reference.familiar(), reference.registry()))?;
+    Document::parse(&received.bytes, received.media_type.as_deref())?;
+    Ok(received.bytes)
 }
 
 impl Client<'_> {

@@ -38,6 +38,7 @@ pub use access::{Access, Proxy};
 pub use configuration::{Registries, default_registry};
 pub use credentials::{Credentials, Login, LoginFile, Removal, Saved};
 pub use login::login;
+pub use manifest::remote_document;
 pub use pull::{PullOptions, PullPolicy, Pulled, pull};
 pub use push::{PushOptions, Pushed, Recompression, push, push_wasm};
 pub use referrers::referrers;

@@ -1,15 +1,17 @@
 //! `berth manifest inspect`: a list, or an image's manifest, as it is.
 
 use berth_contract::{Class, Error, Result};
-use berth_image::Store;
+use berth_host::Engine;
+use berth_image::{Reference, Store};
 use serde_json::{Value, json};
 
+use crate::cli::registry::{RegistryFlags, access};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Inspect>(
     "inspect",
     Group::Images,
-    "Print a list, or the manifest of an image that is here",
+    "Print a list, or the manifest of an image, here or in its registry",
     "[OPTIONS] LIST|IMAGE",
 )
 .refusing(&[super::INSECURE]);
@@ -23,12 +25,20 @@ pub(crate) struct Inspect {
     /// Print the manifests of a list as well
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    registry: RegistryFlags,
 }
 
 impl Arguments for Inspect {
     fn run(self, context: &Context) -> Outcome {
-        let store = context.engine()?.store();
-        let document = read(&store, &self.name).map_err(super::missing)?;
+        let engine = context.engine()?;
+        let store = engine.store();
+        let document = match read(&store, &self.name) {
+            Err(error) if error.class() == Class::NotFound => {
+                self.remote(context, &engine).map_err(super::missing)?
+            }
+            document => document?,
+        };
         let shown = match document["manifests"].as_array() {
             Some(entries) if self.verbose => {
                 let entries = entries
@@ -43,6 +53,19 @@ impl Arguments for Inspect {
         })?;
         context.screen.data(&(text + "\n"))?;
         Ok(0)
+    }
+}
+
+impl Inspect {
+    /// The document as the registry has it; nothing of it is kept here.
+    fn remote(&self, context: &Context, engine: &Engine) -> Result<Value> {
+        let access = access(context, &self.registry)?;
+        let reference = Reference::parse(&self.name)?;
+        let bytes = engine.remote_document(&reference, &access)?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            let message = format!("the manifest of {} is damaged", self.name);
+            Error::new(Class::Invalid, message).caused_by(error)
+        })
     }
 }
 

@@ -454,6 +454,48 @@ def at_once(command, image):
     return statistics.median(milliseconds(twenty) for _ in range(3))
 
 
+def write_context(steps):
+    """A context whose Dockerfile has so many steps, half of them commands."""
+    context = f"{PLACE}/context"
+    os.makedirs(context, exist_ok=True)
+    lines = ["FROM busybox-bench"]
+    for number in range(steps // 2):
+        with open(f"{context}/{number}", "w") as file:
+            file.write(f"{number}\n")
+        lines += [f"COPY {number} /{number}", "RUN true"]
+    with open(f"{context}/Dockerfile", "w") as file:
+        file.write("\n".join(lines) + "\n")
+    return context
+
+
+def build():
+    """Ten steps made anew, the same out of the cache, and a context of very many files."""
+    context = write_context(10)
+    call(BERTH + ["tag", "busybox", "busybox-bench"])
+    words = ["build", "-q", "--network", "none"]
+    anew = {"berth": lambda: milliseconds(lambda: call(BERTH + words + ["--no-cache", context]))}
+    cached = {"berth": lambda: milliseconds(lambda: call(BERTH + words + [context]))}
+    for name, command in PEERS.items():
+        anew[name] = lambda command=command: milliseconds(lambda: call(command + words + ["--no-cache", context]))
+        cached[name] = lambda command=command: milliseconds(lambda: call(command + words + [context]))
+    anew["one run --rm"] = berth("run", "--rm", "--network", "none", "busybox", "true")
+    report("build, 10 steps (5 COPY, 5 RUN true), --no-cache", alternate(anew, options.runs))
+    report("the same, fully cached", alternate(cached, options.runs))
+    many = f"{PLACE}/many"
+    for folder in range(100):
+        os.makedirs(f"{many}/{folder}")
+        for number in range(1000):
+            with open(f"{many}/{folder}/{number}", "w") as file:
+                file.write(f"{folder} {number}\n")
+    with open(f"{many}/Dockerfile", "w") as file:
+        file.write("FROM busybox-bench\nCOPY . /many/\n")
+    time.sleep(3)  # files that changed this very moment are read again
+    call(BERTH + words + [many])
+    call(BERTH + words + [many])
+    report("a context of 100,000 files, cached", alternate(
+        {"berth": lambda: milliseconds(lambda: call(BERTH + words + [many]))}, 5))
+
+
 def one_detached():
     taken = milliseconds(lambda: call(BERTH + ["run", "-d", "--name", "bench", "busybox", "sleep", "1000"]))
     call(BERTH + ["rm", "-f", "bench"])
@@ -573,7 +615,7 @@ def usual_files():
 MEASUREMENTS = {
     "run-none": run_none, "run-bridge": run_bridge, "run-wasm": run_wasm, "exec": exec_true, "life": life,
     "reading": reading, "ps": ps_many, "images": images_many, "archives": archives,
-    "memory": memory, "throughput": throughput, "parallel": parallel, "pull": pull,
+    "memory": memory, "throughput": throughput, "parallel": parallel, "pull": pull, "build": build,
 }
 
 try:

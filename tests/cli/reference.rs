@@ -8,9 +8,10 @@ use std::path::Path;
 use berth_testkit::Sandbox;
 
 /// The families whose verbs are not repeated elsewhere at the top level.
-const FAMILIES: [&str; 7] = [
+const FAMILIES: [&str; 8] = [
     "container",
     "image",
+    "builder",
     "manifest",
     "volume",
     "network",

@@ -347,3 +347,17 @@ impl<W: io::Write> io::Write for Summing<W> {
         self.inner.flush()
     }
 }
+
+/// Writes everything in a directory as an archive, its root included; later times become `latest`.
+///
+/// # Errors
+/// Something cannot be read, or the sink takes no more.
+pub fn write_archive(directory: &Path, sink: impl io::Write, latest: Option<i64>) -> Result<()> {
+    let cannot = || "cannot write an archive".to_owned();
+    let root = Directory::open(directory).explain(cannot)?;
+    let options = WriteOptions {
+        with_root: true,
+        latest,
+    };
+    write(&root, sink, options).explain(cannot).map(drop)
+}

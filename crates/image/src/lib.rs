@@ -37,7 +37,7 @@ pub use archive::{
     ArchiveFormat, Destination, ImportOptions, LoadOptions, Loaded, SaveOptions, Selector,
     Transport, import, load, load_directory, load_transport, save,
 };
-pub use assembly::{Assembly, Layer};
+pub use assembly::{Assembly, Layer, write_archive};
 pub use builder::{FileEntry, ImageBuilder, install};
 pub use convert::{Compression, Conversion, DocumentStyle, convert};
 pub use diff::{Change, diff};

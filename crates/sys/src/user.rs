@@ -5,3 +5,9 @@
 pub fn effective_id() -> u32 {
     rustix::process::geteuid().as_raw()
 }
+
+/// The effective group id.
+#[must_use]
+pub fn effective_group() -> u32 {
+    rustix::process::getegid().as_raw()
+}

@@ -128,7 +128,7 @@ impl CachedStep {
     }
 
     /// The layer and those below it, which have to stay for it to be of use.
-    fn stack(&self) -> Vec<Layer> {
+    pub(super) fn stack(&self) -> Vec<Layer> {
         let below = self.below.iter().map(|diff_id| Layer {
             descriptor: berth_image::Descriptor::new("", diff_id.clone(), 0),
             diff_id: diff_id.clone(),

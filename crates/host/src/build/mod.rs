@@ -17,6 +17,7 @@ mod copy_step;
 pub mod dockerfile;
 pub mod ignore;
 mod output;
+mod prune;
 mod remote;
 mod report;
 mod request;
@@ -31,5 +32,7 @@ mod time;
 
 pub use builder::Built;
 pub use cache::{BuildCache, CachedStep};
+pub use prune::{CacheEntry, CachePruning};
+pub use remote::{check_out, is_remote, is_repository};
 pub use report::{Event, Quiet, Report};
 pub use request::{BuildRequest, Cancel, Destination, NamedContext, NoCache, Output, Secret};

@@ -33,14 +33,17 @@ pub(super) struct Wish<'a> {
 }
 
 /// Whether a source is fetched.
-pub(super) fn is_remote(source: &str) -> bool {
+#[must_use]
+pub fn is_remote(source: &str) -> bool {
     let lower = source.to_ascii_lowercase();
     ["http://", "https://", "git://", "ssh://", "git@"]
         .iter()
         .any(|prefix| lower.starts_with(prefix))
 }
 
-fn is_repository(source: &str) -> bool {
+/// Whether a source that is fetched is a repository.
+#[must_use]
+pub fn is_repository(source: &str) -> bool {
     let lower = source.to_ascii_lowercase();
     let path = lower.split(['#', '?']).next().unwrap_or_default();
     ["git://", "ssh://", "git@"]
@@ -163,8 +166,11 @@ impl Repository {
     }
 }
 
-/// Fetches a repository into a directory and returns the part that is meant.
-pub(crate) fn check_out(source: &str, into: &Path, keep: bool) -> Result<(PathBuf, String)> {
+/// Fetches a repository into a directory; the part that is meant, and the commit.
+///
+/// # Errors
+/// There is no git, or the repository cannot be reached.
+pub fn check_out(source: &str, into: &Path, keep: bool) -> Result<(PathBuf, String)> {
     let invalid = |reason: String| {
         Error::new(Class::Invalid, format!("cannot fetch {source}")).caused_by(reason)
     };

@@ -1,26 +1,25 @@
 //! `RUN --mount`: what each type is in a container.
 //!
-//! Sources are resolved beneath the root they belong to and pinned by a descriptor, so that nothing that
-//! is written meanwhile can lead them elsewhere (CVE-2024-23651, CVE-2024-9675, CVE-2024-11218). What is
-//! mounted of the context or of a stage is a copy: what a command writes there is gone afterwards.
+//! Sources are resolved beneath the root they belong to. What is mounted of the context or of a stage is
+//! a copy that no command has seen before, so that nothing written meanwhile can lead it elsewhere
+//! (CVE-2024-23651, CVE-2024-11218); what a command writes there is gone afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
 use berth_image::Merged;
 use berth_sys::error::Explain as _;
-use berth_sys::file::{Directory, Links};
+use berth_sys::file::Directory;
 
 use super::cache::{Key, make_private};
 use super::copy::{FileDigests, Item, Manner, Origin, Place, Target, describe, items, put};
 use super::dockerfile::{MountKind, Sharing};
 use super::ignore::{Patterns, clean};
 use super::request::Secret;
-use super::run_step::{Held, Scratch};
+use super::run_step::{Held, SCRIPTS, Scratch};
 use super::stage_builder::StageBuilder;
 use crate::api::types::{BindOptions, Mount, MountKind as HostMountKind};
 
@@ -271,15 +270,8 @@ impl StageBuilder<'_, '_> {
         let about = serde_json::json!({ "id": id.as_deref().unwrap_or(&target), "used": berth_sys::clock::realtime() });
         fs::write(place.join("about.json"), about.to_string())
             .explain(|| "cannot describe a cache mount".into())?;
-        // What earlier commands put there cannot lead the mount elsewhere: its directory is pinned.
-        let directory = Directory::open(&place)
-            .and_then(|place| place.directory(Path::new("data"), Links::Refused))
-            .explain(|| "cannot open a cache mount".into())?;
-        let descriptor = std::os::fd::AsFd::as_fd(&directory)
-            .try_clone_to_owned()
-            .explain(|| "cannot pin a cache mount".into())?;
-        let path = format!("/proc/{}/fd/{}", std::process::id(), descriptor.as_raw_fd());
-        held.pins.push(descriptor);
+        // Only the directory itself is mounted, so nothing that commands put into it can replace it.
+        let path = data.display().to_string();
         mounted.bind(path, target, *read_only);
         Ok(())
     }
@@ -382,7 +374,7 @@ impl StageBuilder<'_, '_> {
         held: &mut Held,
     ) -> Result<()> {
         let path = self.in_memory("script", content.as_bytes(), (0o755, (0, 0)), held)?;
-        mounted.bind(path, format!("/dev/pipes/{name}"), true);
+        mounted.bind(path, format!("{SCRIPTS}/{name}"), true);
         Ok(())
     }
 

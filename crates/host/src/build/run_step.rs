@@ -16,15 +16,13 @@ use super::stage_builder::{Made, StageBuilder};
 use super::state::PATH;
 
 /// Where a here-document with a `#!` line is executed.
-const SCRIPTS: &str = "/dev/pipes";
+pub(super) const SCRIPTS: &str = "/run/buildkit/pipes";
 
 /// What a step holds while its command is executed.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Locks on cache mounts.
     pub(super) locks: Vec<File>,
-    /// Directories that are pinned and named by descriptor.
-    pub(super) pins: Vec<std::os::fd::OwnedFd>,
     /// Files that are removed afterwards.
     pub(super) secrets: Vec<Scratch>,
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Error, Report, Result};
 use berth_image::{Layer, Merged, Platform};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Time;
@@ -193,10 +193,17 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         }
         let file = self.build.file;
         let shown = super::dockerfile::excerpt(&file.name, &file.text, self.lines);
-        error.context(format!(
-            "cannot build {}:{}\n{shown}",
-            file.name, self.lines.first
-        ))
+        let mut report = Report::from(&error);
+        let message = format!("cannot build {}:{}", file.name, self.lines.first);
+        report
+            .causes
+            .insert(0, std::mem::replace(&mut report.message, message));
+        // The last cause may have several lines.
+        if let Some(last) = report.causes.last_mut() {
+            last.push('\n');
+            last.push_str(&shown);
+        }
+        Error::from(report)
     }
 
     fn configure(&mut self, instruction: &Instruction) -> Result<()> {

@@ -15,6 +15,7 @@ use berth_host::{Config, Engine, Overrides};
 
 mod attach;
 mod build;
+mod builder;
 mod command;
 mod completion;
 mod container;
@@ -92,6 +93,8 @@ pub(crate) static VERBS: &[Verb] = &[
     container::VERB,
     image::IMAGES,
     build::VERB,
+    builder::VERB,
+    builder::BUILDX,
     pull::VERB,
     registry::PUSH,
     registry::SEARCH,

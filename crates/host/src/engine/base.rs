@@ -4,6 +4,7 @@ use berth_contract::Result;
 use berth_image::{Image, Merged};
 
 use super::create::read_identity;
+use super::images::InUse;
 use super::options::CreateOptions;
 use super::{Engine, source};
 
@@ -16,6 +17,11 @@ impl Engine {
     /// The numbers of `user[:group]`, by the accounts of an image.
     pub(crate) fn owner(files: &Merged, text: &str) -> Result<(u32, u32)> {
         read_identity(files, text, &[]).map(|identity| (identity.uid, identity.gid))
+    }
+
+    /// Removes layers that nothing leads to any more; the bytes that frees.
+    pub(crate) fn collect_unused_layers(&self) -> Result<u64> {
+        self.store().collect(&InUse::read(self.paths()))
     }
 
     /// Refuses what needs the rights of root.

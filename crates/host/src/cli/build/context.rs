@@ -4,8 +4,13 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
+use berth_host::Engine;
+use berth_host::build::{check_out, is_remote, is_repository};
+use berth_image::{Assembly, PullOptions};
 use berth_sys::file::{Directory, Links};
 
+/// What a Dockerfile is called when nothing else is said.
+const NAMES: [&str; 3] = ["Dockerfile", "Containerfile", "dockerfile"];
 /// More than any Dockerfile or ignore file has.
 const TEXT_LIMIT: u64 = 8 << 20;
 
@@ -20,21 +25,27 @@ pub(super) struct Found {
     pub(super) text: String,
     /// The ignore file.
     pub(super) ignore: String,
+    /// Where a context lies that came from elsewhere; it goes with this.
+    pub(super) scratch: Option<Assembly>,
 }
 
 /// Finds context and Dockerfile from the argument and `-f`.
-pub(super) fn find(path: Option<&str>, file: Option<&str>) -> Result<Found> {
+pub(super) fn find(
+    path: Option<&str>,
+    file: Option<&str>,
+    engine: &Engine,
+    options: &PullOptions,
+) -> Result<Found> {
     let Some(path) = path else {
         return Err(Error::new(Class::Invalid, "berth build needs PATH")
-            .hint("usage: berth build [OPTIONS] PATH")
+            .hint("usage: berth build [OPTIONS] PATH|URL|-")
             .hint("berth build . builds the Dockerfile of this directory"));
     };
     if path == "-" {
-        return Err(Error::new(
-            Class::Unsupported,
-            "cannot read the context from standard input",
-        )
-        .hint("berth build -f - . reads the Dockerfile from it"));
+        return received(&mut io::stdin().lock(), file, engine);
+    }
+    if is_remote(path) {
+        return remote(path, file, engine, options);
     }
     let path = Path::new(path);
     let metadata = std::fs::metadata(path).map_err(|error| {
@@ -58,16 +69,88 @@ pub(super) fn find(path: Option<&str>, file: Option<&str>) -> Result<Found> {
     let parent = path
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty());
-    let name = path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
     in_directory(
         parent.unwrap_or(Path::new(".")),
         Some(&path.display().to_string()),
     )
-    .map(|found| Found { name, ..found })
+}
+
+/// An archive of a context, or a Dockerfile alone, which then has an empty context.
+fn received(source: &mut dyn io::Read, file: Option<&str>, engine: &Engine) -> Result<Found> {
+    let scratch = engine.store().assembly()?;
+    let kept = scratch.directory()?.join("received");
+    let cannot = |error: io::Error| {
+        Error::new(Class::Unavailable, "cannot read the context").caused_by(error)
+    };
+    let mut received = std::fs::File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(&kept)
+        .map_err(cannot)?;
+    io::copy(source, &mut received).map_err(cannot)?;
+    io::Seek::rewind(&mut received).map_err(cannot)?;
+    let directory = scratch.directory()?;
+    if berth_image::is_archive(&mut received).map_err(cannot)? {
+        berth_image::unpack_archive(received, &directory)
+            .map_err(|error| error.context("cannot unpack the context"))?;
+        return within(&directory, file, scratch);
+    }
+    if file.is_some_and(|file| file != "-") {
+        return Err(Error::new(
+            Class::Invalid,
+            "cannot use --file with a Dockerfile as context",
+        ));
+    }
+    Ok(Found {
+        directory,
+        name: "Dockerfile".to_owned(),
+        text: text(Path::new("-"), received)?,
+        ignore: String::new(),
+        scratch: Some(scratch),
+    })
+}
+
+fn remote(
+    source: &str,
+    file: Option<&str>,
+    engine: &Engine,
+    options: &PullOptions,
+) -> Result<Found> {
+    if !is_repository(source) {
+        return received(&mut berth_image::download(source, options)?, file, engine);
+    }
+    let scratch = engine.store().assembly()?;
+    let (directory, _) = check_out(source, &scratch.directory()?, false)?;
+    within(&directory, file, scratch)
+}
+
+/// A context that came from elsewhere: its Dockerfile is looked for in it, and no link leads out.
+fn within(directory: &Path, file: Option<&str>, scratch: Assembly) -> Result<Found> {
+    let root = Directory::open(directory).map_err(|error| cannot(directory, error))?;
+    let names: Vec<&str> = match file {
+        Some(file) => vec![file],
+        None => NAMES.to_vec(),
+    };
+    for name in names {
+        let Some(text) = read_beneath(Some(&root), Path::new(name)) else {
+            continue;
+        };
+        let own = Path::new(name).with_added_extension("dockerignore");
+        let ignore = match read_beneath(Some(&root), &own) {
+            Some(ignore) => ignore?,
+            None => ignore_file(directory)?,
+        };
+        return Ok(Found {
+            directory: directory.to_owned(),
+            name: name.to_owned(),
+            text: text?,
+            ignore,
+            scratch: Some(scratch),
+        });
+    }
+    Err(Error::new(Class::NotFound, "no Dockerfile in the context")
+        .hint("berth build -f FILE names another one"))
 }
 
 fn in_directory(directory: &Path, file: Option<&str>) -> Result<Found> {
@@ -103,12 +186,13 @@ fn in_directory(directory: &Path, file: Option<&str>) -> Result<Found> {
         name,
         text,
         ignore,
+        scratch: None,
     })
 }
 
 /// `Dockerfile`, else `Containerfile`, else `dockerfile`.
 fn default_file(directory: &Path) -> Result<(String, String, Option<String>)> {
-    for name in ["Dockerfile", "Containerfile", "dockerfile"] {
+    for name in NAMES {
         let path = directory.join(name);
         if let Some(text) = read_beneath(None, &path) {
             return Ok((

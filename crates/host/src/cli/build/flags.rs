@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
+use berth_host::Engine;
 use berth_host::api::types::{HostConfig, Ulimit};
 use berth_host::build::{BuildRequest, NoCache};
 use berth_host::engine::PullPolicy;
-use berth_image::{Platform, Reference};
+use berth_image::{Assembly, Platform, Reference};
 
 use super::context;
 use super::progress::Style;
@@ -210,6 +211,8 @@ struct CommandFlags {
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub(super) request: BuildRequest,
+    /// Where the context lies when it came from elsewhere.
+    pub(super) scratch: Option<Assembly>,
     pub(super) style: Style,
     pub(super) check: bool,
     pub(super) iidfile: Option<PathBuf>,
@@ -221,9 +224,15 @@ impl Build {
     ///
     /// # Errors
     /// A value makes no sense, or there is no Dockerfile.
-    pub(super) fn prepare(self, context: &Context) -> Result<Prepared> {
+    pub(super) fn prepare(self, context: &Context, engine: &Engine) -> Result<Prepared> {
         let environment = &context.environment;
-        let found = context::find(self.path.as_deref(), self.file.as_deref())?;
+        let pull_options = pull_options(context)?;
+        let found = context::find(
+            self.path.as_deref(),
+            self.file.as_deref(),
+            engine,
+            &pull_options,
+        )?;
         let (arguments, epoch) = self.arguments(environment)?;
         let allow_insecure = self.allows_insecure()?;
         let platforms = self.platform.iter().map(|text| text.parse());
@@ -265,7 +274,7 @@ impl Build {
                 } else {
                     PullPolicy::Missing
                 },
-                pull_options: pull_options(context)?,
+                pull_options,
                 squash: self.squash,
                 epoch,
                 rewrite_timestamp: self.rewrite_timestamp,
@@ -277,6 +286,7 @@ impl Build {
             } else {
                 self.progress
             },
+            scratch: found.scratch,
             check: self.check,
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,

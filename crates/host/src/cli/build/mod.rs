@@ -39,15 +39,16 @@ pub(crate) const VERB: Verb = Verb::new::<Build>(
 
 impl Arguments for Build {
     fn run(self, context: &Context) -> Outcome {
-        let prepared = self.prepare(context)?;
-        if prepared.check {
-            return report_checks(context, &prepared.request);
-        }
         let engine = context.engine()?;
+        let prepared = self.prepare(context, &engine)?;
+        if prepared.check {
+            return report_checks(context, &engine, &prepared.request);
+        }
         let style = prepared.style.settled(context.screen);
         let progress = BuildProgress::new(context.screen, style);
         let built = carry_out(&engine, &prepared.request, &progress);
         progress.finish();
+        drop(prepared.scratch);
         let built = built?;
         if let Some(path) = &prepared.iidfile {
             write(path, "--iidfile", built.id.to_string().as_bytes())?;
@@ -143,7 +144,7 @@ fn metadata(request: &BuildRequest, built: &Built) -> String {
 }
 
 /// `--check`: 1 when something was found.
-fn report_checks(context: &Context, request: &BuildRequest) -> Outcome {
+fn report_checks(context: &Context, engine: &Engine, request: &BuildRequest) -> Outcome {
     let file = Dockerfile::parse(&request.dockerfile_name, request.dockerfile.clone())?;
     let mut directive = file.directives.check.clone();
     if let Some(text) = request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
@@ -159,7 +160,7 @@ fn report_checks(context: &Context, request: &BuildRequest) -> Outcome {
         arguments: request.arguments.clone(),
         platform: platform_arguments(request.platforms.first().unwrap_or(&host), &host),
         ignored: Some(&ignored),
-        environments: context.engine()?.known_environments(&file),
+        environments: engine.known_environments(&file),
     };
     let warnings = check::check(&file, &directive, &inputs);
     context.screen.data(&check::report(&file, &warnings))?;

@@ -1,0 +1,163 @@
+//! What the build cache holds, and taking things out of it.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use berth_contract::Result;
+use berth_sys::error::Explain as _;
+
+use super::cache::{BuildCache, CachedStep};
+use crate::engine::Engine;
+
+/// One thing in the build cache.
+#[derive(Debug, Clone)]
+pub struct CacheEntry {
+    /// What it is called.
+    pub id: String,
+    /// `regular` for a step's layer, `exec.cachemount` for a cache mount.
+    pub kind: &'static str,
+    /// What made it.
+    pub description: String,
+    /// Bytes.
+    pub size: u64,
+    /// When it was made: nanoseconds since the epoch.
+    pub created: u64,
+    /// When it was last used.
+    pub used: u64,
+    /// Whether an image has the same layer, so that removing it frees nothing.
+    pub shared: bool,
+    /// Whether a build uses it now.
+    pub in_use: bool,
+    what: What,
+}
+
+#[derive(Debug, Clone)]
+enum What {
+    Step(Box<CachedStep>),
+    Mount(PathBuf),
+}
+
+/// What is to be taken out of the cache.
+pub struct CachePruning<'a> {
+    /// Layers too that images have.
+    pub all: bool,
+    /// Which entries may go.
+    pub chosen: &'a dyn Fn(&CacheEntry) -> bool,
+    /// How many bytes may stay; those that were used last stay.
+    pub keep: Option<u64>,
+}
+
+impl std::fmt::Debug for CachePruning<'_> {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("CachePruning")
+            .field("all", &self.all)
+            .field("keep", &self.keep)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// What the build cache holds, the last used first.
+    ///
+    /// # Errors
+    /// The images cannot be listed.
+    pub fn build_cache(&self) -> Result<Vec<CacheEntry>> {
+        let store = self.store();
+        let images = store.list()?.images;
+        let shared: HashSet<PathBuf> = images.iter().flat_map(berth_image::Image::layers).collect();
+        let cache = BuildCache::new(self.paths().data());
+        let mut entries: Vec<CacheEntry> = cache
+            .list()
+            .into_iter()
+            .map(|step| {
+                let own = store
+                    .extracted(&step.stack())
+                    .and_then(|paths| paths.into_iter().next());
+                CacheEntry {
+                    id: step.key.hex().to_owned(),
+                    kind: "regular",
+                    description: step.about.clone(),
+                    size: step.size,
+                    created: step.made,
+                    used: step.used,
+                    shared: own.is_some_and(|path| shared.contains(&path)),
+                    in_use: false,
+                    what: What::Step(Box::new(step)),
+                }
+            })
+            .collect();
+        entries.extend(mounts(&cache));
+        entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
+        Ok(entries)
+    }
+
+    /// Takes entries out of the cache; those that were, and the bytes that were set free.
+    ///
+    /// # Errors
+    /// Something cannot be removed.
+    pub fn prune_build_cache(&self, pruning: &CachePruning<'_>) -> Result<(Vec<CacheEntry>, u64)> {
+        self.require_root_for_build()?;
+        let cache = BuildCache::new(self.paths().data());
+        let mut kept = 0;
+        let mut removed = Vec::new();
+        let mut reclaimed = 0;
+        for entry in self.build_cache()? {
+            let stays = entry.in_use
+                || (entry.shared && !pruning.all)
+                || !(pruning.chosen)(&entry)
+                || pruning.keep.is_some_and(|keep| kept + entry.size <= keep);
+            if stays {
+                kept += entry.size;
+                continue;
+            }
+            match &entry.what {
+                What::Step(step) => cache.forget(step)?,
+                What::Mount(path) => {
+                    fs::remove_dir_all(path)
+                        .explain(|| format!("cannot remove {}", path.display()))?;
+                    reclaimed += entry.size;
+                }
+            }
+            removed.push(entry);
+        }
+        reclaimed += self.collect_unused_layers()?;
+        Ok((removed, reclaimed))
+    }
+}
+
+fn mounts(cache: &BuildCache) -> Vec<CacheEntry> {
+    let directories = fs::read_dir(cache.mounts()).into_iter().flatten().flatten();
+    directories
+        .filter_map(|entry| {
+            let path = entry.path();
+            let about: serde_json::Value =
+                serde_json::from_slice(&fs::read(path.join("about.json")).ok()?).ok()?;
+            let number = |name: &str| about[name].as_u64().unwrap_or(0);
+            let lock = fs::File::open(path.join("lock")).ok()?;
+            Some(CacheEntry {
+                id: path.file_name()?.to_string_lossy().into_owned(),
+                kind: "exec.cachemount",
+                description: format!("cache mount {}", about["id"].as_str().unwrap_or_default()),
+                size: size(&path),
+                created: number("used"),
+                used: number("used"),
+                shared: false,
+                in_use: lock.try_lock().is_err(),
+                what: What::Mount(path),
+            })
+        })
+        .collect()
+}
+
+/// Bytes of the files beneath a directory; what vanishes meanwhile counts nothing.
+fn size(path: &Path) -> u64 {
+    let entries = fs::read_dir(path).into_iter().flatten().flatten();
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(metadata) if metadata.is_dir() => size(&entry.path()),
+            Ok(metadata) => metadata.len(),
+            Err(_) => 0,
+        })
+        .sum()
+}

@@ -1,0 +1,145 @@
+//! The same steps are not made twice, and no step is taken for another.
+
+use crate::project::{Project, cached};
+
+#[test]
+fn the_same_dockerfile_twice_is_fully_cached() {
+    let project = Project::of("FROM busybox\nWORKDIR /app\nCOPY a .\nRUN echo made > b\nRUN true\nRUN true\nCMD [\"cat\", \"/app/a\"]\n")
+        .file("a", "one");
+    let first = project.build(&[]);
+    first.success();
+    assert_eq!(cached(&first), 0);
+    let id = project.id();
+    let second = project.build(&[]);
+    second.success();
+    assert_eq!(cached(&second), 5, "{second}");
+    assert_eq!(project.id(), id, "the same steps are the same image");
+    let third = project.build(&["--no-cache"]);
+    third.success();
+    assert_eq!(cached(&third), 0);
+    project.sandbox.assert_nothing_left();
+}
+
+#[test]
+fn content_decides_and_not_times() {
+    let project = Project::of("FROM busybox\nCOPY a /a\nRUN cat /a > /b\n").file("a", "one");
+    assert_eq!(project.sh("cat /b"), "one");
+    let first = project.id();
+    project.write("a", "two");
+    assert_eq!(project.sh("cat /b"), "two");
+    assert_ne!(project.id(), first);
+    // Changed back and forth: the first result is still known.
+    project.write("a", "one");
+    let again = project.build(&[]);
+    again.success();
+    assert_eq!((cached(&again), project.id()), (2, first.clone()));
+    // The same content written anew has new times and nothing else.
+    std::fs::remove_file(project.directory.join("a")).unwrap();
+    project.write("a", "one");
+    let touched = project.build(&[]);
+    touched.success();
+    assert_eq!((cached(&touched), project.id()), (2, first));
+    project.mode("a", 0o755);
+    let executable = project.build(&[]);
+    executable.success();
+    assert_eq!(cached(&executable), 0, "a mode is content");
+}
+
+/// CVE-2024-24557: what a step depends on is in its key, the whole config included.
+#[test]
+fn no_step_is_taken_for_another() {
+    let project = Project::of("FROM busybox\nENV A=1\nRUN echo $A > /a\n");
+    assert_eq!(project.sh("cat /a"), "1");
+    for (dockerfile, expected) in [
+        ("FROM busybox\nENV A=2\nRUN echo $A > /a\n", "2"),
+        ("FROM busybox\nARG A=3\nRUN echo $A > /a\n", "3"),
+        (
+            "FROM busybox\nENV A=1\nSHELL [\"/bin/sh\", \"-c\", \"echo shell > /a; true\"]\nRUN echo $A > /a\n",
+            "shell",
+        ),
+        (
+            "FROM busybox\nENV A=1\nLABEL x=y\nRUN echo $A > /a; echo new >> /a\n",
+            "1\nnew",
+        ),
+    ] {
+        project.write("Dockerfile", dockerfile);
+        let built = project.build(&[]);
+        built.success();
+        assert_eq!(cached(&built), 0, "{dockerfile}");
+        assert_eq!(project.run("cat /a"), expected, "{dockerfile}");
+    }
+    project.write("Dockerfile", "FROM busybox\nARG A=3\nRUN echo $A > /a\n");
+    let argument = project.build(&["--build-arg", "A=4"]);
+    argument.success();
+    assert_eq!(
+        (cached(&argument), project.run("cat /a").as_str()),
+        (0, "4")
+    );
+}
+
+#[test]
+fn the_filter_makes_one_stage_again() {
+    let project = Project::of(
+        "FROM busybox AS a\nRUN true\nFROM busybox AS b\nRUN true\nCOPY --from=a /bin/true /x\n",
+    );
+    project.build(&[]).success();
+    let filtered = project.build(&["--no-cache-filter", "a"]);
+    filtered.success();
+    assert_eq!(cached(&filtered), 2, "{filtered}");
+}
+
+#[test]
+fn a_cache_mount_persists_and_is_in_no_image() {
+    let project = Project::of(
+        "FROM busybox\nARG N\nRUN --mount=type=cache,target=/c echo $N >> /c/log; cp /c/log /log\n",
+    );
+    project.build(&["--build-arg", "N=1"]).success();
+    project.build(&["--build-arg", "N=2"]).success();
+    assert_eq!(
+        project.run("cat /log; ls /c 2>&1 | head -1"),
+        "1\n2\nls: /c: No such file or directory"
+    );
+}
+
+#[test]
+fn pruning_takes_the_cache_and_leaves_the_images() {
+    let project = Project::of("FROM busybox\nRUN echo kept > /a\n");
+    project.build(&[]).success();
+    let listed = project.sandbox.berth(&["builder", "du"]).success();
+    assert!(listed.contains("Reclaimable"), "{listed}");
+    project
+        .sandbox
+        .berth(&["builder", "prune", "-af"])
+        .success();
+    assert_eq!(project.run("cat /a"), "kept");
+    let rebuilt = project.build(&[]);
+    rebuilt.success();
+    assert_eq!(cached(&rebuilt), 0);
+    // Without the image the layers of the cache stay of use.
+    project.sandbox.berth(&["rmi", "t"]).success();
+    let again = project.build(&[]);
+    again.success();
+    assert_eq!(cached(&again), 1, "{again}");
+    assert_eq!(project.run("cat /a"), "kept");
+}
+
+#[test]
+fn an_epoch_makes_the_same_image_anywhere() {
+    let dockerfile = "FROM scratch\nCOPY a /d/a\nCOPY b /d/e/\nWORKDIR /w\nLABEL x=y\n";
+    let digest = || {
+        let project = Project::new()
+            .file("Dockerfile", dockerfile)
+            .file("a", "1")
+            .file("b", "2");
+        project
+            .build(&["--source-date-epoch", "1700000000", "--rewrite-timestamp"])
+            .success();
+        assert!(
+            project
+                .config("{{.Created}}")
+                .starts_with("2023-11-14T22:13:20")
+        );
+        project.config("{{.Id}} {{.RootFS.Layers}}")
+    };
+    assert_eq!(digest(), digest());
+}

@@ -1,0 +1,218 @@
+//! Where a build's files come from: directories, the Dockerfile's own path, standard input, git, images.
+
+use std::process::Command;
+
+use berth_testkit::available;
+
+use crate::project::Project;
+
+/// The walk-through's spelling, with a directory and with the Dockerfile itself.
+#[test]
+fn a_directory_or_the_dockerfile_itself() {
+    let project = Project::of("FROM busybox\nCOPY a /a\n")
+        .file("a", "A")
+        .file("deploy/Other", "FROM busybox\nCOPY b /b\n")
+        .file("deploy/b", "B");
+    let path = |name: &str| project.directory.join(name).display().to_string();
+    project
+        .sandbox
+        .berth(&["image", "build", "--rm", "-t", "t", &path("")])
+        .success();
+    project
+        .sandbox
+        .berth(&["image", "build", "--rm", "-t", "t", &path("Dockerfile")])
+        .success();
+    assert_eq!(project.run("cat /a"), "A");
+    project
+        .sandbox
+        .berth(&["build", "-t", "t", &path("deploy/Other")])
+        .success();
+    assert_eq!(project.run("cat /b"), "B");
+    project
+        .sandbox
+        .berth(&[
+            "build",
+            "-f",
+            &path("deploy/Other"),
+            "-t",
+            "t",
+            &path("deploy"),
+        ])
+        .success();
+    std::fs::rename(path("Dockerfile"), path("Containerfile")).unwrap();
+    project.build(&[]).success();
+}
+
+#[test]
+fn standard_input_is_a_dockerfile_or_a_context() {
+    let project = Project::of("FROM busybox\nCOPY a /a\n").file("a", "A");
+    let context = project.directory.to_str().unwrap();
+    let input = b"FROM busybox\nCOPY a /piped\n";
+    project
+        .sandbox
+        .berth_with_input(&["build", "-t", "t", "-f", "-", context], input)
+        .success();
+    assert_eq!(project.run("cat /piped"), "A");
+    project
+        .sandbox
+        .berth_with_input(
+            &["build", "-t", "t", "-"],
+            b"FROM busybox\nRUN echo alone > /x\n",
+        )
+        .success();
+    assert_eq!(project.run("cat /x"), "alone");
+    let tar = Command::new("tar")
+        .args(["-czf", "-", "-C", context, "."])
+        .output()
+        .unwrap()
+        .stdout;
+    project
+        .sandbox
+        .berth_with_input(&["build", "-t", "t", "-"], &tar)
+        .success();
+    assert_eq!(project.run("cat /a"), "A");
+    project.sandbox.assert_nothing_left();
+}
+
+#[test]
+fn repositories_are_contexts_and_sources() {
+    if !available("repositories_are_contexts_and_sources", "git") {
+        return;
+    }
+    let project = Project::of("");
+    let repository = project.sandbox.path().join("repo.git");
+    let script = "git init -q -b main $1 && cd $1 && mkdir sub && echo one > sub/f && printf 'FROM busybox\\nCOPY sub/f /f\\n' > Dockerfile && \
+                  printf 'FROM busybox\\nCOPY f /sub\\n' > sub/Dockerfile && git add . && \
+                  git -c user.name=t -c user.email=t@t commit -qm one && git tag v1 && git config uploadpack.allowAnySHA1InWant true";
+    let made = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(&repository)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let daemon = Daemon::start(project.sandbox.path());
+    let url = format!("git://127.0.0.1:{}/repo.git", daemon.port);
+    project.sandbox.berth(&["build", "-t", "t", &url]).success();
+    assert_eq!(project.run("cat /f"), "one");
+    project
+        .sandbox
+        .berth(&["build", "-t", "t", &format!("{url}#v1:sub")])
+        .success();
+    assert_eq!(project.run("cat /sub"), "one");
+    project.write(
+        "Dockerfile",
+        &format!("FROM busybox\nADD {url}#main /r\nADD --keep-git-dir=true {url}#v1:sub /s\n"),
+    );
+    assert_eq!(
+        project.sh("cat /r/sub/f /s/f; ls -a /r | grep -c '^.git$'; true"),
+        "one\none\n0"
+    );
+}
+
+/// `git daemon` on a port of its own; ended when it is dropped.
+struct Daemon {
+    child: std::process::Child,
+    port: u16,
+}
+
+impl Daemon {
+    fn start(base: &std::path::Path) -> Self {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let child = Command::new("git")
+            .args([
+                "daemon",
+                "--export-all",
+                "--listen=127.0.0.1",
+                "--reuseaddr",
+            ])
+            .arg(format!("--port={port}"))
+            .arg(format!("--base-path={}", base.display()))
+            .arg(base)
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            std::thread::yield_now();
+        }
+        Self { child, port }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // The daemon's own child does the work: it ends when its connections do.
+        drop(
+            Command::new("kill")
+                .arg(self.child.id().to_string())
+                .status(),
+        );
+        drop(self.child.wait());
+    }
+}
+
+#[test]
+fn files_of_the_web_are_added() {
+    let project = Project::new();
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "http://127.0.0.1:{}/dir/file.txt",
+        server.local_addr().unwrap().port()
+    );
+    let answering = std::thread::spawn(move || {
+        for _ in 0..3 {
+            use std::io::{BufRead as _, Write as _};
+            let (mut stream, _) = server.accept().unwrap();
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\r\nhello";
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let sum = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+    project.write(
+        "Dockerfile",
+        &format!("FROM busybox\nADD {url} /w/\nADD --checksum={sum} --chmod=644 {url} /named\n"),
+    );
+    assert_eq!(
+        project.sh("cat /w/file.txt; stat -c ' %a %Y' /w/file.txt; stat -c %a /named"),
+        "hello 600 784111777\n644"
+    );
+    project.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox\nADD --checksum=sha256:{} {url} /w/\n",
+            "0".repeat(64)
+        ),
+    );
+    assert!(
+        project
+            .build(&[])
+            .status(1)
+            .stderr
+            .contains("digest mismatch")
+    );
+    answering.join().unwrap();
+}
+
+#[test]
+fn named_contexts_replace_images_and_are_sources() {
+    let project = Project::of(
+        "FROM base\nCOPY --from=extra f /f\nRUN --mount=from=extra,target=/m cat /m/f > /g\n",
+    );
+    let extra = project.sandbox.path().join("extra");
+    std::fs::create_dir(&extra).unwrap();
+    std::fs::write(extra.join("f"), "extra").unwrap();
+    project
+        .build(&[
+            "--build-context",
+            "base=docker-image://busybox",
+            "--build-context",
+            &format!("extra={}", extra.display()),
+        ])
+        .success();
+    assert_eq!(project.run("cat /f /g"), "extraextra");
+}

@@ -1,0 +1,161 @@
+//! `COPY` and `ADD`: which files, where, and as whose.
+
+use std::os::unix::fs::symlink;
+use std::process::Command;
+
+use crate::project::Project;
+
+#[test]
+fn files_go_where_docker_puts_them() {
+    let project = Project::of(
+        "FROM busybox\nWORKDIR /w\nCOPY a /x/\nCOPY a /y\nCOPY a b .\nCOPY d /d1\nCOPY d/ /d2/\nCOPY d/*.txt /t/\nCOPY none* /\nCOPY [\"sp ace\", \"/s p/\"]\nCOPY d /w\nCOPY l /l\n",
+    )
+    .file("a", "A")
+    .file("b", "B")
+    .file("d/1.txt", "1")
+    .file("d/2.bin", "2")
+    .file("d/e/3.txt", "3")
+    .file("sp ace", "S");
+    symlink("a", project.directory.join("l")).unwrap();
+    let found = project
+        .sh("cd /; find x y w d1 d2 t 's p' l -type f | sort; cat /l; stat -c '%u:%g %a' /x/a /x");
+    assert_eq!(
+        found,
+        "d1/1.txt\nd1/2.bin\nd1/e/3.txt\nd2/1.txt\nd2/2.bin\nd2/e/3.txt\nl\ns p/sp ace\nt/1.txt\nw/1.txt\nw/2.bin\nw/a\nw/b\nw/e/3.txt\nx/a\ny\nA0:0 644\n0:0 755"
+    );
+}
+
+#[test]
+fn owners_and_modes_are_as_asked() {
+    let project = Project::of(
+        "FROM busybox\nRUN echo 'app:x:1000:2000::/:/bin/sh' >> /etc/passwd; echo 'grp:x:3000:' >> /etc/group\n\
+         COPY --chown=app a /1\nCOPY --chown=app:grp a /2\nCOPY --chown=55 a /new/3\nCOPY --chown=10:11 --chmod=4750 a /4\n\
+         COPY --chmod=u=rwX,go=rX d /5/\nARG M=600\nCOPY --chmod=$M a /6\n",
+    )
+    .file("a", "A")
+    .file("d/x", "X");
+    project.mode("d/x", 0o711);
+    let found = project.sh("stat -c '%n %u:%g %a' /1 /2 /new /new/3 /4 /5/x /6");
+    assert_eq!(
+        found,
+        "/1 1000:2000 644\n/2 1000:3000 644\n/new 55:55 755\n/new/3 55:55 644\n/4 10:11 4750\n/5/x 0:0 755\n/6 0:0 600"
+    );
+}
+
+#[test]
+fn what_is_ignored_or_excluded_stays_out() {
+    let project =
+        Project::of("FROM busybox\nCOPY . /all/\nCOPY --exclude=*.md --exclude=e d /part/\n")
+            .file(
+                ".dockerignore",
+                "# c\n*.log\nsecret\n!secret/public\nDockerfile\n",
+            )
+            .file("x.log", "")
+            .file("keep", "")
+            .file("secret/private", "")
+            .file("secret/public", "")
+            .file("d/1.md", "")
+            .file("d/1.txt", "")
+            .file("d/e/2.txt", "");
+    let found = project.sh("cd /; find all part -type f | sort");
+    assert_eq!(
+        found,
+        "all/.dockerignore\nall/d/1.md\nall/d/1.txt\nall/d/e/2.txt\nall/keep\nall/secret/public\npart/1.txt"
+    );
+    project.write("Dockerfile.dockerignore", "keep\n");
+    assert_eq!(
+        project.sh("ls /all/keep 2>/dev/null; ls /all/x.log"),
+        "/all/x.log"
+    );
+}
+
+#[test]
+fn parents_are_kept_from_the_pivot_on() {
+    let project = Project::of("FROM busybox\nCOPY --parents a/b/c.txt /p/\nCOPY --parents a/./b/*.txt /q/\nCOPY --parents **/c.txt /r/\n")
+        .file("a/b/c.txt", "1")
+        .file("a/b/d.txt", "2")
+        .file("z/c.txt", "3");
+    project.mode("a/b", 0o750);
+    let found = project.sh("cd /; find p q r -type f | sort; stat -c %a /p/a/b");
+    assert_eq!(
+        found,
+        "p/a/b/c.txt\nq/b/c.txt\nq/b/d.txt\nr/a/b/c.txt\nr/z/c.txt\n750"
+    );
+}
+
+#[test]
+fn here_documents_become_files() {
+    let project = Project::of(
+        "FROM busybox\nARG NAME=world\nCOPY <<EOF /one\nhello $NAME\nEOF\nCOPY <<a.txt <<-\"b.txt\" /two/\nx\na.txt\n\t$y\n\tb.txt\nADD --chmod=755 <<EOF /run.sh\n#!/bin/sh\necho ran\nEOF\n",
+    );
+    assert_eq!(
+        project.sh("cat /one /two/a.txt /two/b.txt; /run.sh"),
+        "hello world\nx\n$y\nran"
+    );
+}
+
+#[test]
+fn archives_are_unpacked_by_add_alone() {
+    let project = Project::of("FROM busybox\nADD a.tar.gz b.tar.xz c.tar.bz2 d.tar /u/\nCOPY d.tar /c/\nADD --unpack=false d.tar /n/\nADD plain.gz /p/\n")
+        .file("f/one", "1");
+    let sh = "tar -czf a.tar.gz -C f one; cp f/one f/two; tar -cJf b.tar.xz -C f two; cp f/one f/three; \
+              tar -cjf c.tar.bz2 -C f three; cp f/one f/four; tar -cf d.tar -C f four; echo x | gzip > plain.gz";
+    let made = Command::new("sh")
+        .args(["-c", sh])
+        .current_dir(&project.directory)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let found = project.sh("cd /; find u c n p -type f | sort");
+    assert_eq!(
+        found,
+        "c/d.tar\nn/d.tar\np/plain.gz\nu/four\nu/one\nu/three\nu/two"
+    );
+}
+
+#[test]
+fn links_of_the_image_are_followed_and_a_linked_layer_looks_at_nothing() {
+    let project = Project::of(
+        "FROM busybox AS base\nRUN mkdir -p /real/d && ln -s real /way && ln -s d /real/link\n\
+         FROM base\nCOPY a /way/one\nCOPY tree/ /way/\nCOPY --link a /linked/a\n",
+    )
+    .file("a", "A")
+    .file("tree/link/x", "X");
+    assert_eq!(
+        project.sh("cd /real; find . | sort; test -L /way && cat /linked/a"),
+        ".\n./d\n./d/x\n./link\n./one\nA"
+    );
+}
+
+#[test]
+fn stages_and_images_are_sources() {
+    let project = Project::of(
+        "FROM busybox AS a\nRUN mkdir /o && echo 1 > /o/f && ln /o/f /o/g && ln -s f /o/s && chown 7:8 /o/f && mkfifo /o/p\n\
+         FROM busybox AS unused\nRUN exit 1\n\
+         FROM busybox\nCOPY --from=a /o /o\nCOPY --from=0 /o/f /zero\nCOPY --from=busybox /bin/true /t\n",
+    );
+    let found = project.sh("cd /o; stat -c '%n %u:%g %h %F' *; cat /zero; test -x /t && echo t");
+    assert_eq!(
+        found,
+        "f 7:8 2 regular file\ng 7:8 2 regular file\np 0:0 1 fifo\ns 0:0 1 symbolic link\n1\nt"
+    );
+}
+
+#[test]
+fn what_is_not_there_is_said() {
+    let project = Project::of("FROM busybox\nCOPY nope /\n");
+    let failed = project.build(&[]).status(1);
+    assert!(failed.stderr.contains("\"nope\" not found"), "{failed}");
+    assert!(failed.stderr.contains(">>> COPY nope /"), "{failed}");
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nCOPY Dockerfile Dockerfile /no-slash\n",
+    );
+    assert!(
+        project
+            .build(&[])
+            .status(1)
+            .stderr
+            .contains("must be a directory and end with a /")
+    );
+}

@@ -1,0 +1,14 @@
+//! Building images with the real program: what a Dockerfile says is what an image holds.
+
+#![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
+
+mod cache;
+mod contexts;
+mod copy;
+mod failures;
+mod idioms;
+mod outputs;
+mod project;
+mod run;
+mod safety;
+mod wasm;

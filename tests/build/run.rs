@@ -1,0 +1,148 @@
+//! `RUN`: what is executed, in which environment, and what of it stays.
+
+use crate::project::Project;
+
+#[test]
+fn what_a_command_does_stays_done() {
+    let project = Project::of(
+        "FROM busybox\nRUN mkdir /d && echo 1 > /d/a && echo 2 > /d/b && touch /etc/x\n\
+         RUN rm /d/a && chown 5:6 /d/b && chmod 4711 /d/b\nRUN rm -rf /d2; mkdir /d2; rm -r /bin/vi\n\
+         USER 1000:1000\nRUN id -u > /tmp/id\nUSER root\nRUN rm -rf /d && mkdir /d && touch /d/new\n",
+    );
+    project.build(&["--target", "0"]).success();
+    let found = project.run(
+        "ls /d; cat /tmp/id; stat -c %u /tmp/id; test -e /bin/vi || echo gone; ls -d /etc/x /d2",
+    );
+    assert_eq!(found, "new\n1000\n1000\ngone\n/d2\n/etc/x");
+}
+
+/// A step leaves nothing of its own behind: no mount points, no files of the engine.
+#[test]
+fn a_layer_holds_what_the_command_did() {
+    let project = Project::of(
+        "FROM scratch\nCOPY --from=busybox /bin/busybox /busybox\nRUN --mount=type=tmpfs,target=/a/b --mount=type=cache,target=/c [\"/busybox\", \"touch\", \"/made\"]\n",
+    );
+    project
+        .build(&["-o", project.sandbox.path().join("out").to_str().unwrap()])
+        .success();
+    let out = project.sandbox.path().join("out");
+    assert_eq!(crate::project::tree(&out), ["busybox", "made"]);
+}
+
+#[test]
+fn here_documents_are_scripts() {
+    let project = Project::of(
+        "FROM busybox\nENV X=env\nRUN <<EOF\necho one > /o\necho $X >> /o\nEOF\nRUN <<EOF\n#!/bin/busybox sh\necho script > /w\nEOF\n\
+         RUN cat <<A - <<'B' > /m\n$X\nA\nB\nRUN cat <<E >> /m && echo end >> /m\nfrom $X\nE\nRUN [\"/bin/sh\", \"-c\", \"echo '<<EOF' >> /m\"]\n",
+    );
+    assert_eq!(
+        project.sh("cat /o /w /m"),
+        "one\nenv\nscript\nfrom env\nend\n<<EOF"
+    );
+}
+
+#[test]
+fn mounts_are_there_and_gone() {
+    let project = Project::of(
+        "FROM busybox AS tool\nRUN echo tool > /t\n\
+         FROM busybox\nRUN --mount=target=/src,rw cat /src/f > /1 && echo changed > /src/f && cat /src/f >> /1\n\
+         RUN --mount=from=tool,source=/t,target=/x/t cat /x/t > /2\n\
+         RUN --mount=type=tmpfs,target=/tm,size=1m grep -c ' /tm tmpfs' /proc/mounts > /3\n\
+         RUN --mount=type=secret,id=key --mount=type=secret,id=key,target=/k,mode=0444,uid=7 --mount=type=secret,id=key,env=KEY \
+           test \"$(cat /run/secrets/key)\" = \"$KEY\" && stat -c '%a %u' /run/secrets/key /k > /4\n\
+         RUN --mount=type=secret,id=absent test ! -e /run/secrets/absent\n",
+    )
+    .file("f", "file\n");
+    let secret = project.sandbox.path().join("secret");
+    std::fs::write(&secret, "hunter2-very-secret").unwrap();
+    let flag = format!("id=key,src={}", secret.display());
+    let built = project.build(&["--secret", &flag]);
+    built.success();
+    assert_eq!(
+        project.run("cat /1 /2 /3 /4; ls -d /src /x /tm /k /run 2>/dev/null; true"),
+        "file\nchanged\ntool\n1\n400 0\n444 7"
+    );
+    assert_eq!(
+        std::fs::read_to_string(project.directory.join("f")).unwrap(),
+        "file\n"
+    );
+    // A secret is nowhere: not in layers, history, cache or what was said.
+    assert!(!built.stderr.contains("hunter2"));
+    let found = std::process::Command::new("grep")
+        .args(["-rlF", "hunter2-very-secret"])
+        .arg(project.sandbox.data())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+    project.sandbox.assert_nothing_left();
+}
+
+#[test]
+fn the_environment_of_a_command_is_dockers() {
+    let project = Project::of(
+        "ARG GLOBAL=g\nFROM busybox AS a\nARG GLOBAL\nARG OWN=o\nARG TARGETARCH TARGETPLATFORM\nENV OWN=env\nWORKDIR /w/x\nWORKDIR y\n\
+         RUN echo $GLOBAL-$OWN-$TARGETPLATFORM-$PWD-$HTTP_PROXY-$HOME > /e\nFROM a\nRUN echo $GLOBAL >> /e\n",
+    );
+    project
+        .build(&[
+            "--build-arg",
+            "OWN=arg",
+            "--build-arg",
+            "HTTP_PROXY=http://p",
+        ])
+        .success();
+    let platform = project.config("{{.Os}}/{{.Architecture}}");
+    assert_eq!(
+        project.run("cat /e"),
+        format!("g-env-{platform}-/w/x/y-http://p-/root\ng")
+    );
+    let history = project
+        .sandbox
+        .berth(&["history", "--no-trunc", "t"])
+        .success();
+    assert!(
+        !history.contains("http://p"),
+        "proxies leave no trace\n{history}"
+    );
+    assert!(!project.config("{{json .Config.Env}}").contains("GLOBAL"));
+}
+
+#[test]
+fn networks_and_limits_are_as_asked() {
+    let project = Project::of(
+        "FROM busybox\nRUN --network=none ls /sys/class/net > /n\nRUN grep 'open files' /proc/self/limits | tr -s ' ' > /l; grep named /etc/hosts > /h; df -k /dev/shm | tail -1 | tr -s ' ' | cut -d' ' -f2 > /s\n",
+    );
+    project
+        .build(&[
+            "--network",
+            "none",
+            "--ulimit",
+            "nofile=77:99",
+            "--add-host",
+            "named:10.9.8.7",
+            "--shm-size",
+            "2m",
+        ])
+        .success();
+    assert_eq!(
+        project.run("cat /n /l /s; tr -s '\\t ' ' ' < /h"),
+        "lo\nMax open files 77 99 files \n2048\n10.9.8.7 named"
+    );
+}
+
+#[test]
+fn triggers_wait_for_the_image_that_is_made_from_this_one() {
+    let project = Project::of(
+        "FROM busybox\nONBUILD COPY f /f\nONBUILD RUN echo triggered > /t\nRUN test ! -e /t\n",
+    )
+    .file("f", "F");
+    project.build(&[]).success();
+    assert_eq!(
+        project.config("{{json .Config.OnBuild}}"),
+        "[\"COPY f /f\",\"RUN echo triggered \\u003e /t\"]".replace("\\u003e", ">")
+    );
+    project.sandbox.berth(&["tag", "t", "parent"]).success();
+    project.write("Dockerfile", "FROM parent\n");
+    assert_eq!(project.sh("cat /f /t"), "Ftriggered");
+    assert!(!project.config("{{json .Config.OnBuild}}").contains("COPY"));
+}

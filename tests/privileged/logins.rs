@@ -45,6 +45,7 @@ impl Harbour {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "its lines are the screens")]
 fn a_login_is_proven_kept_used_and_forgotten() {
     let test = "a_login_is_proven_kept_used_and_forgotten";
     let Some(harbour) = Harbour::open(test) else {

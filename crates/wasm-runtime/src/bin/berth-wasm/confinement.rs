@@ -53,7 +53,9 @@ pub(crate) fn confine(signals: Signals) -> Result<()> {
         allow_speculation: true,
         ..seccomp::Flags::default()
     };
-    seccomp::load(&filter::program(RULES), flags).map_err(failed)
+    seccomp::load(&filter::program(RULES), flags)
+        .map(drop)
+        .map_err(failed)
 }
 
 fn failed(error: io::Error) -> Error {

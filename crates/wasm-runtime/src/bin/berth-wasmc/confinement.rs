@@ -46,7 +46,9 @@ pub(crate) fn confine() -> Result<()> {
         lower(resource, most).map_err(failed)?;
     }
     landlock::restrict(&[]).map_err(failed)?;
-    seccomp::load(&filter::program(RULES), seccomp::Flags::default()).map_err(failed)
+    seccomp::load(&filter::program(RULES), seccomp::Flags::default())
+        .map(drop)
+        .map_err(failed)
 }
 
 fn failed(error: io::Error) -> Error {

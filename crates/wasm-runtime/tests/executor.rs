@@ -406,10 +406,63 @@ fn an_http_component_is_served_and_drained() {
         let text = answer(deadline);
         assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{text}");
     }
+    // One connection carries several requests; a head without measure is refused; one that never ends
+    // neither holds up others nor the end.
+    let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let mut stream = connect();
+    for _ in 0..2 {
+        stream
+            .write_all(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            .unwrap();
+        let mut start = [0; 15];
+        stream.read_exact(&mut start).unwrap();
+        assert_eq!(&start, b"HTTP/1.1 200 OK");
+        drain(&mut stream);
+    }
+    let mut huge = connect();
+    let head = format!(
+        "GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n",
+        "x".repeat(1 << 20)
+    );
+    // The server may close before all of it is written.
+    huge.write_all(head.as_bytes()).ok();
+    let mut text = Vec::new();
+    huge.read_to_end(&mut text).ok();
+    assert!(text.is_empty() || text.starts_with(b"HTTP/1.1 431"));
+    let mut slow = connect();
+    slow.write_all(b"GET / HTT").unwrap();
+    assert!(answer(deadline).starts_with("HTTP/1.1 200 OK\r\n"));
     Command::new("kill")
         .args(["-TERM", &child.id().to_string()])
         .status()
         .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+/// Reads the rest of a response whose body is empty or chunked and short.
+fn drain(stream: &mut TcpStream) {
+    let mut text = Vec::new();
+    let mut byte = [0];
+    while !text.ends_with(b"\r\n\r\n") {
+        stream.read_exact(&mut byte).unwrap();
+        text.extend(byte);
+    }
+    let head = String::from_utf8(text).unwrap().to_lowercase();
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: "));
+    match length {
+        Some(length) => {
+            let mut body = vec![0; length.parse().unwrap()];
+            stream.read_exact(&mut body).unwrap();
+        }
+        None => {
+            let mut body = Vec::new();
+            while !body.ends_with(b"0\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                body.extend(byte);
+            }
+        }
+    }
 }

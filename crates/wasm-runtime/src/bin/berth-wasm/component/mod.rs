@@ -1,5 +1,6 @@
 //! Running a component: `wasi:cli/run` or a `wasi:http` handler, of WASI 0.2 or 0.3.
 
+mod clock;
 mod files;
 mod lookup;
 mod names;

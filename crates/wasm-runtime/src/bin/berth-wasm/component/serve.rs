@@ -38,6 +38,7 @@ use wasmtime_wasi_http::io::TokioIo;
 use wasmtime_wasi_http::{Error as HttpError, WasiBody, WasiHttpView as _};
 
 use super::State;
+use super::clock::Clock;
 use crate::ending::{self, Outcome};
 use crate::guest::Memory;
 
@@ -45,6 +46,8 @@ use crate::guest::Memory;
 const DEFAULT_PORT: u16 = 8080;
 /// How many requests are worked on at once; further ones wait.
 const MOST_REQUESTS: usize = 1024;
+/// How long a client may take for a request's head, and keep a connection without a request.
+const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// What one instance of a 0.3 component serves, as `wasmtime serve` has it.
 const REQUESTS_PER_INSTANCE: usize = 128;
 const CONCURRENT_PER_INSTANCE: usize = 16;
@@ -125,18 +128,35 @@ async fn connection(
     requests: Arc<Semaphore>,
     mut draining: watch::Receiver<bool>,
 ) {
+    // Every request holds a copy until its answer is out.
+    let own = Arc::new(());
+    let busy = Arc::downgrade(&own);
     let service = service_fn(move |request| {
-        let (handler, requests) = (handler.clone(), Arc::clone(&requests));
-        async move { Ok::<_, std::convert::Infallible>(answer(&handler, &requests, request).await) }
+        let (handler, requests, token) = (handler.clone(), Arc::clone(&requests), Arc::clone(&own));
+        async move {
+            let response = answer(&handler, &requests, request).await;
+            let held = response.map(|body| body.map_err(move |error| held(error, &token)));
+            Ok::<_, std::convert::Infallible>(held)
+        }
     });
-    let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let connection = http1::Builder::new()
+        .timer(Clock)
+        .header_read_timeout(HEAD_PATIENCE)
+        .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {
         // What goes wrong on a connection is the client's to see.
         _ = connection.as_mut() => return,
         _ = draining.wait_for(|is_draining| *is_draining) => connection.as_mut().graceful_shutdown(),
     }
-    connection.await.ok();
+    // The service holds one; who has sent no whole request is not waited for.
+    if busy.strong_count() > 1 {
+        connection.await.ok();
+    }
+}
+
+fn held(error: HttpError, _token: &Arc<()>) -> HttpError {
+    error
 }
 
 async fn answer(

@@ -319,15 +319,8 @@ mod tests {
                     125,
                 ),
             ),
-            (
-                "kill",
-                &["-s", "FOO", "x"],
-                told(
-                    "invalid value \"FOO\" for --signal",
-                    "use a name such as SIGTERM or a number from 1 to 64",
-                    125,
-                ),
-            ),
+            // It is told per container when it is sent, as Docker does.
+            ("kill", &["-s", "FOO", "x"], None),
             (
                 "rename",
                 &["a", "b", "c"],

@@ -43,7 +43,9 @@ fn filters_choose_for_every_verb() {
         on(&["unpause"], "status=paused"),
         "a=running b=running c=created"
     );
-    assert_eq!(on(&["kill"], "name=b"), "a=running b=exited c=created");
+    on(&["kill"], "name=b");
+    sandbox.berth(&["wait", "b"]).success();
+    assert_eq!(states(&sandbox), "a=running b=exited c=created");
     assert_eq!(
         on(&["stop", "-t", "0"], "label=tier"),
         "a=exited b=exited c=created"

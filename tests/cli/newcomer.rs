@@ -82,6 +82,7 @@ fn help_fits_on_one_screen() {
     Images:
       images       List images
       build        Make an image of a Dockerfile
+      builder      Manage the build cache
       pull         Fetch images from registries
       push         Send images, or a wasm file, to a registry
       search       Search registries for images

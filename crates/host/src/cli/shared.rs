@@ -1,5 +1,6 @@
 //! What several verbs have in common: naming containers, and going on after a failure.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -187,16 +188,23 @@ pub(crate) fn each_at_once(
         for _worker in 0..names.len().min(AT_ONCE) {
             let (sender, next, one) = (sender.clone(), &next, &one);
             scope.spawn(move || {
-                while let Some(name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
+                loop {
+                    let turn = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(name) = names.get(turn) else { break };
                     // Nobody listens any more once standard output takes nothing.
-                    drop(sender.send((name, one(name))));
+                    drop(sender.send((turn, one(name))));
                 }
             });
         }
         drop(sender);
-        let mut status = 0;
-        for (name, done) in receiver {
-            status |= tell(context, name, done)?;
+        // Told in the order of the arguments, as Docker does, whoever ends first.
+        let (mut status, mut told, mut ended) = (0, 0, BTreeMap::new());
+        for (turn, done) in receiver {
+            ended.insert(turn, done);
+            while let Some(done) = ended.remove(&told) {
+                status |= tell(context, &names[told], done)?;
+                told += 1;
+            }
         }
         Ok(status)
     })

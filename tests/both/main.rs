@@ -49,6 +49,7 @@ rows! {
     exec_runs_a_second_instance,
     exec_has_its_own_exit_status,
     top_shows_the_guest,
+    build_steps_run_in_the_stages_root,
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //!
 //! A row may look at [`Kind`] only where the table itself says that the two must differ, and says why.
 
+mod build;
 mod exec;
 mod exit;
 mod files;
@@ -14,6 +15,7 @@ mod streams;
 
 use crate::{ImageArchive, Kind, Sandbox, Twin};
 
+pub use build::build_steps_run_in_the_stages_root;
 pub use exec::{exec_has_its_own_exit_status, exec_runs_a_second_instance, top_shows_the_guest};
 pub use exit::{
     a_missing_program_is_127, an_unusable_program_is_126, exit_statuses_agree_everywhere,
@@ -39,7 +41,7 @@ pub use streams::{
 };
 
 /// Rows of the lifecycle table that wait for verbs this version does not have, and which those are.
-pub const PENDING: [(&str, &str); 5] = [
+pub const PENDING: [(&str, &str); 4] = [
     (
         "stats",
         "the verb `stats` and the verb `update` come with resource reporting",
@@ -52,10 +54,6 @@ pub const PENDING: [(&str, &str); 5] = [
     (
         "cp, diff, commit, export",
         "the verbs come with the root file system tools",
-    ),
-    (
-        "build",
-        "the verb `build` comes with the Dockerfile builder",
     ),
 ];
 

@@ -184,6 +184,13 @@ fn unknown_verbs_and_flags() {
 
     hint: did you mean berth run?
     ");
+    insta::assert_snapshot!(sandbox.berth(&["swarm", "init"]), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: berth has no swarm
+    caused by: it runs the containers of one host; clusters are the business of others
+    ");
     insta::assert_snapshot!(sandbox.berth(&["run", "--interactiv", "busybox"]), @"
     exit: 125
     --- stdout ---

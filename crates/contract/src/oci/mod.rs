@@ -83,6 +83,21 @@ object! {
     }
 }
 
+/// Paths below `/proc` over which something may be mounted, such as lxcfs does: none of them redirects what a
+/// runtime writes (the list of runc and containerd; CVE-2019-16884, CVE-2025-52881).
+pub const MOUNTABLE_BELOW_PROC: [&str; 10] = [
+    "cpuinfo",
+    "diskstats",
+    "meminfo",
+    "stat",
+    "swaps",
+    "uptime",
+    "loadavg",
+    "slabinfo",
+    "sys/kernel/ns_last_pid",
+    "sys/crypto/fips_enabled",
+];
+
 object! {
     /// One mount.
     #[derive(Default)]

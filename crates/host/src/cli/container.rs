@@ -1,10 +1,11 @@
 //! `berth container …`: the same verbs as a family, and those that exist only here.
 
-use berth_contract::{Class, Result};
+use berth_contract::Result;
 use berth_host::Engine;
 use berth_host::api::types::ContainerSummary;
 use berth_host::format::{Filters, human, time};
 
+use super::listing::exists;
 use super::shared::confirm;
 use super::{
     Arguments, Context, Group, Outcome, Verb, attach, create, exec, inspect, kill, logs, mount,
@@ -57,11 +58,7 @@ pub(crate) struct Exists {
 
 impl Arguments for Exists {
     fn run(self, context: &Context) -> Outcome {
-        match context.engine()?.find(&self.container) {
-            Ok(_) => Ok(0),
-            Err(error) if error.class() == Class::NotFound => Ok(1),
-            Err(error) => Err(error),
-        }
+        exists(context.engine()?.find(&self.container))
     }
 }
 

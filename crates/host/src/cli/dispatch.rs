@@ -146,11 +146,27 @@ fn find(words: &[OsString], mut index: usize) -> Result<Found<'static>, Error> {
     }
 }
 
+/// Verbs of Docker's that berth does not mean to have, and why.
+const ABSENT: [(&[&str], &str); 2] = [
+    (
+        &["swarm", "node", "service", "stack", "config"],
+        "it runs the containers of one host; clusters are the business of others",
+    ),
+    (
+        &["plugin"],
+        "there is no daemon that could load plugins: volumes and networks are built in",
+    ),
+];
+
 fn unknown_verb(path: &str, word: &str, verbs: &'static [Verb]) -> Error {
     let spellings = verbs
         .iter()
         .flat_map(|verb| std::iter::once(&verb.name).chain(verb.aliases))
         .copied();
+    let absent = ABSENT.iter().find(|(verbs, _)| verbs.contains(&word));
+    if let (Some((_, reason)), "berth") = (absent, path) {
+        return Error::new(Class::Unsupported, format!("berth has no {word}")).caused_by(*reason);
+    }
     let error = if word.starts_with('-') {
         Error::new(Class::Invalid, format!("unknown flag {word} of {path}"))
     } else {

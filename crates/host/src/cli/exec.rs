@@ -116,8 +116,7 @@ impl Arguments for Exec {
             engine.exec(&id, &request, ExecStreams::Detached)?;
             return Ok(0);
         }
-        let signals = terminal::forwarded()
-            .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
+        let signals = terminal::forwarded()?;
         let (pipes, streams) = if self.tty {
             (
                 None,

@@ -6,6 +6,7 @@ use std::io::{self, BufWriter, Write};
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_host::Engine;
 use berth_host::engine::{LogLine, LogOptions, Stream};
+use berth_host::format::template::escape_query;
 use berth_host::format::time::{parse_moment, rfc3339};
 
 use super::{Arguments, Context, Group, Outcome, Screen, Verb};
@@ -276,21 +277,9 @@ fn nine_decimals(time: &str) -> String {
 
 /// Attributes as Docker prints them: `a=1,b=2`, escaped as in a URL's query.
 fn attributes(attributes: &BTreeMap<String, String>) -> String {
-    let escape = |text: &str| {
-        let mut escaped = String::with_capacity(text.len());
-        for byte in text.bytes() {
-            match byte {
-                b' ' => escaped.push('+'),
-                b'-' | b'_' | b'.' | b'~' => escaped.push(char::from(byte)),
-                _ if byte.is_ascii_alphanumeric() => escaped.push(char::from(byte)),
-                _ => escaped.push_str(&format!("%{byte:02X}")),
-            }
-        }
-        escaped
-    };
     let pairs = attributes
         .iter()
-        .map(|(key, value)| format!("{}={}", escape(key), escape(value)));
+        .map(|(key, value)| format!("{}={}", escape_query(key), escape_query(value)));
     pairs.collect::<Vec<_>>().join(",")
 }
 

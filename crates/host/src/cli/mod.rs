@@ -32,6 +32,7 @@ mod import;
 mod info;
 mod inspect;
 mod kill;
+mod listing;
 mod load;
 mod logs;
 mod manifest;

@@ -1,6 +1,6 @@
 //! `berth container mount` and `unmount`: a container's files, for programs of the host.
 
-use super::shared::{Targets, each_at_once};
+use super::shared::{Targets, answer_each, each_at_once};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const MOUNT: Verb = Verb::new::<Mount>(
@@ -38,17 +38,10 @@ impl Arguments for Mount {
             }
             return Ok(0);
         }
-        let mut status = 0;
-        for name in &self.containers {
-            match engine.find(name).and_then(|id| engine.mount(&id)) {
-                Ok(place) => context.screen.data(&format!("{}\n", place.display()))?,
-                Err(error) => {
-                    context.screen.fail(&error);
-                    status = 1;
-                }
-            }
-        }
-        Ok(status)
+        answer_each(context, &self.containers, |name| {
+            let place = engine.mount(&engine.find(name)?)?;
+            Ok(Some(place.display().to_string()))
+        })
     }
 }
 

@@ -3,10 +3,11 @@
 use berth_contract::{Class, Error};
 use berth_host::api::types::NetworkInspect;
 use berth_host::format::filter::matches_name;
-use berth_host::format::{Column, Filters, Layout, Record};
+use berth_host::format::{Column, Filters, Record};
 use serde_json::json;
 
 use super::document::{Format, as_value};
+use super::listing::{Table, exists, labels, remove_each};
 use super::ps::short_id;
 use super::shared::confirm;
 use super::{Arguments, Context, Group, Outcome, Verb};
@@ -90,14 +91,8 @@ pub(crate) struct Ls {
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
 
-    /// table, json, or a Go template
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    table: Table,
 
     /// Do not shorten ids
     #[arg(long)]
@@ -109,42 +104,15 @@ pub(crate) struct Ls {
 }
 
 const COLUMNS: [Column; 9] = [
-    Column {
-        field: "CreatedAt",
-        title: "CREATED AT",
-    },
-    Column {
-        field: "Driver",
-        title: "DRIVER",
-    },
-    Column {
-        field: "ID",
-        title: "NETWORK ID",
-    },
-    Column {
-        field: "IPv4",
-        title: "IPV4",
-    },
-    Column {
-        field: "IPv6",
-        title: "IPV6",
-    },
-    Column {
-        field: "Internal",
-        title: "INTERNAL",
-    },
-    Column {
-        field: "Labels",
-        title: "LABELS",
-    },
-    Column {
-        field: "Name",
-        title: "NAME",
-    },
-    Column {
-        field: "Scope",
-        title: "SCOPE",
-    },
+    Column::new("CreatedAt", "CREATED AT"),
+    Column::new("Driver", "DRIVER"),
+    Column::new("ID", "NETWORK ID"),
+    Column::new("IPv4", "IPV4"),
+    Column::new("IPv6", "IPV6"),
+    Column::new("Internal", "INTERNAL"),
+    Column::new("Labels", "LABELS"),
+    Column::new("Name", "NAME"),
+    Column::new("Scope", "SCOPE"),
 ];
 
 impl Arguments for Ls {
@@ -154,10 +122,8 @@ impl Arguments for Ls {
         ];
         let filters = Filters::parse(&self.filter, &known)?;
         let dangling = filters.truth("dangling")?;
-        let layout = match (self.quiet, self.format.as_str()) {
-            (true, "" | "table") => Layout::parse("{{.ID}}", "")?,
-            _ => Layout::parse(&self.format, "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}")?,
-        };
+        let standard = "{{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}";
+        let layout = self.table.layout_or_key(self.quiet, "{{.ID}}", standard)?;
         // A predefined network is never dangling, as in Docker.
         let chosen = |network: &NetworkInspect| {
             dangling != Some(true)
@@ -176,10 +142,6 @@ impl Arguments for Ls {
 }
 
 fn record(network: &NetworkInspect, truncated: bool) -> Record {
-    let labels = network
-        .labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"));
     Record {
         fields: json!({
             "CreatedAt": network.created,
@@ -188,7 +150,7 @@ fn record(network: &NetworkInspect, truncated: bool) -> Record {
             "IPv4": network.enable_ipv4.to_string(),
             "IPv6": network.enable_ipv6.to_string(),
             "Internal": network.internal.to_string(),
-            "Labels": labels.collect::<Vec<_>>().join(","),
+            "Labels": labels(&network.labels),
             "Name": network.name,
             "Scope": network.scope,
         }),
@@ -235,18 +197,9 @@ pub(crate) struct Rm {
 impl Arguments for Rm {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let mut status = 0;
-        for name in &self.networks {
-            match engine.remove_network(name) {
-                Err(error) if self.force && error.class() == Class::NotFound => {}
-                Err(error) => {
-                    context.screen.fail(&error);
-                    status = 1;
-                }
-                Ok(()) => context.screen.data(&format!("{name}\n"))?,
-            }
-        }
-        Ok(status)
+        remove_each(context, &self.networks, self.force, |name| {
+            engine.remove_network(name)
+        })
     }
 }
 
@@ -260,11 +213,7 @@ pub(crate) struct Exists {
 
 impl Arguments for Exists {
     fn run(self, context: &Context) -> Outcome {
-        match context.engine()?.network(&self.network) {
-            Ok(_) => Ok(0),
-            Err(error) if error.class() == Class::NotFound => Ok(1),
-            Err(error) => Err(error),
-        }
+        exists(context.engine()?.network(&self.network))
     }
 }
 

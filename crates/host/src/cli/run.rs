@@ -112,8 +112,7 @@ impl Container<'_> {
 
     fn here(&self, context: &Context, forwards_signals: bool, detach_keys: DetachKeys) -> Outcome {
         // From here on a signal is the guest's: taken before it runs, handed on once it does.
-        let signals = terminal::forwarded()
-            .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
+        let signals = terminal::forwarded()?;
         let config = self.config;
         let streams = Streams {
             stdin: config.attach_stdin && config.open_stdin,

@@ -161,10 +161,31 @@ pub(crate) fn each(
     names: &[String],
     mut act: impl FnMut(&ContainerId) -> Result<()>,
 ) -> Outcome {
+    answer_each(context, names, |name| {
+        let id = engine.find(name)?;
+        act(&id).map(|()| Some(name.to_owned()))
+    })
+}
+
+/// Prints the answer for each name, if there is one; goes on after a failure and ends with 1.
+///
+/// # Errors
+/// Standard output takes no more.
+pub(crate) fn answer_each(
+    context: &Context,
+    names: &[String],
+    mut answer: impl FnMut(&str) -> Result<Option<String>>,
+) -> Outcome {
     let mut status = 0;
     for name in names {
-        let done = engine.find(name).and_then(|id| act(&id));
-        status |= tell(context, name, done)?;
+        match answer(name) {
+            Ok(Some(line)) => context.screen.data(&format!("{line}\n"))?,
+            Ok(None) => {}
+            Err(error) => {
+                context.screen.fail(&error);
+                status = 1;
+            }
+        }
     }
     Ok(status)
 }

@@ -115,8 +115,7 @@ impl Start {
         if let Some(refusal) = terminal::refusal(config.tty && stdin) {
             return context.refuse(&refusal);
         }
-        let signals = terminal::forwarded()
-            .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
+        let signals = terminal::forwarded()?;
         let streams = Streams {
             stdin,
             stdout: true,

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
+use berth_contract::Class;
 use berth_host::engine::WaitFor;
 
-use super::shared::id_in;
+use super::shared::{answer_each, id_in};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Wait>(
@@ -42,28 +43,22 @@ pub(crate) struct Wait {
 impl Arguments for Wait {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let mut status = 0;
         let mut names = self.containers;
         for path in &self.cidfile {
             names.push(id_in("--cidfile", path)?);
         }
-        for name in &names {
-            match engine
+        answer_each(context, &names, |name| {
+            let exit = engine
                 .find(name)
-                .and_then(|id| engine.wait(&id, self.condition))
-            {
-                Ok(exit) => context.screen.data(&format!("{}\n", exit.status()))?,
-                Err(error) if self.ignore && error.class() == berth_contract::Class::NotFound => {
-                    // Podman's answer for a container that is not there.
-                    context.screen.data("-1\n")?;
+                .and_then(|id| engine.wait(&id, self.condition));
+            match exit {
+                // Podman's answer for a container that is not there.
+                Err(error) if self.ignore && error.class() == Class::NotFound => {
+                    Ok(Some("-1".to_owned()))
                 }
-                Err(error) => {
-                    context.screen.fail(&error);
-                    status = 1;
-                }
+                exit => exit.map(|exit| Some(exit.status().to_string())),
             }
-        }
-        Ok(status)
+        })
     }
 }
 

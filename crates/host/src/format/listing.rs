@@ -15,6 +15,14 @@ pub struct Column {
     pub title: &'static str,
 }
 
+impl Column {
+    /// The column of `field` under `title`.
+    #[must_use]
+    pub const fn new(field: &'static str, title: &'static str) -> Self {
+        Self { field, title }
+    }
+}
+
 /// A parsed `--format`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Layout {
@@ -117,14 +125,8 @@ mod tests {
     use super::*;
 
     const COLUMNS: [Column; 2] = [
-        Column {
-            field: "ID",
-            title: "CONTAINER ID",
-        },
-        Column {
-            field: "Names",
-            title: "NAMES",
-        },
+        Column::new("ID", "CONTAINER ID"),
+        Column::new("Names", "NAMES"),
     ];
 
     fn show(format: &str) -> String {

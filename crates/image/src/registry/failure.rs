@@ -39,12 +39,21 @@ struct ReplyError {
 impl Failure {
     /// No answer, or one that broke off.
     pub(crate) fn connection(method: &Method, url: &Url, error: &reqwest::Error) -> Self {
-        let mut reason = String::new();
+        let (mut reason, mut resolving) = (String::new(), false);
         let mut next: Option<&dyn std::error::Error> = Some(error);
         while let Some(cause) = next {
             // reqwest's own layers repeat the URL; the innermost cause is what a person can act on.
             reason = cause.to_string();
+            resolving |= reason == "dns error";
             next = cause.source();
+        }
+        if resolving {
+            let host = url.host_str().unwrap_or_default();
+            // The resolver prints its query as Rust has it.
+            reason = match reason.starts_with("no records found") {
+                true => format!("no name server knows {host}"),
+                false => format!("cannot resolve {host}: {reason}"),
+            };
         }
         // The words of a system call tell enough without its number.
         if let Some((words, _)) = reason.rsplit_once(" (os error ") {

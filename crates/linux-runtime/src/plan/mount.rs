@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use berth_contract::Result;
-use berth_contract::oci::Mount;
+use berth_contract::oci::{MOUNTABLE_BELOW_PROC, Mount};
 use berth_sys::namespace::Mapping;
 
 use super::invalid;
@@ -90,18 +90,6 @@ pub(super) fn mount(mount: &Mount) -> Result<MountPlan> {
 
 /// Below `/proc` only what cannot redirect the writes of a runtime may be mounted (CVE-2019-16884).
 fn check_proc(destination: &Path, source: &MountSource) -> Result<()> {
-    const ALLOWED: [&str; 10] = [
-        "cpuinfo",
-        "diskstats",
-        "meminfo",
-        "stat",
-        "swaps",
-        "uptime",
-        "loadavg",
-        "slabinfo",
-        "sys/kernel/ns_last_pid",
-        "sys/crypto/fips_enabled",
-    ];
     let mut clean = PathBuf::from("/");
     for part in destination.components() {
         match part {
@@ -121,7 +109,9 @@ fn check_proc(destination: &Path, source: &MountSource) -> Result<()> {
         // A whole procfs from the host, for guests that share its pid namespace.
         MountSource::Bind { path, .. } => {
             (proc_itself && path == Path::new("/proc"))
-                || ALLOWED.iter().any(|name| below == Path::new(name))
+                || MOUNTABLE_BELOW_PROC
+                    .iter()
+                    .any(|name| below == Path::new(name))
         }
         MountSource::Remount => true,
         MountSource::Cgroup => false,

@@ -1,9 +1,10 @@
 //! `berth history`: how an image was made.
 
 use berth_host::format::time::rfc3339;
-use berth_host::format::{Column, Layout, Record, human};
+use berth_host::format::{Column, Record, human};
 use serde_json::{Map, Value};
 
+use crate::cli::listing::Table;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 const TABLE: &str = "{{.ID}}\t{{.CreatedSince}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}";
@@ -17,30 +18,12 @@ pub(crate) const VERB: Verb = Verb::new::<History>(
 );
 
 const COLUMNS: [Column; 6] = [
-    Column {
-        field: "Comment",
-        title: "COMMENT",
-    },
-    Column {
-        field: "CreatedAt",
-        title: "CREATED AT",
-    },
-    Column {
-        field: "CreatedBy",
-        title: "CREATED BY",
-    },
-    Column {
-        field: "CreatedSince",
-        title: "CREATED",
-    },
-    Column {
-        field: "ID",
-        title: "IMAGE",
-    },
-    Column {
-        field: "Size",
-        title: "SIZE",
-    },
+    Column::new("Comment", "COMMENT"),
+    Column::new("CreatedAt", "CREATED AT"),
+    Column::new("CreatedBy", "CREATED BY"),
+    Column::new("CreatedSince", "CREATED"),
+    Column::new("ID", "IMAGE"),
+    Column::new("Size", "SIZE"),
 ];
 
 /// The flags of `history`.
@@ -50,14 +33,8 @@ pub(crate) struct History {
     /// The image, by name or id
     #[arg(value_name = "IMAGE", required = true, hide = true)]
     name: String,
-    /// Print as a table, as json, or with a Go template
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    table: Table,
     /// Print sizes and times for people (false: bytes and dates)
     #[arg(short = 'H', long, action = clap::ArgAction::SetFalse)]
     human: bool,
@@ -75,10 +52,7 @@ pub(crate) struct History {
 impl Arguments for History {
     fn run(self, context: &Context) -> Outcome {
         let standard = if self.human { TABLE } else { TABLE_WITH_TIMES };
-        let layout = match (self.quiet, self.format.as_str()) {
-            (true, "" | "table") => Layout::parse("{{.ID}}", "")?,
-            _ => Layout::parse(&self.format, standard)?,
-        };
+        let layout = self.table.layout_or_key(self.quiet, "{{.ID}}", standard)?;
         let now = berth_sys::clock::realtime();
         let steps = context
             .engine()?

@@ -2,13 +2,14 @@
 
 use berth_host::api::types::ImageSummary;
 use berth_host::format::time::go_time;
-use berth_host::format::{Column, Layout, Record, human};
+use berth_host::format::{Column, Record, human};
 use berth_image::Reference;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value};
 
 use super::names::{Names, rows_of};
 use super::selection::Selection;
+use crate::cli::listing::Table;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 const TABLE: &str =
@@ -30,54 +31,18 @@ pub(crate) const VERB: Verb = Verb::new::<Images>(
 
 /// The fields of a row, in the order in which JSON shows them.
 const COLUMNS: [Column; 12] = [
-    Column {
-        field: "Containers",
-        title: "CONTAINERS",
-    },
-    Column {
-        field: "CreatedAt",
-        title: "CREATED AT",
-    },
-    Column {
-        field: "CreatedSince",
-        title: "CREATED",
-    },
-    Column {
-        field: "Digest",
-        title: "DIGEST",
-    },
-    Column {
-        field: "ID",
-        title: "IMAGE ID",
-    },
-    Column {
-        field: "Platform",
-        title: "PLATFORM",
-    },
-    Column {
-        field: "Repository",
-        title: "REPOSITORY",
-    },
-    Column {
-        field: "SharedSize",
-        title: "SHARED SIZE",
-    },
-    Column {
-        field: "Size",
-        title: "SIZE",
-    },
-    Column {
-        field: "Tag",
-        title: "TAG",
-    },
-    Column {
-        field: "UniqueSize",
-        title: "UNIQUE SIZE",
-    },
-    Column {
-        field: "VirtualSize",
-        title: "SIZE",
-    },
+    Column::new("Containers", "CONTAINERS"),
+    Column::new("CreatedAt", "CREATED AT"),
+    Column::new("CreatedSince", "CREATED"),
+    Column::new("Digest", "DIGEST"),
+    Column::new("ID", "IMAGE ID"),
+    Column::new("Platform", "PLATFORM"),
+    Column::new("Repository", "REPOSITORY"),
+    Column::new("SharedSize", "SHARED SIZE"),
+    Column::new("Size", "SIZE"),
+    Column::new("Tag", "TAG"),
+    Column::new("UniqueSize", "UNIQUE SIZE"),
+    Column::new("VirtualSize", "SIZE"),
 ];
 
 /// The flags of `images`.
@@ -96,14 +61,8 @@ pub(crate) struct Images {
     /// Show only images that match: dangling, label, before, since, reference, until (can be repeated)
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
-    /// Print as a table, as json, or with a Go template
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    table: Table,
     /// Do not shorten ids
     #[arg(long)]
     no_trunc: bool,
@@ -134,10 +93,7 @@ impl Arguments for Images {
         } else {
             TABLE
         };
-        let layout = match (self.quiet, self.format.as_str()) {
-            (true, "" | "table") => Layout::parse("{{.ID}}", "")?,
-            _ => Layout::parse(&self.format, standard)?,
-        };
+        let layout = self.table.layout_or_key(self.quiet, "{{.ID}}", standard)?;
         let now = berth_sys::clock::realtime();
         let zone = berth_host::zone::local(context.environment.text("TZ"));
         let selection = Selection::parse(&self.filter, now, &zone)?;

@@ -11,8 +11,7 @@ pub(crate) mod prune;
 mod save;
 mod selection;
 
-use berth_contract::Class;
-
+use super::listing::exists;
 use super::{
     Arguments, Context, Group, Outcome, Verb, build, import, inspect, load, pull, registry, rmi,
     tag,
@@ -67,10 +66,6 @@ pub(crate) struct Exists {
 
 impl Arguments for Exists {
     fn run(self, context: &Context) -> Outcome {
-        match context.engine()?.find_image(&self.name, None) {
-            Ok(_) => Ok(0),
-            Err(error) if error.class() == Class::NotFound => Ok(1),
-            Err(error) => Err(error),
-        }
+        exists(context.engine()?.find_image(&self.name, None))
     }
 }

@@ -2,6 +2,7 @@
 
 use berth_contract::{Class, Error};
 
+use crate::cli::shared::answer_each;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const MOUNT: Verb = Verb::new::<Mount>(
@@ -38,17 +39,10 @@ impl Arguments for Mount {
             }
             return Ok(0);
         }
-        let mut status = 0;
-        for name in &self.images {
-            match engine.mount_image(name) {
-                Ok(place) => context.screen.data(&format!("{}\n", place.display()))?,
-                Err(error) => {
-                    context.screen.fail(&error);
-                    status = 1;
-                }
-            }
-        }
-        Ok(status)
+        answer_each(context, &self.images, |name| {
+            let place = engine.mount_image(name)?;
+            Ok(Some(place.display().to_string()))
+        })
     }
 }
 
@@ -79,23 +73,14 @@ impl Arguments for Unmount {
                     .hint("name images, or use --all"),
             );
         }
-        let mut status = 0;
-        for name in &names {
-            let outcome = engine.unmount_image(name).and_then(|was| match was {
-                true => Ok(()),
+        answer_each(context, &names, |name| {
+            match engine.unmount_image(name)? {
+                true => Ok(Some(name.to_owned())),
                 false => Err(
                     Error::new(Class::Conflict, format!("image {name} is not mounted"))
                         .hint("berth image mount lists those that are"),
                 ),
-            });
-            match outcome {
-                Ok(()) => context.screen.data(&format!("{name}\n"))?,
-                Err(error) => {
-                    context.screen.fail(&error);
-                    status = 1;
-                }
             }
-        }
-        Ok(status)
+        })
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use berth_contract::{Class, Error, Result};
 use berth_image::{EntryChange, Platform, Reference};
 
+use super::shared::answer_each;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::family(
@@ -232,17 +233,10 @@ pub(crate) struct Rm {
 impl Arguments for Rm {
     fn run(self, context: &Context) -> Outcome {
         let store = context.engine()?.writable_store()?;
-        let mut status = 0;
-        for list in &self.lists {
-            match Reference::parse(list).and_then(|name| store.remove_list(&name)) {
-                Ok(()) => context.screen.data(&format!("Untagged: {list}\n"))?,
-                Err(error) => {
-                    context.screen.fail(&error);
-                    status = 1;
-                }
-            }
-        }
-        Ok(status)
+        answer_each(context, &self.lists, |list| {
+            store.remove_list(&Reference::parse(list)?)?;
+            Ok(Some(format!("Untagged: {list}")))
+        })
     }
 }
 

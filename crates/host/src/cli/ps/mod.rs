@@ -6,11 +6,11 @@ mod select;
 use berth_contract::Result;
 use berth_host::Engine;
 use berth_host::api::types::ContainerSummary;
-use berth_host::format::Layout;
 
 pub(crate) use self::row::short_id;
 use self::row::{COLUMNS, Shown, record};
 pub(crate) use self::select::Selection;
+use super::listing::Table;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 const TABLE: &str =
@@ -35,14 +35,8 @@ pub(crate) struct Ps {
     /// volume, network, publish, expose, health (can be repeated)
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
-    /// Print as a table, as json, or with a Go template
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    table: Table,
     /// Show the last NUMBER created containers, whatever their state
     #[arg(
         short = 'n',
@@ -74,10 +68,7 @@ impl Arguments for Ps {
         } else {
             TABLE.to_owned()
         };
-        let layout = match (self.quiet, self.format.as_str()) {
-            (true, "" | "table") => Layout::parse("{{.ID}}", "")?,
-            _ => Layout::parse(&self.format, &standard)?,
-        };
+        let layout = self.table.layout_or_key(self.quiet, "{{.ID}}", &standard)?;
         let engine = context.engine()?;
         let listing = engine.list()?;
         for damage in &listing.damaged {
@@ -91,7 +82,7 @@ impl Arguments for Ps {
             .filter(|limit| *limit > 0)
             .unwrap_or(usize::MAX);
         let mut chosen: Vec<ContainerSummary> = chosen.into_iter().take(limit).cloned().collect();
-        if self.size || self.format.contains(".Size") {
+        if self.size || self.table.text().contains(".Size") {
             measure(&engine, &mut chosen)?;
         }
         let shown = Shown {

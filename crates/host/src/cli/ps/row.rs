@@ -5,76 +5,27 @@ use berth_host::format::{Column, Record, human, time};
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
+use crate::cli::listing::labels;
+
 /// The fields of a row, in the order in which JSON shows them.
 pub(super) const COLUMNS: [Column; 17] = [
-    Column {
-        field: "Command",
-        title: "COMMAND",
-    },
-    Column {
-        field: "CreatedAt",
-        title: "CREATED AT",
-    },
-    Column {
-        field: "ID",
-        title: "CONTAINER ID",
-    },
-    Column {
-        field: "Image",
-        title: "IMAGE",
-    },
-    Column {
-        field: "ImageID",
-        title: "IMAGE ID",
-    },
-    Column {
-        field: "Labels",
-        title: "LABELS",
-    },
-    Column {
-        field: "LocalVolumes",
-        title: "LOCAL VOLUMES",
-    },
-    Column {
-        field: "Mounts",
-        title: "MOUNTS",
-    },
-    Column {
-        field: "Names",
-        title: "NAMES",
-    },
-    Column {
-        field: "Networks",
-        title: "NETWORKS",
-    },
-    Column {
-        field: "Platform",
-        title: "PLATFORM",
-    },
-    Column {
-        field: "Ports",
-        title: "PORTS",
-    },
-    Column {
-        field: "RunningFor",
-        title: "CREATED",
-    },
-    Column {
-        field: "Runtime",
-        title: "RUNTIME",
-    },
-    Column {
-        field: "Size",
-        title: "SIZE",
-    },
-    Column {
-        field: "State",
-        title: "STATE",
-    },
-    Column {
-        field: "Status",
-        title: "STATUS",
-    },
+    Column::new("Command", "COMMAND"),
+    Column::new("CreatedAt", "CREATED AT"),
+    Column::new("ID", "CONTAINER ID"),
+    Column::new("Image", "IMAGE"),
+    Column::new("ImageID", "IMAGE ID"),
+    Column::new("Labels", "LABELS"),
+    Column::new("LocalVolumes", "LOCAL VOLUMES"),
+    Column::new("Mounts", "MOUNTS"),
+    Column::new("Names", "NAMES"),
+    Column::new("Networks", "NETWORKS"),
+    Column::new("Platform", "PLATFORM"),
+    Column::new("Ports", "PORTS"),
+    Column::new("RunningFor", "CREATED"),
+    Column::new("Runtime", "RUNTIME"),
+    Column::new("Size", "SIZE"),
+    Column::new("State", "STATE"),
+    Column::new("Status", "STATUS"),
 ];
 
 /// How rows are shown.
@@ -106,14 +57,7 @@ fn field(name: &str, summary: &ContainerSummary, shown: &Shown) -> Value {
         "ID" => short_id(&summary.id, shown.truncated).into(),
         "Image" => image(summary, shown.truncated).into(),
         "ImageID" => summary.image_id.as_str().into(),
-        "Labels" => {
-            let pairs: Vec<String> = summary
-                .labels
-                .iter()
-                .map(|(key, value)| format!("{key}={value}"))
-                .collect();
-            pairs.join(",").into()
-        }
+        "Labels" => labels(&summary.labels).into(),
         "LocalVolumes" => {
             let volumes = summary
                 .mounts

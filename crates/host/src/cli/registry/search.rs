@@ -3,11 +3,12 @@
 use std::cmp::Ordering;
 
 use berth_contract::{Class, Error, Result};
-use berth_host::format::{Column, Filters, Layout, Record, human};
+use berth_host::format::{Column, Filters, Record, human};
 use berth_image::{Found, Reference};
 use serde_json::json;
 
 use super::access::{RegistryFlags, access};
+use crate::cli::listing::Table;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Search>(
@@ -23,34 +24,13 @@ pub(crate) const VERB: Verb = Verb::new::<Search>(
 );
 
 const COLUMNS: [Column; 7] = [
-    Column {
-        field: "Index",
-        title: "INDEX",
-    },
-    Column {
-        field: "Name",
-        title: "NAME",
-    },
-    Column {
-        field: "Description",
-        title: "DESCRIPTION",
-    },
-    Column {
-        field: "StarCount",
-        title: "STARS",
-    },
-    Column {
-        field: "IsOfficial",
-        title: "OFFICIAL",
-    },
-    Column {
-        field: "IsAutomated",
-        title: "AUTOMATED",
-    },
-    Column {
-        field: "Tag",
-        title: "TAG",
-    },
+    Column::new("Index", "INDEX"),
+    Column::new("Name", "NAME"),
+    Column::new("Description", "DESCRIPTION"),
+    Column::new("StarCount", "STARS"),
+    Column::new("IsOfficial", "OFFICIAL"),
+    Column::new("IsAutomated", "AUTOMATED"),
+    Column::new("Tag", "TAG"),
 ];
 
 /// Docker's number.
@@ -66,14 +46,8 @@ pub(crate) struct Search {
     /// Show only those with stars=NUMBER, is-official=true|false, is-automated=true|false (can be repeated)
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
-    /// Print as a table, as json, or with a Go template
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    table: Table,
     /// Show at most this many of each registry: 25, and all tags
     #[arg(long, value_name = "NUMBER")]
     limit: Option<usize>,
@@ -120,7 +94,7 @@ impl Search {
             .max()
             .unwrap_or(0);
         let standard = "{{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}";
-        let layout = Layout::parse(&self.format, standard)?;
+        let layout = self.table.layout(standard)?;
         let access = access(context, &self.registry)?;
         let limit = self.limit.unwrap_or(LIMIT);
         let found = context
@@ -159,7 +133,7 @@ impl Search {
                 Error::new(Class::Invalid, "tags cannot be filtered").hint("leave --filter away")
             );
         }
-        let layout = Layout::parse(&self.format, "{{.Name}}\t{{.Tag}}")?;
+        let layout = self.table.layout("{{.Name}}\t{{.Tag}}")?;
         let access = access(context, &self.registry)?;
         let term = self.term.strip_prefix("docker://").unwrap_or(&self.term);
         let candidates = access.candidates(term)?;

@@ -7,6 +7,7 @@ use berth_host::format::{Column, Layout, Record, Template, human};
 use berth_image::Reference;
 use serde_json::{Value, json};
 
+use crate::cli::listing::Table;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Df>(
@@ -19,58 +20,48 @@ pub(crate) const VERB: Verb = Verb::new::<Df>(
 
 const TABLE: &str = "{{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}";
 const COLUMNS: [Column; 5] = [
-    column("Active", "ACTIVE"),
-    column("Reclaimable", "RECLAIMABLE"),
-    column("Size", "SIZE"),
-    column("TotalCount", "TOTAL"),
-    column("Type", "TYPE"),
+    Column::new("Active", "ACTIVE"),
+    Column::new("Reclaimable", "RECLAIMABLE"),
+    Column::new("Size", "SIZE"),
+    Column::new("TotalCount", "TOTAL"),
+    Column::new("Type", "TYPE"),
 ];
 const IMAGES: &str = "{{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}\t{{.SharedSize}}\t\
                       {{.UniqueSize}}\t{{.Containers}}";
 const IMAGE_COLUMNS: [Column; 8] = [
-    column("Repository", "REPOSITORY"),
-    column("Tag", "TAG"),
-    column("ID", "IMAGE ID"),
-    column("CreatedSince", "CREATED"),
-    column("Size", "SIZE"),
-    column("SharedSize", "SHARED SIZE"),
-    column("UniqueSize", "UNIQUE SIZE"),
-    column("Containers", "CONTAINERS"),
+    Column::new("Repository", "REPOSITORY"),
+    Column::new("Tag", "TAG"),
+    Column::new("ID", "IMAGE ID"),
+    Column::new("CreatedSince", "CREATED"),
+    Column::new("Size", "SIZE"),
+    Column::new("SharedSize", "SHARED SIZE"),
+    Column::new("UniqueSize", "UNIQUE SIZE"),
+    Column::new("Containers", "CONTAINERS"),
 ];
 const CONTAINERS: &str = "{{.ID}}\t{{.Image}}\t{{.Command}}\t{{.LocalVolumes}}\t{{.Size}}\t\
                           {{.RunningFor}}\t{{.Status}}\t{{.Names}}";
 const CONTAINER_COLUMNS: [Column; 8] = [
-    column("ID", "CONTAINER ID"),
-    column("Image", "IMAGE"),
-    column("Command", "COMMAND"),
-    column("LocalVolumes", "LOCAL VOLUMES"),
-    column("Size", "SIZE"),
-    column("RunningFor", "CREATED"),
-    column("Status", "STATUS"),
-    column("Names", "NAMES"),
+    Column::new("ID", "CONTAINER ID"),
+    Column::new("Image", "IMAGE"),
+    Column::new("Command", "COMMAND"),
+    Column::new("LocalVolumes", "LOCAL VOLUMES"),
+    Column::new("Size", "SIZE"),
+    Column::new("RunningFor", "CREATED"),
+    Column::new("Status", "STATUS"),
+    Column::new("Names", "NAMES"),
 ];
 const VOLUMES: &str = "{{.Name}}\t{{.Links}}\t{{.Size}}";
 const VOLUME_COLUMNS: [Column; 3] = [
-    column("Name", "VOLUME NAME"),
-    column("Links", "LINKS"),
-    column("Size", "SIZE"),
+    Column::new("Name", "VOLUME NAME"),
+    Column::new("Links", "LINKS"),
+    Column::new("Size", "SIZE"),
 ];
-
-const fn column(field: &'static str, title: &'static str) -> Column {
-    Column { field, title }
-}
 
 /// The flags of `system df`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Df {
-    /// Print as a table, as json, or with a Go template
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    table: Table,
     /// Print every image, container and volume
     #[arg(short, long)]
     verbose: bool,
@@ -80,9 +71,9 @@ impl Arguments for Df {
     fn run(self, context: &Context) -> Outcome {
         let now = berth_sys::clock::realtime();
         let usage = context.engine()?.disk_usage()?;
-        let text = match (self.verbose, self.format.as_str()) {
-            (false, format) => {
-                let layout = Layout::parse(format, TABLE)?;
+        let text = match (self.verbose, self.table.text()) {
+            (false, _) => {
+                let layout = self.table.layout(TABLE)?;
                 // What berth has beside Docker's four kinds is shown where there is any.
                 let shown = |share: &&Share| share.size > 0 || DOCKERS.contains(&share.kind);
                 layout.render(&COLUMNS, usage.shares.iter().filter(shown).map(row))?

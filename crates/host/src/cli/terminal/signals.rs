@@ -1,8 +1,6 @@
 //! Which signals a client takes, and what each means for the guest.
 
-use std::io;
-
-use berth_contract::Signal;
+use berth_contract::{Class, Error, Result, Signal};
 use berth_sys::signals::Signals;
 
 /// Signals that a foreground `run` hands to its guest. The job-control signals keep stopping the client
@@ -15,13 +13,14 @@ const FORWARDED: [&str; 11] = [
 ///
 /// # Errors
 /// The process has no file left.
-pub(crate) fn forwarded() -> io::Result<Signals> {
+pub(crate) fn forwarded() -> Result<Signals> {
     let mut signals: Vec<Signal> = FORWARDED
         .iter()
         .filter_map(|name| name.parse().ok())
         .collect();
     signals.push(Signal::WINCH);
     Signals::take(&signals)
+        .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))
 }
 
 #[cfg(test)]

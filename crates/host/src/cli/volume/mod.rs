@@ -4,13 +4,14 @@ mod archive;
 
 use std::collections::BTreeMap;
 
-use berth_contract::{Class, VolumeName};
+use berth_contract::VolumeName;
 use berth_host::engine::VolumeEntry;
 use berth_host::format::filter::matches_name;
-use berth_host::format::{Column, Filters, Layout, Record, human};
+use berth_host::format::{Column, Filters, Record, human};
 use serde_json::json;
 
 use crate::cli::document::{Format, as_value};
+use crate::cli::listing::{Table, exists, labels, remove_each};
 use crate::cli::parse::environment::{self, Entry};
 use crate::cli::shared::confirm;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
@@ -129,14 +130,8 @@ pub(crate) struct Ls {
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
 
-    /// table, json, or a Go template
-    #[arg(
-        long,
-        value_name = "FORMAT",
-        default_value = "",
-        hide_default_value = true
-    )]
-    format: String,
+    #[command(flatten)]
+    table: Table,
 
     /// Print names alone
     #[arg(short, long)]
@@ -144,46 +139,16 @@ pub(crate) struct Ls {
 }
 
 const COLUMNS: [Column; 10] = [
-    Column {
-        field: "Availability",
-        title: "AVAILABILITY",
-    },
-    Column {
-        field: "Group",
-        title: "GROUP",
-    },
-    Column {
-        field: "Links",
-        title: "LINKS",
-    },
-    Column {
-        field: "Status",
-        title: "STATUS",
-    },
-    Column {
-        field: "Driver",
-        title: "DRIVER",
-    },
-    Column {
-        field: "Name",
-        title: "VOLUME NAME",
-    },
-    Column {
-        field: "Labels",
-        title: "LABELS",
-    },
-    Column {
-        field: "Mountpoint",
-        title: "MOUNTPOINT",
-    },
-    Column {
-        field: "Scope",
-        title: "SCOPE",
-    },
-    Column {
-        field: "Size",
-        title: "SIZE",
-    },
+    Column::new("Availability", "AVAILABILITY"),
+    Column::new("Group", "GROUP"),
+    Column::new("Links", "LINKS"),
+    Column::new("Status", "STATUS"),
+    Column::new("Driver", "DRIVER"),
+    Column::new("Name", "VOLUME NAME"),
+    Column::new("Labels", "LABELS"),
+    Column::new("Mountpoint", "MOUNTPOINT"),
+    Column::new("Scope", "SCOPE"),
+    Column::new("Size", "SIZE"),
 ];
 
 impl Arguments for Ls {
@@ -191,10 +156,10 @@ impl Arguments for Ls {
         let known = ["dangling", "name", "label", "label!", "driver"];
         let filters = Filters::parse(&self.filter, &known)?;
         let dangling = filters.truth("dangling")?;
-        let layout = match (self.quiet, self.format.as_str()) {
-            (true, "" | "table") => Layout::parse("{{.Name}}", "")?,
-            _ => Layout::parse(&self.format, "{{.Driver}}\t{{.Name}}")?,
-        };
+        let standard = "{{.Driver}}\t{{.Name}}";
+        let layout = self
+            .table
+            .layout_or_key(self.quiet, "{{.Name}}", standard)?;
         let entries = context.engine()?.volumes()?.into_iter().filter(|entry| {
             dangling.is_none_or(|dangling| entry.used != dangling)
                 && filters.matches_labels(&entry.volume.labels)
@@ -210,16 +175,12 @@ impl Arguments for Ls {
 
 fn record(entry: VolumeEntry) -> Record {
     let volume = entry.volume;
-    let labels = volume
-        .labels
-        .iter()
-        .map(|(key, value)| format!("{key}={value}"));
     Record {
         fields: json!({
             "Availability": "N/A",
             "Driver": volume.driver,
             "Group": "N/A",
-            "Labels": labels.collect::<Vec<_>>().join(","),
+            "Labels": labels(&volume.labels),
             "Links": "N/A",
             "Mountpoint": volume.mountpoint,
             "Name": volume.name,
@@ -266,18 +227,9 @@ pub(crate) struct Rm {
 impl Arguments for Rm {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let mut status = 0;
-        for name in &self.volumes {
-            match engine.remove_volume(name) {
-                Err(error) if self.force && error.class() == Class::NotFound => {}
-                Err(error) => {
-                    context.screen.fail(&error);
-                    status = 1;
-                }
-                Ok(()) => context.screen.data(&format!("{name}\n"))?,
-            }
-        }
-        Ok(status)
+        remove_each(context, &self.volumes, self.force, |name| {
+            engine.remove_volume(name)
+        })
     }
 }
 
@@ -291,11 +243,7 @@ pub(crate) struct Exists {
 
 impl Arguments for Exists {
     fn run(self, context: &Context) -> Outcome {
-        match context.engine()?.volume(&self.volume) {
-            Ok(_) => Ok(0),
-            Err(error) if error.class() == Class::NotFound => Ok(1),
-            Err(error) => Err(error),
-        }
+        exists(context.engine()?.volume(&self.volume))
     }
 }
 

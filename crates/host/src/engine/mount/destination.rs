@@ -3,23 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use berth_contract::Result;
+use berth_contract::oci::MOUNTABLE_BELOW_PROC;
 
 use super::refuse;
 use crate::engine::spec::clean;
-
-/// Paths below `/proc` that tools such as lxcfs may replace (the list of runc and containerd).
-const ALLOWED_BELOW_PROC: [&str; 10] = [
-    "cpuinfo",
-    "diskstats",
-    "meminfo",
-    "stat",
-    "swaps",
-    "uptime",
-    "loadavg",
-    "slabinfo",
-    "sys/kernel/ns_last_pid",
-    "sys/crypto/fips_enabled",
-];
 
 /// An absolute destination, out of the kernel's own directories (CVE-2019-16884, CVE-2025-52881).
 pub(super) fn destination_of(text: &str) -> Result<PathBuf> {
@@ -36,7 +23,7 @@ pub(super) fn destination_of(text: &str) -> Result<PathBuf> {
         return Err(refuse("the mount destination cannot be /"));
     }
     let internal = match (path.strip_prefix("/proc"), path.strip_prefix("/sys")) {
-        (Ok(below), _) => !ALLOWED_BELOW_PROC
+        (Ok(below), _) => !MOUNTABLE_BELOW_PROC
             .iter()
             .any(|allowed| below == Path::new(allowed)),
         (_, Ok(below)) => !matches!(below.to_str(), Some("" | "fs/cgroup")),

@@ -383,7 +383,9 @@ fn escape_html(text: &str) -> String {
     output
 }
 
-fn escape_query(text: &str) -> String {
+/// A text as in a URL's query, as Go's `url.QueryEscape` writes it.
+#[must_use]
+pub fn escape_query(text: &str) -> String {
     let mut output = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use self::evaluate::Evaluation;
+pub use self::function::escape_query;
 use self::parse::Node;
 
 /// A template that was parsed once and is executed for each record.

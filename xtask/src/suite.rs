@@ -16,7 +16,10 @@ pub(crate) fn run(filter: Option<&str>) -> Outcome {
 
     let mut failures = Vec::new();
     let mut test = |arguments: &[&str]| {
-        let mut cargo = shell::cargo();
+        // A shell that starts the suite in the background has it ignore Ctrl-C, and what the tests start with it.
+        let mut cargo = shell::command("env");
+        cargo.arg("--default-signal=INT,QUIT");
+        cargo.arg(shell::cargo().get_program());
         cargo.arg("test").args(arguments).arg("--no-fail-fast");
         cargo
             .env("BERTH_PROGRAMS", &folder)

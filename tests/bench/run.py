@@ -7,12 +7,14 @@ Peers are podman and docker where they are on PATH and work, and whatever --peer
 understands docker's command line. Absolute times depend on the machine and on what else it does; only ratios of one run are compared. Root only.
 """
 import argparse
+import base64
 import contextlib
 import hashlib
 import io
 import json
 import os
 import shutil
+import signal
 import socket
 import statistics
 import subprocess
@@ -31,6 +33,7 @@ options = parser.parse_args()
 HERE = os.path.dirname(os.path.abspath(__file__))
 PLACE = tempfile.mkdtemp(prefix="berth-bench-", dir="/var/tmp")
 PEERS = {}
+BROKEN = []
 NULL = open(os.devnull, "r+b")
 BERTH = [options.berth, "--root", f"{PLACE}/data", "--runroot", f"{PLACE}/run"]
 
@@ -61,6 +64,28 @@ def alternate(actions, runs):
             if turn >= 0:
                 taken[name].append(value)
     return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def measured(command):
+    """Runs a command: its wall time in milliseconds, its processor time in milliseconds, its peak memory in MB.
+
+    execve(2) counts the memory of whoever calls it into ru_maxrss, so a small interpreter does, not this one.
+    """
+    script = ("import resource,subprocess,sys,time\n"
+              "begun=time.perf_counter()\n"
+              "status=subprocess.run(sys.argv[1:],stdin=subprocess.DEVNULL,stdout=subprocess.DEVNULL).returncode\n"
+              "wall=time.perf_counter()-begun\n"
+              "used=resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+              "print(wall*1e3,(used.ru_utime+used.ru_stime)*1e3,used.ru_maxrss/1024)\n"
+              "sys.exit(status)")
+    return tuple(map(float, read([sys.executable, "-I", "-S", "-c", script] + command).split()))
+
+
+def demand(what, value, limit):
+    """Holds a figure to what was promised; the run fails at its end if one is above it."""
+    print(f"  {what}: {value:.2f}, promised {limit}" + ("" if value <= limit else "   BROKEN"), flush=True)
+    if value > limit:
+        BROKEN.append(f"{what}: {value:.2f} is more than {limit}")
 
 
 def report(title, medians, ours="berth", unit="ms"):
@@ -286,13 +311,56 @@ def images_many():
         call(BERTH + ["load", "-q", "-i", archive])
         actions = {"berth": berth("images"), "berth images -q": berth("images", "-q")}
         if podman:
+            write_images(archive, 1)
             call(podman + ["load", "-q", "-i", archive])
-            actions["podman"] = lambda: milliseconds(lambda: call(podman + ["images"]))
-        report(f"images with {count} images", alternate(actions, min(options.runs, 10)))
+            multiply_images(f"{PLACE}/podman/overlay-images", count)
+        medians = alternate(actions, min(options.runs, 10))
+        if podman:
+            medians["podman"] = patiently(podman + ["images"])
+        report(f"images with {count} images", medians)
+        if podman:
+            demand("of podman's time", medians["berth"] / medians["podman"], 0.2)
     ids = set(read(BERTH + ["images", "-q", "--filter", "label=bench"]).split())
     call(BERTH + ["rmi", "-f"] + sorted(ids))
-    if podman:
-        call(podman + ["rmi", "-a", "-f"])
+
+
+def patiently(command, limit=30):
+    """One run, broken off after so many seconds: Podman 4 compares every image with every other one."""
+    try:
+        return milliseconds(lambda: call(command, timeout=limit))
+    except subprocess.TimeoutExpired:
+        print(f"\n{command[0]} had not answered after {limit} s, which count")
+        return limit * 1e3
+
+
+def multiply_images(folder, count):
+    """Makes Podman's store hold its only image so many times, differing in a label: it loads one in a second."""
+    def key(name):
+        return "=" + base64.b64encode(name.encode()).decode() if not name.isalnum() else name
+    with open(f"{folder}/images.json") as file:
+        known, = json.load(file)
+    def stored(name):
+        with open(f"{folder}/{known['id']}/{key(name)}", "rb") as file:
+            return file.read()
+    config, manifest = json.loads(stored("sha256:" + known["id"])), json.loads(stored("manifest"))
+    records = [known]
+    for number in range(1, count):
+        config["config"]["Labels"] = {"bench": str(number)}
+        content = json.dumps(config).encode()
+        identity = hashlib.sha256(content).hexdigest()
+        manifest["config"].update(digest="sha256:" + identity, size=len(content))
+        described = json.dumps(manifest).encode()
+        digest = "sha256:" + hashlib.sha256(described).hexdigest()
+        data = {"sha256:" + identity: content, "manifest": described, "manifest-" + digest: described}
+        os.makedirs(f"{folder}/{identity}")
+        for name, value in data.items():
+            with open(f"{folder}/{identity}/{key(name)}", "wb") as file:
+                file.write(value)
+        records.append({**known, "id": identity, "digest": digest, "names": [f"localhost/bench:{number}"],
+                        "big-data-names": list(data), "big-data-sizes": {name: len(value) for name, value in data.items()},
+                        "big-data-digests": {name: "sha256:" + hashlib.sha256(value).hexdigest() for name, value in data.items()}})
+    with open(f"{folder}/images.json", "w") as file:
+        json.dump(records, file)
 
 
 def podman_alone():
@@ -351,8 +419,10 @@ def archives():
                 call(command + ["rmi", "-f", "localhost/large:1"])
             loading[name] = statistics.median(times["load"])
             saving[name] = statistics.median(times["save"])
-        report("load of 300 MB in 6 layers", loading)
-        report("save of the same", saving)
+        for title, medians in (("load of 300 MB in 6 layers", loading), ("save of the same", saving)):
+            report(title, medians)
+            if podman:
+                demand("of podman's time", medians["berth"] / medians["podman"], 0.5)
 
 
 def write_large(path):
@@ -512,21 +582,22 @@ def pull():
         call(BERTH + ["push", "--compression-format", "gzip", "layered", name])
         call(BERTH + ["rmi", "layered"])
         blobs = sorted((os.path.getsize(path), path) for path in packed_layers())
-        peak = []
+        processor, peak = {"berth": [], "podman": []}, []
+        podman = podman_alone()
 
         def ours():
             root = f"{PLACE}/pulled"
-            command = [options.berth, "--root", root, "--runroot", f"{PLACE}/run", "pull", "-q", name]
-            begun = time.perf_counter()
-            process = subprocess.Popen(command, stdin=NULL, stdout=NULL)
-            _, status, usage = os.wait4(process.pid, 0)
-            taken = (time.perf_counter() - begun) * 1e3
-            process.returncode = status
-            if status:
-                sys.exit("the pull failed")
-            peak.append(usage.ru_maxrss)
+            wall, used, memory = measured([options.berth, "--root", root, "--runroot", f"{PLACE}/run", "pull", "-q", name])
+            processor["berth"].append(used)
+            peak.append(memory)
             shutil.rmtree(root)
-            return taken
+            return wall
+
+        def theirs():
+            wall, used, _ = measured(podman + ["pull", "-q", "--tls-verify=false", name])
+            processor["podman"].append(used)
+            call(podman + ["rmi", "-f", name])
+            return wall
 
         def by_hand():
             root = f"{PLACE}/unpacked"
@@ -539,11 +610,25 @@ def pull():
             shutil.rmtree(root)
             return taken
 
-        report("pull of six layers, 300 MB", alternate({"berth": ours, "gunzip | tar, at once": by_hand}, min(options.runs, 5)))
-        print(f"  {max(peak) / 1024:.0f} MB at most in memory")
+        actions = {"berth": ours, "gunzip | tar, at once": by_hand, **({"podman": theirs} if podman else {})}
+        medians = alternate(actions, min(options.runs, 5))
+        report("pull of six layers, 300 MB", medians)
+        demand("of gunzip | tar", medians["berth"] / medians["gunzip | tar, at once"], 1.5)
+        demand("MB at most in memory", max(peak), 64)
+        if podman:
+            used = {engine: statistics.median(values) for engine, values in processor.items()}
+            demand("of podman's time", medians["berth"] / medians["podman"], 0.33)
+            demand("of podman's processor time", used["berth"] / used["podman"], 0.33)
+            call(podman + ["pull", "-q", "--tls-verify=false", name])
         call(BERTH + ["pull", "-q", name])
         actions = {"berth": berth("pull", "-q", name), "/bin/true": lambda: milliseconds(lambda: call(["/bin/true"]))}
-        report("pull of an image that is up to date", alternate(actions, options.runs))
+        if podman:
+            again = podman + ["pull", "-q", "--tls-verify=false", name]
+            actions["podman"] = lambda: milliseconds(lambda: call(again))
+        medians = alternate(actions, min(options.runs, 10))
+        report("pull of an image that is up to date", medians)
+        if podman:
+            demand("of podman's time", medians["berth"] / medians["podman"], 0.2)
 
 
 def packed_layers():
@@ -618,6 +703,8 @@ MEASUREMENTS = {
     "memory": memory, "throughput": throughput, "parallel": parallel, "pull": pull, "build": build,
 }
 
+# What was mounted and started goes, whoever ends this.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("interrupted"))
 try:
     prepare()
     peers()
@@ -634,3 +721,5 @@ finally:
     # Podman binds its layers onto themselves and leaves that.
     subprocess.run(["umount", "-l", f"{PLACE}/podman/overlay"], stdin=NULL, stdout=NULL, stderr=NULL)
     shutil.rmtree(PLACE, ignore_errors=True)
+if BROKEN:
+    sys.exit("\n" + "\n".join(BROKEN))

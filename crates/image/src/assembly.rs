@@ -273,6 +273,7 @@ impl Assembly {
             artifact_type: None,
             config,
             layers,
+            subject: None,
             annotations: annotations.clone(),
         });
         let digest = self.blob(&manifest)?;

@@ -163,6 +163,7 @@ impl ImageBuilder {
             artifact_type: None,
             config: Descriptor::new(config_type, digest, config.len() as u64),
             layers,
+            subject: None,
             annotations: self.annotations.clone(),
         });
         let digest = transaction.add_bytes(&manifest, None)?;

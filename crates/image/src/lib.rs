@@ -57,8 +57,8 @@ pub use registry::{
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};
 pub use store::{
-    CheckOptions, Containers, Finding, Hold, ImageUsage, Leaf, Listing, NoContainers, Removed,
-    Store, Survey, Tree, Usage, Use, layer_size,
+    Artifact, CheckOptions, Containers, Finding, Hold, ImageUsage, Leaf, Listing, NoContainers,
+    Removed, Store, Survey, Tree, Usage, Use, layer_size,
 };
 pub use tree::{Entry, Place};
 pub use unpack::{is_archive, pack_archive, unpack_archive};

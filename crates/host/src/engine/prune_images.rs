@@ -71,6 +71,7 @@ impl Engine {
                 pruned.deleted.extend(removed.into_iter().map(deleted));
             }
         }
+        store.unlist_orphans()?;
         store.collect(&containers)?;
         pruned.space_reclaimed = before.saturating_sub(self.size_of_images()?);
         Ok(pruned)

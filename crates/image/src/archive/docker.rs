@@ -105,6 +105,7 @@ fn manifest(files: &Files, item: &Item, config: Descriptor) -> Result<Manifest> 
         artifact_type: None,
         config,
         layers,
+        subject: None,
         annotations: std::collections::BTreeMap::new(),
     })
 }

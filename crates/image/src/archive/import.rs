@@ -71,6 +71,7 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
             config.len() as u64,
         ),
         layers: vec![layer],
+        subject: None,
         annotations: std::collections::BTreeMap::new(),
     });
     let digest = transaction.add_bytes(&manifest, None)?;

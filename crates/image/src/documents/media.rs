@@ -72,6 +72,12 @@ pub fn is_module(media_type: &str) -> bool {
     MODULES.contains(&media_type)
 }
 
+/// Whether a config of this type is an image's.
+#[must_use]
+pub fn is_image_config(media_type: &str) -> bool {
+    matches!(media_type, OCI_CONFIG | DOCKER_CONFIG | "")
+}
+
 /// Whether a config of this type belongs to a wasm artifact.
 #[must_use]
 pub fn is_wasm_config(media_type: &str) -> bool {

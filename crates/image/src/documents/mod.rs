@@ -90,6 +90,9 @@ pub struct Manifest {
     pub config: Descriptor,
     /// The layers, bottom first.
     pub layers: Vec<Descriptor>,
+    /// The manifest that this one says something about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
     /// Free-form notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -232,6 +235,26 @@ impl Manifest {
         match self.media_type.as_str() {
             "" => media::OCI_MANIFEST,
             known => known,
+        }
+    }
+
+    /// Whether it describes something else than an image: a signature, a chart, a bill of materials.
+    ///
+    /// Whatever holds a wasm module is an image, however the tool that made it called it.
+    #[must_use]
+    pub fn is_artifact(&self) -> bool {
+        let config = self.config.media_type.as_str();
+        let is = |known: fn(&str) -> bool| {
+            let mut types = self.layers.iter().map(|layer| layer.media_type.as_str());
+            types.any(known)
+        };
+        if is(media::is_module) || media::is_wasm_config(config) {
+            return false;
+        }
+        let says = self.artifact_type.is_some() && self.subject.is_some();
+        match self.layers.is_empty() {
+            true => says || !media::is_image_config(config),
+            false => says || !(is(media::is_archive) || is(media::is_foreign)),
         }
     }
 }
@@ -393,5 +416,53 @@ mod tests {
             panic!()
         };
         assert_eq!(index.images(&Platform::host()).count(), 1);
+    }
+
+    #[test]
+    fn artifacts_are_told_from_images() {
+        const EMPTY: &str = "application/vnd.oci.empty.v1+json";
+        let manifest = |config: &str, layers: &[&str], about: bool| {
+            let described = |kind: &str| Descriptor::new(kind, digest('a').parse().unwrap(), 2);
+            Manifest {
+                schema_version: 2,
+                media_type: media::OCI_MANIFEST.into(),
+                artifact_type: about.then(|| "application/x".into()),
+                config: described(config),
+                layers: layers.iter().map(|kind| described(kind)).collect(),
+                subject: about.then(|| described(media::OCI_MANIFEST)),
+                annotations: BTreeMap::new(),
+            }
+        };
+        let images = [
+            manifest(media::OCI_CONFIG, &[], false),
+            manifest(media::DOCKER_CONFIG, &[media::DOCKER_LAYER_GZIP], false),
+            manifest(media::OCI_CONFIG, &[media::OCI_LAYER_ZSTD], false),
+            manifest(media::WASM_CONFIG, &[media::WASM_LAYER], false),
+            // What `oras push app.wasm` and `podman artifact add` make.
+            manifest(EMPTY, &[media::WASM_LAYER], false),
+        ];
+        for image in &images {
+            assert!(!image.is_artifact(), "{image:?}");
+        }
+        let artifacts = [
+            manifest(EMPTY, &[EMPTY], false),
+            manifest(EMPTY, &[], true),
+            manifest(media::OCI_CONFIG, &[media::OCI_LAYER], true),
+            // cosign's signatures and BuildKit's attestations.
+            manifest(
+                media::OCI_CONFIG,
+                &["application/vnd.dev.cosign.simplesigning.v1+json"],
+                false,
+            ),
+            manifest(media::OCI_CONFIG, &["application/vnd.in-toto+json"], false),
+            manifest(
+                "application/vnd.cncf.helm.config.v1+json",
+                &["application/vnd.cncf.helm.chart.content.v1.tar+gzip"],
+                false,
+            ),
+        ];
+        for artifact in &artifacts {
+            assert!(artifact.is_artifact(), "{artifact:?}");
+        }
     }
 }

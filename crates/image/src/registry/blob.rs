@@ -85,10 +85,14 @@ impl Client<'_> {
         };
         let broken = |error| Undone::Registry(Failure::connection(&Method::GET, url, &error));
         let mut pace = Pace::new(self.access.patience);
-        while let Some(chunk) = response.chunk().await.map_err(broken)? {
+        let stalled =
+            || Undone::Registry(Failure::stalled(&Method::GET, url, self.access.patience));
+        loop {
+            let chunk = tokio::time::timeout(self.access.patience, response.chunk()).await;
+            let chunk = chunk.map_err(|_elapsed| stalled())?.map_err(broken)?;
+            let Some(chunk) = chunk else { break };
             if pace.is_trickle(chunk.len()) {
-                let failure = Failure::stalled(&Method::GET, url, self.access.patience);
-                return Err(Undone::Registry(failure));
+                return Err(stalled());
             }
             if cancelled.load(Ordering::Relaxed) {
                 return Err(Undone::Cancelled);

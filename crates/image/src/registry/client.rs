@@ -14,6 +14,7 @@ use super::authentication::Challenge;
 use super::configuration::Endpoint;
 use super::credentials::Login;
 use super::failure::Failure;
+use super::sending::{Pulse, Sending, watch};
 use super::token::Authority;
 use super::transport;
 use crate::progress::{Event, Progress};
@@ -21,6 +22,9 @@ use crate::progress::{Event, Progress};
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 /// Of an error's body and of a token's reply.
 pub(crate) const REPLY_LIMIT: u64 = 64 << 10;
+
+/// How many times longer than for an answer a registry may take to store something.
+const STORING: u32 = 5;
 
 /// A registry as seen from one repository.
 pub(crate) struct Client<'a> {
@@ -225,18 +229,36 @@ impl<'a> Client<'a> {
             .http
             .request(request.method.clone(), url.clone())
             .headers(headers);
-        let builder = match &request.body {
-            Payload::Empty => builder,
-            Payload::Bytes(bytes) => builder.body(bytes.clone()),
-            Payload::File(path, length) => match tokio::fs::File::open(path).await {
-                Ok(file) => builder.header(CONTENT_LENGTH, *length).body(file),
+        let pulse = Pulse::new();
+        let (body, length) = match &request.body {
+            Payload::Empty => (None, 0),
+            Payload::Bytes(bytes) => {
+                let body = Sending::bytes(bytes.clone(), &pulse);
+                (Some(body), bytes.len() as u64)
+            }
+            Payload::File(path, length) => match std::fs::File::open(path) {
+                Ok(file) => (Some(Sending::file(file, *length, &pulse)), *length),
                 Err(error) => {
                     let reason = format!("{}: {error}", path.display());
                     return Err(Failure::protocol(&request.method, url, reason));
                 }
             },
         };
-        match builder.send().await {
+        let builder = match body {
+            None => builder,
+            Some(body) => builder
+                .header(CONTENT_LENGTH, length)
+                .body(reqwest::Body::wrap(body)),
+        };
+        let patience = match request.method {
+            Method::GET | Method::HEAD => self.access.patience,
+            // It may have to hash and move all that was sent.
+            _ => self.access.patience * STORING,
+        };
+        let Some(answer) = watch(builder.send(), &pulse, patience).await else {
+            return Err(Failure::stalled(&request.method, url, patience));
+        };
+        match answer {
             Ok(response) => {
                 self.reached.store(true, Ordering::Relaxed);
                 Ok(response)

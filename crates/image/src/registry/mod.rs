@@ -21,6 +21,7 @@ mod push;
 mod redirect;
 mod referrers;
 mod search;
+mod sending;
 mod tags;
 mod tail;
 mod token;

@@ -205,7 +205,7 @@ impl Client<'_> {
         if let Some(header) = self.authority.login.as_ref().and_then(basic) {
             request = request.header(AUTHORIZATION, header);
         }
-        self.reply(Method::GET, url, request.send().await).await
+        self.reply(Method::GET, url, request.send()).await
     }
 
     async fn post(&self, ask: &Ask<'_>, fields: &[(&str, &str)]) -> Result<TokenReply, Failure> {
@@ -230,15 +230,18 @@ impl Client<'_> {
             .post(url.clone())
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body);
-        self.reply(Method::POST, url, request.send().await).await
+        self.reply(Method::POST, url, request.send()).await
     }
 
     async fn reply(
         &self,
         method: Method,
         url: Url,
-        answer: reqwest::Result<Response>,
+        answer: impl Future<Output = reqwest::Result<Response>>,
     ) -> Result<TokenReply, Failure> {
+        let patience = self.access.patience;
+        let answer = tokio::time::timeout(patience, answer).await;
+        let answer = answer.map_err(|_elapsed| Failure::stalled(&method, &url, patience))?;
         let response = answer.map_err(|error| Failure::connection(&method, &url, &error))?;
         let request = Request::new(method, url);
         let response = self.accept(&request, response).await?;

@@ -25,6 +25,7 @@ pub(super) const REDIRECT_LIMIT: usize = 10;
 
 /// Makes a client for a host; `unverified` accepts any certificate. Redirects are left to the caller.
 pub(super) fn client(access: &Access, host: &str, unverified: bool) -> Result<reqwest::Client> {
+    // How long an answer may take depends on what was asked (`sending.rs`).
     let builder = builder(access, host, unverified)?.redirect(reqwest::redirect::Policy::none());
     builder.build().map_err(cannot_make_client)
 }
@@ -44,7 +45,9 @@ pub(crate) fn following_client(access: &Access, host: &str) -> Result<reqwest::C
             attempt.follow()
         }
     });
-    let builder = builder(access, host, access.insecure)?.redirect(policy);
+    let builder = builder(access, host, access.insecure)?
+        .redirect(policy)
+        .read_timeout(access.patience);
     builder.build().map_err(cannot_make_client)
 }
 
@@ -71,13 +74,11 @@ fn builder(access: &Access, host: &str, unverified: bool) -> Result<reqwest::Cli
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(access.patience.min(Duration::from_secs(15)))
-        .read_timeout(access.patience)
         .no_proxy();
-    let none = access
-        .proxy
-        .none
-        .as_deref()
-        .and_then(reqwest::NoProxy::from_string);
+    let Some(none) = direct(access.proxy.none.as_deref().unwrap_or_default(), host) else {
+        return Ok(builder);
+    };
+    let none = reqwest::NoProxy::from_string(&none);
     if let Some(url) = &access.proxy.http {
         let proxy = reqwest::Proxy::http(url).map_err(cannot_make_client)?;
         builder = builder.proxy(proxy.no_proxy(none.clone()));
@@ -87,6 +88,19 @@ fn builder(access: &Access, host: &str, unverified: bool) -> Result<reqwest::Cli
         builder = builder.proxy(proxy.no_proxy(none));
     }
     Ok(builder)
+}
+
+/// Which hosts are reached without a proxy, `None` for all: `NO_PROXY` as Docker and Podman read it. This
+/// machine always is; `*` is everything, addresses too; an entry may have a port.
+fn direct(none: &str, host: &str) -> Option<String> {
+    let mut entries = vec!["localhost", "127.0.0.0/8", "::1"];
+    for entry in none.split(',').map(str::trim) {
+        if entry == "*" || entry == host {
+            return None;
+        }
+        entries.push(entry);
+    }
+    Some(entries.join(","))
 }
 
 /// The runtime that all network input and output of one operation happens on.
@@ -218,5 +232,26 @@ impl ServerCertVerifier for Anyone {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_are_left_out_as_gos_programs_do() {
+        let host = "registry.test:5000";
+        for all in [
+            "*",
+            "example.com, *",
+            "registry.test:5000",
+            " registry.test:5000 ,x",
+        ] {
+            assert_eq!(direct(all, host), None, "{all}");
+        }
+        let some = direct("example.com,10.0.0.0/8", host).unwrap();
+        assert_eq!(some, "localhost,127.0.0.0/8,::1,example.com,10.0.0.0/8");
+        assert!(direct("registry.test:80", host).is_some());
     }
 }

@@ -7,9 +7,10 @@ use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 
 use super::{Graph, Store, Transaction, chain_ids, digest_of_reader, name_of};
-use crate::documents::Descriptor;
+use crate::documents::{Descriptor, Document};
 use crate::image::Image;
 use crate::layer::{Expected, stage_layer, unpack_new};
+use crate::platform::Platform;
 
 /// Something that is not as it should be.
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Check<'_> {
             .index()
             .and_then(|index| self.store.images_of(&index, entry));
         let images = match images {
-            Ok(images) if !images.is_empty() => images,
+            Ok(images) if !images.is_empty() || self.holds_no_image(entry, name) => images,
             // A manifest or config that is damaged was set aside by reading it.
             outcome => {
                 let error = outcome.err().unwrap_or_else(|| {
@@ -99,6 +100,28 @@ impl Check<'_> {
             self.layers(&image, name)?;
         }
         Ok(())
+    }
+
+    /// Whether an entry is whole although it leads to no image: an artifact, or a list of none.
+    fn holds_no_image(&mut self, entry: &Descriptor, name: &str) -> bool {
+        match self.store.document(entry) {
+            Ok(Some(Document::Manifest(manifest))) => {
+                for blob in manifest.layers.iter().chain([&manifest.config]) {
+                    if !self.store.has_blob(&blob.digest) && self.seen.insert(blob.digest.clone()) {
+                        self.missing(&blob.digest, name);
+                    }
+                }
+                manifest.is_artifact()
+            }
+            Ok(Some(Document::Index(list))) => list.images(&Platform::host()).next().is_none(),
+            Ok(None) | Err(_) => false,
+        }
+    }
+
+    fn missing(&mut self, blob: &Digest, name: &str) {
+        let message = format!("blob {blob} of image {name} is missing");
+        let problem = Error::new(Class::Internal, message);
+        self.found(problem.hint(format!("berth pull {name}")), None);
     }
 
     /// Takes the names of an image away of which nothing is left.
@@ -146,13 +169,12 @@ impl Check<'_> {
         for (position, (layer, diff_id)) in archives.iter().enumerate() {
             let has_blob = self.store.has_blob(&layer.digest);
             if !has_blob && self.seen.insert(layer.digest.clone()) {
-                let problem = Error::new(
-                    Class::Internal,
-                    format!("blob {} of image {name} is missing", layer.digest),
-                );
-                self.found(problem.hint(format!("berth pull {name}")), None);
+                self.missing(&layer.digest, name);
             }
-            if self.store.layer_path(&chains[position]).is_dir() {
+            let path = self.store.layer_path(&chains[position]);
+            // What was pushed here or fetched for others is unpacked when it is needed first.
+            let never_unpacked = has_blob && !path.with_extension("size").exists();
+            if path.is_dir() || never_unpacked {
                 continue;
             }
             let problem = Error::new(

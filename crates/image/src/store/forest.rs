@@ -65,6 +65,9 @@ impl Store {
                 _ => None,
             };
             let is_list = list.is_some();
+            if images.is_empty() && !is_list {
+                continue;
+            }
             let leaves = match list {
                 Some(list) => {
                     let host = Platform::host();

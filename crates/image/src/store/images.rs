@@ -177,7 +177,7 @@ impl Store {
         Ok(images.swap_remove(position))
     }
 
-    /// The manifests an entry leads to and that are here.
+    /// The manifests of images that an entry leads to and that are here.
     pub(super) fn manifests(&self, entry: &Descriptor) -> Result<Vec<Found>> {
         let found = |descriptor: &Descriptor, manifest: Manifest| Found {
             target: entry.clone(),
@@ -187,11 +187,14 @@ impl Store {
         };
         match self.document(entry)? {
             None => Ok(Vec::new()),
+            Some(Document::Manifest(manifest)) if manifest.is_artifact() => Ok(Vec::new()),
             Some(Document::Manifest(manifest)) => Ok(vec![found(entry, manifest)]),
             Some(Document::Index(index)) => {
                 let mut manifests = Vec::new();
                 for (_, inner) in index.images(&Platform::host()) {
-                    if let Some(Document::Manifest(manifest)) = self.document(inner)? {
+                    if let Some(Document::Manifest(manifest)) = self.document(inner)?
+                        && !manifest.is_artifact()
+                    {
                         manifests.push(found(inner, manifest));
                     }
                 }

@@ -16,7 +16,9 @@ use crate::reference::Reference;
 /// What one target of the store's index takes: an image with all its platforms.
 #[derive(Debug, Clone)]
 pub struct ImageUsage {
-    /// Its images, one per platform that is here.
+    /// What its names lead to.
+    pub target: Digest,
+    /// Its images, one per platform that is here; none of an artifact, or when all is damaged.
     pub images: Vec<Image>,
     /// Its names.
     pub names: Vec<Reference>,
@@ -73,7 +75,7 @@ impl Store {
             for part in &parts {
                 *users.entry(part.clone()).or_default() += 1;
             }
-            found.push((images, names, parts));
+            found.push((entry, images, names, parts));
         }
         let size = |part: &Part| sizes.get(part).copied().unwrap_or(0);
         let file_name =
@@ -84,11 +86,12 @@ impl Store {
             .map(Part::Layer)
             .collect();
         let mut images = Vec::new();
-        for (own, names, parts) in found {
+        for (entry, own, names, parts) in found {
             let is_used = own.iter().any(|image| used(image.id()));
             let is_blob = |part: &&Part| matches!(part, Part::Blob(_));
             let is_shared = |part: &&Part| users.get(*part).is_some_and(|count| *count > 1);
             images.push(ImageUsage {
+                target: entry.digest.clone(),
                 names,
                 content: parts.iter().filter(is_blob).map(size).sum(),
                 size: parts.iter().map(size).sum(),

@@ -1,6 +1,6 @@
 //! Requests written after the distribution-spec, in the order of its conformance suite.
 
-use berth_image::{Access, referrers};
+use berth_image::{Access, CheckOptions, NoContainers, Store, referrers};
 use reqwest::{Client, Method, Response, StatusCode};
 use sha2::{Digest as _, Sha256};
 
@@ -350,5 +350,83 @@ fn conformance_of_referrers() {
             .unwrap()
         });
         assert_eq!(said.await.unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn artifacts_are_no_images_and_stay_as_long_as_their_subject() {
+    conformance(async |served, suite| {
+        let config = suite.upload("a", b"{}").await;
+        let layer = suite.upload("a", b"layer").await;
+        let image = manifest(&config, &layer, serde_json::json!({}));
+        let (subject, _) = suite.put("a", "1", &image).await;
+        let about = |subject: &str, layer: &str| {
+            let mut manifest = manifest(
+                &config,
+                layer,
+                serde_json::json!({
+                    "artifactType": "application/x.signature",
+                    "subject": {"mediaType": image["mediaType"], "digest": subject, "size": 9},
+                }),
+            );
+            manifest["config"]["mediaType"] = "application/vnd.oci.empty.v1+json".into();
+            manifest["layers"][0]["mediaType"] = "application/x".into();
+            manifest
+        };
+        let signature = suite.upload("a", b"signature").await;
+        let notes = suite.upload("a", b"notes").await;
+        let first = about(&subject, &signature);
+        let first_digest = sum(first.to_string().as_bytes());
+        suite.put("a", &first_digest, &first).await;
+        // Something about the signature, and something that has only a tag.
+        let second = about(&first_digest, &notes);
+        let second_digest = sum(second.to_string().as_bytes());
+        suite.put("a", &second_digest, &second).await;
+        let mut chart = about(&subject, &notes);
+        chart.as_object_mut().unwrap().remove("subject");
+        suite.put("a", "chart", &chart).await;
+
+        let store = served.store();
+        assert_eq!(store.list().unwrap().images.len(), 1);
+        let artifacts = store.artifacts().unwrap();
+        assert_eq!(artifacts.len(), 1, "{artifacts:?}");
+        assert_eq!(artifacts[0].names[0].tag(), Some("chart"));
+        assert!(
+            store
+                .find(&artifacts[0].names[0].to_string(), None)
+                .is_err()
+        );
+        assert!(store.check(CheckOptions::default()).unwrap().is_empty());
+        let blob = |digest: &str| {
+            let hex = digest.strip_prefix("sha256:").unwrap();
+            served.path().join("oci/blobs/sha256").join(hex).exists()
+        };
+        let collect = || {
+            store.unlist_orphans().unwrap();
+            // The server may hold what was pushed a moment ago.
+            Store::open(served.path()).collect(&NoContainers).unwrap();
+        };
+        collect();
+        assert!(blob(&signature) && blob(&notes) && blob(&second_digest));
+        let listed = async || {
+            let list = suite.get(&format!("a/referrers/{subject}")).await;
+            list.json::<serde_json::Value>().await.unwrap()["manifests"]
+                .as_array()
+                .unwrap()
+                .len()
+        };
+        assert_eq!(listed().await, 1);
+        let path = format!("a/manifests/{subject}");
+        assert_eq!(
+            suite.ask(Method::DELETE, &path, b"", &[]).await.status(),
+            202
+        );
+        collect();
+        assert_eq!(listed().await, 0);
+        assert_eq!(
+            suite.head(&format!("a/manifests/{second_digest}")).await,
+            404
+        );
+        assert_eq!(suite.head("a/manifests/chart").await, 200);
     });
 }

@@ -1,15 +1,17 @@
 //! A registry made of a closure: tokens, redirects, broken connections, lies.
 
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::net::{IpAddr, TcpListener};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use berth_contract::Class;
 use berth_image::{
-    Event, FileEntry, ImageBuilder, Login, Platform, Progress, PullOptions, Reference, Silent,
-    Store, install, pull,
+    Access, Event, FileEntry, ImageBuilder, Login, Platform, Progress, PullOptions, Reference,
+    Silent, Store, install, pull, search,
 };
 
 /// A request: method, path with query, headers in lower case.
@@ -26,6 +28,10 @@ pub(crate) struct Answer {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
     pub(crate) breaks_after: Option<usize>,
+    /// Goes on with blanks for as long as somebody listens.
+    pub(crate) endless: bool,
+    /// How long each byte of the body takes.
+    pub(crate) pace: Option<Duration>,
 }
 
 impl Answer {
@@ -35,6 +41,8 @@ impl Answer {
             headers: Vec::new(),
             body: body.to_vec(),
             breaks_after: None,
+            endless: false,
+            pace: None,
         }
     }
 
@@ -44,21 +52,31 @@ impl Answer {
     }
 }
 
-/// Serves until the test process ends; the address.
+/// Serves on loopback until the test process ends; the address.
 pub(crate) fn serve(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
+    let loopback = IpAddr::from([127, 0, 0, 1]);
+    format!("{loopback}:{}", serve_at((loopback, 0), answer))
+}
+
+/// Serves until the test process ends; the port.
+pub(crate) fn serve_at(
+    address: (IpAddr, u16),
+    answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+) -> u16 {
+    let listener = TcpListener::bind(address).unwrap();
+    let port = listener.local_addr().unwrap().port();
     let answer = Arc::new(answer);
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let answer = Arc::clone(&answer);
-            std::thread::spawn(move || converse(&stream.unwrap(), &*answer));
+            std::thread::spawn(move || converse(stream.unwrap(), &*answer));
         }
     });
-    address
+    port
 }
 
-fn converse(stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) {
+/// Answers the requests of one connection.
+pub(crate) fn converse(stream: impl Read + Write, answer: &dyn Fn(&Request) -> Answer) {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -91,15 +109,20 @@ fn converse(stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) {
             body,
         };
         let answer = answer(&request);
-        let mut head = format!(
-            "HTTP/1.1 {} X\r\ncontent-length: {}\r\n",
-            answer.status,
-            answer.body.len()
-        );
+        let mut head = format!("HTTP/1.1 {} X\r\n", answer.status);
+        if answer.endless {
+            head.push_str("connection: close\r\n");
+        } else if answer
+            .headers
+            .iter()
+            .all(|(key, _)| key != "content-length")
+        {
+            head.push_str(&format!("content-length: {}\r\n", answer.body.len()));
+        }
         for (key, value) in &answer.headers {
             head.push_str(&format!("{key}: {value}\r\n"));
         }
-        let mut writer = stream;
+        let writer = reader.get_mut();
         writer.write_all(format!("{head}\r\n").as_bytes()).unwrap();
         let body = if request.method == "HEAD" {
             &[][..]
@@ -107,10 +130,27 @@ fn converse(stream: &TcpStream, answer: &dyn Fn(&Request) -> Answer) {
             &answer.body
         };
         let until = answer.breaks_after.unwrap_or(body.len());
+        let until = if answer.pace.is_some() { 0 } else { until };
         // The client may have hung up on purpose.
         if writer.write_all(&body[..until]).is_err() || answer.breaks_after.is_some() {
             return;
         }
+        if let Some(pace) = answer.pace {
+            // Nobody sends on this channel: it is a clock.
+            let (_sender, clock) = channel::<()>();
+            for byte in body {
+                clock.recv_timeout(pace).unwrap_err();
+                if writer.write_all(&[*byte]).is_err() {
+                    return;
+                }
+            }
+            continue;
+        }
+        if answer.endless {
+            while writer.write_all(&[b' '; 64 << 10]).is_ok() {}
+            return;
+        }
+        drop(writer.flush());
     }
 }
 
@@ -201,7 +241,7 @@ impl Content {
     }
 }
 
-fn pull_from(
+pub(crate) fn pull_from(
     address: &str,
     options: &PullOptions,
 ) -> berth_contract::Result<(tempfile::TempDir, bool)> {
@@ -419,7 +459,7 @@ fn a_registry_that_is_not_there_is_not_waited_for() {
     let started = std::time::Instant::now();
     let error = pull_from(&format!("127.0.0.1:{port}"), &PullOptions::default()).unwrap_err();
     assert_eq!(error.class(), Class::Unavailable);
-    assert!(started.elapsed() < std::time::Duration::from_secs(2));
+    assert!(started.elapsed() < Duration::from_secs(2));
 }
 
 #[test]
@@ -511,7 +551,7 @@ fn a_silent_registry_is_given_up() {
     });
     let mut options = PullOptions::default();
     options.access.attempts = 1;
-    options.access.patience = std::time::Duration::from_secs(1);
+    options.access.patience = Duration::from_secs(1);
     let error = pull_from(&address, &options).unwrap_err();
     assert_eq!(error.class(), Class::Unavailable, "{error:?}");
 }
@@ -542,4 +582,103 @@ fn a_token_that_ends_during_a_pull_is_renewed() {
     });
     own.lock().unwrap().clone_from(&address);
     pull_from(&address, &PullOptions::default()).unwrap_or_else(|error| panic!("{error:?}"));
+}
+
+#[test]
+fn a_token_server_that_speaks_oauth_alone_gets_the_password_by_post() {
+    let content = Content::new();
+    let own = Arc::new(Mutex::new(String::new()));
+    let known = Arc::clone(&own);
+    let forms = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&forms);
+    let address = serve(move |request| {
+        if request.path.starts_with("/token") {
+            if request.method == "GET" {
+                return Answer::new(405, b"");
+            }
+            let kind = request.headers["content-type"].clone();
+            let form = String::from_utf8(request.body.clone()).unwrap();
+            seen.lock().unwrap().push((kind, form));
+            return Answer::new(200, br#"{"access_token":"abc","expires_in":300}"#);
+        }
+        let admitted = "Bearer abc";
+        if request
+            .headers
+            .get("authorization")
+            .is_some_and(|value| value == admitted)
+        {
+            return content.answer(request);
+        }
+        let realm = format!(
+            r#"Bearer realm="http://{}/token",service="s",scope="repository:team/app:pull""#,
+            known.lock().unwrap()
+        );
+        Answer::new(401, b"").header("www-authenticate", realm)
+    });
+    own.lock().unwrap().clone_from(&address);
+    let mut options = PullOptions::default();
+    options.access.credentials.insert(&address, me());
+    pull_from(&address, &options).unwrap();
+    let forms = forms.lock().unwrap();
+    assert_eq!(forms.len(), 1, "{forms:?}");
+    assert_eq!(forms[0].0, "application/x-www-form-urlencoded");
+    for field in [
+        "grant_type=password",
+        "username=me",
+        "password=secret",
+        "service=s",
+        "client_id=berth",
+        "scope=repository%3Ateam%2Fapp%3Apull",
+    ] {
+        assert!(
+            forms[0].1.split('&').any(|part| part == field),
+            "{field}: {forms:?}"
+        );
+    }
+}
+
+#[test]
+fn docker_hubs_search_is_read_page_by_page() {
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&asked);
+    let address = serve(move |request| {
+        log.lock().unwrap().push(request.path.clone());
+        let page = if request.path.ends_with("page=1") {
+            0..100
+        } else {
+            100..130
+        };
+        // As index.docker.io writes it.
+        let results: Vec<_> = page
+            .map(|number| {
+                serde_json::json!({
+                    "name": format!("team/tool{number}"),
+                    "description": if number % 2 == 0 { Some("it works") } else { None },
+                    "is_automated": false, "is_trusted": false,
+                    "is_official": number == 0, "star_count": 130 - number,
+                })
+            })
+            .collect();
+        let reply = serde_json::json!({
+            "num_pages": 2, "num_results": 130, "page_size": 100, "page": 1, "query": "tool",
+            "results": results,
+        });
+        Answer::new(200, reply.to_string().as_bytes())
+    });
+    let found = search(&format!("{address}/tool"), 120, &Access::default()).unwrap();
+    assert_eq!(found.len(), 120);
+    assert_eq!(found[0].name, format!("{address}/team/tool0"));
+    assert_eq!((found[0].stars, found[0].official), (130, true));
+    assert_eq!(
+        (found[0].description.as_str(), found[1].description.as_str()),
+        ("it works", "")
+    );
+    let asked = asked.lock().unwrap();
+    assert_eq!(
+        *asked,
+        [
+            "/v1/search?q=tool&n=100&page=1",
+            "/v1/search?q=tool&n=100&page=2"
+        ]
+    );
 }

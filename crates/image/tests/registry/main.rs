@@ -9,7 +9,9 @@
 
 mod conformance;
 mod faulty;
+mod hostile;
 mod push;
+mod secure;
 mod served;
 mod server;
 

@@ -46,8 +46,12 @@ impl Served {
         Self { address, data }
     }
 
-    fn store(&self) -> Store {
-        Store::open(self.data.path())
+    pub(crate) fn store(&self) -> Store {
+        Store::open(self.path())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.data.path()
     }
 
     pub(crate) fn name(&self, rest: &str) -> Reference {

@@ -151,7 +151,7 @@ fn images(usage: &DiskUsage, now: u64) -> Vec<Value> {
         let id = image
             .images
             .first()
-            .map_or("<damaged>", |first| first.id().short());
+            .map_or(image.target.short(), |first| first.id().short());
         let created = image.images.first().map_or("", |first| first.created());
         let created = created
             .parse::<jiff::Timestamp>()

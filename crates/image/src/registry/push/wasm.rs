@@ -54,6 +54,7 @@ impl Documents {
             artifact_type: None,
             config: config.clone(),
             layers: vec![layer.clone()],
+            subject: None,
             annotations: std::collections::BTreeMap::new(),
         });
         let descriptor = Descriptor::new(

@@ -8,12 +8,11 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use berth_contract::{Class, ContainerId, Error, Exit, Result};
+use berth_sys::mount;
 use berth_sys::socket::{self, Wait};
-use berth_sys::spawn::Program;
-use berth_sys::{fd, mount};
+use berth_sys::spawn::{Executable, Program};
 
 use crate::frame::{Decoder, header};
 use crate::launch::Directories;
@@ -66,16 +65,13 @@ pub fn spawn_with(
     // Whatever the monitor forks shows this file as `/proc/PID/exe`: through a detached read-only mount no
     // guest can write to it (CVE-2019-5736). Where berth may not make one, a guest may not write either.
     let sealed = mount::read_only_clone(&path);
-    let sealed_path = sealed
-        .as_ref()
-        .map(|file| format!("/proc/self/fd/{}", fd::number(file)));
-    let program_path = match &sealed_path {
-        Ok(sealed_path) => Path::new(sealed_path),
-        Err(_unprivileged) => &path,
+    let executable = match &sealed {
+        Ok(sealed) => Executable::Open(sealed.as_fd()),
+        Err(_unprivileged) => Executable::Path(&path),
     };
     let files = [theirs.as_fd()];
     let program = Program {
-        path: program_path,
+        executable,
         arguments: &arguments,
         files: &files,
     };

@@ -16,11 +16,20 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
+/// What is executed.
+#[derive(Debug, Clone, Copy)]
+pub enum Executable<'a> {
+    /// The file at a path.
+    Path(&'a Path),
+    /// An open file.
+    Open(BorrowedFd<'a>),
+}
+
 /// A program to start in a session of its own, with default signals and an empty environment.
 #[derive(Debug)]
 pub struct Program<'a> {
     /// The executable.
-    pub path: &'a Path,
+    pub executable: Executable<'a>,
     /// All arguments, the program's own name first.
     pub arguments: &'a [&'a OsStr],
     /// What it finds open from number 3 on.
@@ -35,14 +44,28 @@ impl Program<'_> {
     /// # Errors
     /// The executable cannot be executed, or no process is left.
     pub fn spawn(&self) -> io::Result<i32> {
-        let path = text(self.path.as_os_str())?;
         let arguments = self
             .arguments
             .iter()
             .map(|argument| text(argument))
             .collect::<io::Result<Vec<_>>>()?;
         close_on_exec()?;
-        let files = self.above_their_targets()?;
+        let files: Vec<OwnedFd> = self
+            .files
+            .iter()
+            .map(|file| self.above_the_targets(file))
+            .collect::<io::Result<_>>()?;
+        // Kept until the program runs: the child executes it after its files are in place, and must find
+        // it at a number that none of them took. A socket there is EACCES.
+        let mut open = None;
+        let path = match self.executable {
+            Executable::Path(path) => text(path.as_os_str())?,
+            Executable::Open(file) => {
+                let file = open.insert(self.above_the_targets(&file)?);
+                let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+                CString::new(path).map_err(io::Error::other)?
+            }
+        };
         let mut actions = Actions::new()?;
         for number in 0..3 {
             actions.open_null(number)?;
@@ -54,11 +77,10 @@ impl Program<'_> {
         start(&path, &arguments, &actions, &attributes)
     }
 
-    /// Duplicates that no later `dup2` onto a target can overwrite before they were placed.
-    fn above_their_targets(&self) -> io::Result<Vec<OwnedFd>> {
+    /// A duplicate that no `dup2` onto a target overwrites.
+    fn above_the_targets(&self, file: &BorrowedFd<'_>) -> io::Result<OwnedFd> {
         let lowest = i32::try_from(self.files.len() + 3).map_err(io::Error::other)?;
-        let duplicate = |file: &BorrowedFd<'_>| rustix::io::fcntl_dupfd_cloexec(file, lowest);
-        Ok(self.files.iter().map(duplicate).collect::<Result<_, _>>()?)
+        Ok(rustix::io::fcntl_dupfd_cloexec(file, lowest)?)
     }
 }
 
@@ -244,7 +266,7 @@ mod tests {
         let arguments: Vec<&OsStr> = arguments.iter().map(OsStr::new).collect();
         let files = [writer.as_fd()];
         let program = Program {
-            path: Path::new("/bin/sh"),
+            executable: Executable::Path(Path::new("/bin/sh")),
             arguments: &arguments,
             files: &files,
         };
@@ -262,9 +284,22 @@ mod tests {
     }
 
     #[test]
+    fn an_open_executable_is_found_below_the_files_that_are_given() {
+        let executable = std::fs::File::open("/bin/true").unwrap();
+        let (socket, _other) = crate::socket::pair().unwrap();
+        let count = usize::try_from(executable.as_raw_fd()).unwrap() - 2;
+        let program = Program {
+            executable: Executable::Open(executable.as_fd()),
+            arguments: &[OsStr::new("true")],
+            files: &vec![socket.as_fd(); count],
+        };
+        reap(program.spawn().unwrap());
+    }
+
+    #[test]
     fn a_missing_program_is_an_error_at_once() {
         let program = Program {
-            path: Path::new("/nowhere"),
+            executable: Executable::Path(Path::new("/nowhere")),
             arguments: &[],
             files: &[],
         };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use berth_contract::{Class, Error, Exit, Report, Result, Signal};
 use berth_sys::error::Explain as _;
-use berth_sys::spawn::Program;
+use berth_sys::spawn::{Executable, Program};
 use berth_sys::{clock, fd, memory_file, pidfd, random};
 
 /// How long compiling one module may take.
@@ -91,7 +91,7 @@ impl Compiler {
     fn run(&self, verb: &str, files: &[BorrowedFd<'_>]) -> Result<Exit> {
         let arguments = [OsStr::new("berth-wasmc"), OsStr::new(verb)];
         let program = Program {
-            path: &self.path,
+            executable: Executable::Path(&self.path),
             arguments: &arguments,
             files,
         };

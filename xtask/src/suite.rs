@@ -30,8 +30,11 @@ pub(crate) fn run(filter: Option<&str>) -> Outcome {
             failures.push(reason);
         }
     };
-    // The fault points are in no shipped program: with them a monitor dies at a step of our choice.
-    let faults = ["--features", "berth-monitor/fault-points"];
+    // The fault points are in no shipped program: with them berth and a monitor die at a step of our choice.
+    let faults = [
+        "--features",
+        "berth-host/fault-points,berth-monitor/fault-points",
+    ];
     test(&[&["--workspace", "--exclude", "berth-testkit"], &faults[..]].concat());
     test(&["--package", "berth-testkit"]);
 

@@ -1,4 +1,7 @@
 //! The `berth` command: reads the environment once, finds the verb, answers with its exit code.
+//!
+//! A build with the feature `fault-points` reads `RUN/fault-point`, as berth-monitor does, and dies there;
+//! its own points begin with `host-`, and `tests/killed` strikes at each of them.
 
 #![forbid(unsafe_code)]
 

@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, ContainerId, Error, Result, VolumeName};
 use berth_image::Merged;
 use berth_linux_runtime::mount_on_host;
-use berth_monitor::volume::{CONTENT, Held, goes_with_last, is_mounted, release_unused};
+use berth_monitor::volume::{CONTENT, Held, goes_with_last, is_mounted, join, release_unused};
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
+use berth_sys::file::unique_name;
 use serde::{Deserialize, Serialize};
 
 use crate::paths::Paths;
@@ -118,6 +120,9 @@ pub fn check_options(options: &BTreeMap<String, String>) -> Result<()> {
     Ok(())
 }
 
+/// What a volume's directory is called while it is being made.
+const PREFIX: &str = ".new-";
+
 /// The file that holds a [`Volume`].
 pub const VOLUME_FILE: &str = "volume.json";
 
@@ -127,26 +132,19 @@ pub fn content(paths: &Paths, name: &VolumeName) -> PathBuf {
     paths.volume(name).join(CONTENT)
 }
 
-/// Makes a volume unless it is there, and says whether it was made now.
+/// Makes a volume unless it is there, and says whether it was made now. One that nobody named counts
+/// `user` among its users before anybody can see it.
 ///
 /// # Errors
 /// The data directory cannot be written to.
-pub fn ensure(paths: &Paths, volume: &Volume) -> Result<bool> {
+pub fn ensure(paths: &Paths, volume: &Volume, user: Option<&ContainerId>) -> Result<bool> {
     let directory = paths.volume(&volume.name);
     if directory.join(VOLUME_FILE).exists() {
         return Ok(false);
     }
-    // A leading dot is no volume's name, so listings never show what is half made.
-    let aside = paths.volumes().join(format!(".new-{}", volume.name));
     let explain = || format!("cannot make the volume {}", volume.name);
-    remove_if_there(&aside).explain(explain)?;
-    let private = |path: &Path| {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(path)
-    };
-    private(&aside).explain(explain)?;
+    let (aside, held) = half_made(paths).explain(explain)?;
+    fault::point("host-volume-begun");
     // What the guest sees at its mount point when the image has nothing there.
     fs::DirBuilder::new()
         .mode(0o755)
@@ -154,10 +152,19 @@ pub fn ensure(paths: &Paths, volume: &Volume) -> Result<bool> {
         .explain(explain)?;
     if volume.anonymous {
         goes_with_last(&aside).explain(explain)?;
+        if let Some(user) = user {
+            join(&aside, user).explain(explain)?;
+        }
     }
     write_document(&aside.join(VOLUME_FILE), volume)?;
-    match fs::rename(&aside, &directory) {
-        Ok(()) => Ok(true),
+    fault::point("host-volume-filled");
+    let renamed = fs::rename(&aside, &directory);
+    drop(held);
+    match renamed {
+        Ok(()) => {
+            fault::point("host-volume-visible");
+            Ok(true)
+        }
         // Another process made it meanwhile.
         Err(_) if directory.join(VOLUME_FILE).exists() => {
             remove_if_there(&aside).explain(explain)?;
@@ -165,6 +172,50 @@ pub fn ensure(paths: &Paths, volume: &Volume) -> Result<bool> {
         }
         Err(error) => Err(error).explain(explain),
     }
+}
+
+/// Begins a volume under a name of its own, locked as long as it is being made.
+fn half_made(paths: &Paths) -> io::Result<(PathBuf, fs::File)> {
+    loop {
+        // A leading dot is no volume's name, so listings never show what is half made.
+        let aside = paths.volumes().join(unique_name(PREFIX));
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&aside)?;
+        let held = match fs::File::open(&aside) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        held.lock()?;
+        // Whoever sweeps may have been faster.
+        if aside.exists() {
+            return Ok((aside, held));
+        }
+    }
+}
+
+/// Removes the volumes that were being made when their makers were killed.
+///
+/// # Errors
+/// One cannot be removed.
+pub(crate) fn sweep(paths: &Paths) -> Result<()> {
+    for entry in fs::read_dir(paths.volumes())
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let path = entry.path();
+        if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            continue;
+        }
+        if let Ok(held) = fs::File::open(&path)
+            && held.try_lock().is_ok()
+        {
+            crate::records::discard(paths, &path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Fills an empty volume with what the image has at `path`: files, owners, modes, attributes.
@@ -195,6 +246,7 @@ pub fn fill(paths: &Paths, name: &VolumeName, image: &Merged, path: &Path) -> Re
     remove_if_there(&first).explain(explain)?;
     fs::create_dir(&first).explain(explain)?;
     if berth_image::copy_tree(image, path, &first)? {
+        fault::point("host-volume-copied");
         fs::rename(&first, &data).explain(explain)
     } else {
         remove_if_there(&first).explain(explain)
@@ -348,8 +400,8 @@ mod tests {
         let scratch = scratch("once");
         let paths = &scratch.0;
         let volume = volume("data");
-        assert!(ensure(paths, &volume).unwrap());
-        assert!(!ensure(paths, &volume).unwrap());
+        assert!(ensure(paths, &volume, None).unwrap());
+        assert!(!ensure(paths, &volume, None).unwrap());
         let layer = paths.data().join("layer");
         fs::create_dir_all(layer.join("srv/sub")).unwrap();
         fs::write(layer.join("srv/sub/file"), "first").unwrap();
@@ -372,10 +424,9 @@ mod tests {
         let scratch = scratch("killed");
         let paths = &scratch.0;
         let volume = volume("data");
-        ensure(paths, &volume).unwrap();
+        ensure(paths, &volume, None).unwrap();
         fs::create_dir_all(paths.volume(&volume.name).join("_first")).unwrap();
         fs::write(paths.volume(&volume.name).join("_first/half"), "x").unwrap();
-        fs::create_dir_all(paths.volumes().join(".new-data")).unwrap();
         let layer = paths.data().join("layer");
         fs::create_dir_all(layer.join("srv/whole")).unwrap();
         let image = Merged::open(&[layer]).unwrap();

@@ -45,6 +45,12 @@ pub fn join(volume: &Path, id: &ContainerId) -> io::Result<bool> {
     }
 }
 
+/// Whether a container is counted among the users of a volume that goes with its last one.
+#[must_use]
+pub fn counts(volume: &Path, id: &ContainerId) -> bool {
+    volume.join(USERS).join(id.as_str()).exists()
+}
+
 /// Counts a container out; the volume stays, whoever was the last.
 pub fn forget(volume: &Path, id: &ContainerId) {
     // An entry that stays keeps an unused volume, which `volume prune` removes.

@@ -31,10 +31,16 @@ impl Sandbox {
     /// An empty sandbox.
     #[must_use]
     pub fn new() -> Self {
+        Self::with_programs(programs())
+    }
+
+    /// An empty sandbox in which other programs are tested than the shipped ones.
+    #[must_use]
+    pub fn with_programs(programs: PathBuf) -> Self {
         let place = tempfile::Builder::new().prefix("berth-test-").tempdir();
         Self {
             place: place.expect("a temporary directory can be made"),
-            programs: programs(),
+            programs,
         }
     }
 

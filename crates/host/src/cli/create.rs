@@ -5,6 +5,7 @@ use std::path::Path;
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::Engine;
 use berth_host::engine::{CreateOptions, Created, PullPolicy, RemoveOptions};
+use berth_sys::fault;
 
 use super::progress::{PullProgress, Style};
 use super::pull::pull_options;
@@ -81,6 +82,7 @@ pub(crate) fn make(context: &Context, engine: &Engine, prepared: &Prepared) -> R
         )?;
         return Err(error);
     }
+    fault::point("host-create-told");
     Ok(created)
 }
 

@@ -149,7 +149,12 @@ impl Context {
         };
         let environment = |name: &str| self.environment.variable(name).map(OsStr::to_owned);
         let user = berth_sys::user::effective_id();
-        Engine::open(Config::resolve(overrides, user, &environment, &executable)?)
+        let config = Config::resolve(overrides, user, &environment, &executable)?;
+        #[cfg(feature = "fault-points")]
+        if let Ok(name) = std::fs::read_to_string(config.run.join("fault-point")) {
+            berth_sys::fault::arm(name.trim());
+        }
+        Engine::open(config)
     }
 
     /// Says something that went differently from what was asked, unless `--log-level error` forbids it.

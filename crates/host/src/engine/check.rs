@@ -39,7 +39,7 @@ impl Engine {
         if options.repair {
             store.collect(&in_use)?;
             store.empty_trash();
-            records::sweep(self.paths())?;
+            self.sweep()?;
         }
         Ok(findings)
     }

@@ -12,6 +12,7 @@ use berth_monitor::volume::release_unused;
 use berth_network::Network;
 use berth_sys::cgroup::{Cgroup, Hierarchies};
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
 use berth_sys::lock::Lock;
 
 use super::Engine;
@@ -24,7 +25,13 @@ impl Engine {
         let explain = || format!("cannot clear up after container {}", id.short());
         let directory = match std::fs::File::open(&running) {
             Ok(directory) => directory,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                // A start that was killed before there was a monitor has mounted its volumes.
+                return match self.release_volumes(id).pop() {
+                    Some(error) => Err(error.context(explain())),
+                    None => Ok(()),
+                };
+            }
             Err(error) => return Err(error).explain(explain),
         };
         // Held meanwhile, so that no monitor can begin between looking and removing.
@@ -35,6 +42,7 @@ impl Engine {
         if let Err(error) = self.remove_cgroup(id) {
             failures.push(error);
         }
+        fault::point("host-collect-cgroup");
         let directories = berth_network::Directories {
             data: self.paths().data().to_owned(),
             run: self.paths().run().to_owned(),
@@ -42,24 +50,34 @@ impl Engine {
         if let Err(error) = Network::open(&directories).release(id) {
             failures.push(error);
         }
-        for volume in self
-            .launch(id)
-            .map(|launch| launch.mounted)
-            .unwrap_or_default()
-        {
-            failures.extend(release_unused(&volume).err());
-        }
+        fault::point("host-collect-released");
+        failures.extend(self.release_volumes(id));
         match failures.pop() {
             // The run directory stays, so that the next command tries again.
             Some(error) => return Err(error.context(explain())),
             None => std::fs::remove_dir_all(&running).explain(explain)?,
         }
+        fault::point("host-collect-done");
         drop(lock);
         Ok(())
     }
 
+    /// Unmounts what nobody runs with of the container's volumes.
+    fn release_volumes(&self, id: &ContainerId) -> Vec<Error> {
+        // Without a launch file nothing of it was ever started.
+        let launch = self.launch(id);
+        let volumes = launch.map(|launch| launch.mounted).unwrap_or_default();
+        let released = volumes.iter().map(|volume| release_unused(volume));
+        released.filter_map(Result::err).collect()
+    }
+
     fn remove_cgroup(&self, id: &ContainerId) -> Result<()> {
-        let Some(cgroup) = self.cgroup(id)? else {
+        let cgroup = match self.cgroup(id) {
+            // The monitor was lost before it had made one, or after it had removed it.
+            Err(error) if error.class() == Class::NotFound => return Ok(()),
+            found => found?,
+        };
+        let Some(cgroup) = cgroup else {
             return Ok(());
         };
         cgroup.kill_all()?;

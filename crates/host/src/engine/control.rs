@@ -3,6 +3,7 @@
 use berth_contract::{Class, ContainerId, ContainerName, Exit, Result, Signal, TerminalSize};
 use berth_monitor::client::{self, Connection};
 use berth_monitor::protocol::Request;
+use berth_sys::fault;
 
 use super::Engine;
 use super::options::{StartOptions, StopOptions};
@@ -21,9 +22,12 @@ impl Engine {
             timeout: options.timeout,
         };
         while let Some(mut connection) = self.reach(id)? {
-            let ended = connection
-                .send(&request, &[])
-                .and_then(|()| connection.exited());
+            fault::point("host-stop-connected");
+            let ended = connection.send(&request, &[]).and_then(|()| {
+                fault::point("host-stop-asked");
+                connection.exited()
+            });
+            fault::point("host-stop-told");
             match ended {
                 // Its monitor went away before it was told: whether something runs has to be asked again.
                 Err(error) if error.class() == Class::Unavailable => {}
@@ -59,6 +63,7 @@ impl Engine {
             .hint("make it without --rm"));
         }
         self.stop(id, options)?;
+        fault::point("host-restart-stopped");
         self.start(id, &StartOptions::default()).map(|_| ())
     }
 
@@ -120,12 +125,15 @@ impl Engine {
         }
         reserve(self.paths(), name, id)?;
         let old = std::mem::replace(&mut record.name, name.clone());
-        if let Err(error) = record.write(&self.paths().container(id)) {
+        if let Err(error) = record.rewrite(&self.paths().container(id)) {
             free(self.paths(), name, id)?;
             return Err(error);
         }
+        fault::point("host-rename-recorded");
         drop(operation);
-        free(self.paths(), &old, id)
+        free(self.paths(), &old, id)?;
+        fault::point("host-rename-freed");
+        Ok(())
     }
 
     fn ask(&self, id: &ContainerId, request: &Request) -> Result<()> {

@@ -16,6 +16,7 @@ mod exec;
 mod id_maps;
 mod images;
 mod inspect;
+mod leftover;
 mod list;
 mod logs;
 mod merge;
@@ -53,7 +54,7 @@ pub use prune_images::{PruneWish, PrunedImages};
 pub use volumes::VolumeEntry;
 
 use berth_contract::{Class, ContainerId, Error, Result};
-use berth_monitor::launch::{Directories, LAUNCH_FILE, Launch};
+use berth_monitor::launch::{Directories, LAUNCH_FILE, Launch, LogFile};
 use berth_monitor::status::{self, Observation};
 use berth_sys::lock::Lock;
 use berth_wasm_runtime::Cache;
@@ -115,9 +116,9 @@ impl Engine {
     /// The container keeps no log, or it cannot be read.
     pub fn logs(&self, id: &ContainerId, options: &LogOptions) -> Result<Logs> {
         let launch = self.launch(id)?;
-        let berth_monitor::launch::Log::JsonFile {
+        let Some(LogFile {
             path, max_files, ..
-        } = launch.log
+        }) = launch.log.file
         else {
             return Err(Error::new(Class::Unsupported, "the container keeps no log")
                 .caused_by("it was made with --log-driver none"));

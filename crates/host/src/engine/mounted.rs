@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use berth_contract::{ContainerId, Result};
 use berth_linux_runtime::mount_root_on_host;
 use berth_sys::error::Explain as _;
-use berth_sys::mount;
+use berth_sys::{fault, mount};
 
 use super::Engine;
 use crate::records::identifiers;
@@ -34,13 +34,19 @@ impl Engine {
     /// The kernel refuses.
     pub fn unmount(&self, id: &ContainerId) -> Result<bool> {
         let place = self.paths().mounted(id);
-        if !mount::is_mount_point(&place).unwrap_or(false) {
-            return Ok(false);
-        }
         let explain = || format!("cannot unmount {}", place.display());
-        mount::unmount(&place).explain(explain)?;
-        fs::remove_dir(&place).explain(explain)?;
-        Ok(true)
+        let mounted = mount::is_mount_point(&place).unwrap_or(false);
+        if mounted {
+            mount::unmount(&place).explain(explain)?;
+            fault::point("host-unmount-half");
+        }
+        // Also what a mount or an unmount left that was killed.
+        match fs::remove_dir(&place) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).explain(explain)
+            }
+            _ => Ok(mounted),
+        }
     }
 
     /// The containers that are mounted, and where.
@@ -70,6 +76,7 @@ impl Engine {
             .mode(0o700)
             .create(&place)
             .explain(explain)?;
+        fault::point("host-mount-begun");
         let seen = self.observe(id)?;
         if seen.alive && seen.status.pid > 0 {
             let root = mount::clone_root_of(seen.status.pid).explain(explain)?;

@@ -6,11 +6,12 @@ use berth_contract::{Class, ContainerId, Error, Result, Signal, State};
 use berth_monitor::client;
 use berth_monitor::protocol::Request;
 use berth_monitor::volume as membership;
+use berth_sys::fault;
 
 use super::Engine;
 use super::options::RemoveOptions;
 use crate::api::types::{ContainerSummary, PruneReport};
-use crate::records::{Record, discard, free, sweep};
+use crate::records::{Record, delete, free, hide};
 use crate::volume;
 
 impl Engine {
@@ -30,6 +31,7 @@ impl Engine {
                 return Err(self.still_running(id));
             }
             self.kill_for_removal(id)?;
+            fault::point("host-remove-killed");
         }
         let operation = match self.operate(id) {
             Ok(operation) => operation,
@@ -37,19 +39,23 @@ impl Engine {
             Err(error) if error.class() == Class::NotFound && options.force => return Ok(()),
             Err(error) => return Err(error),
         };
-        let seen = self.observe(id);
-        if seen.as_ref().is_ok_and(|seen| seen.alive) {
+        if self.observe(id).is_ok_and(|seen| seen.alive) {
             return Err(self.still_running(id));
         }
-        if seen.map_or(true, |seen| seen.left_behind) {
-            self.collect(id)?;
-        }
+        self.collect(id)?;
+        fault::point("host-remove-collected");
         self.unmount(id)?;
-        discard(self.paths(), &self.paths().container(id))?;
+        fault::point("host-remove-unmounted");
+        let hidden = hide(self.paths(), &self.paths().container(id))?;
         drop(operation);
-        let Some(record) = record else { return Ok(()) };
-        free(self.paths(), &record.name, id)?;
-        self.leave_volumes(id, &record, options.volumes)
+        // Its directory in the trash goes last: whoever clears up after a kill is led by it.
+        if let Some(record) = record {
+            free(self.paths(), &record.name, id)?;
+            fault::point("host-remove-freed");
+            self.leave_volumes(id, &record, options.volumes)?;
+            fault::point("host-remove-left");
+        }
+        hidden.map_or(Ok(()), |hidden| delete(&hidden))
     }
 
     /// Counts a removed container out of its volumes; with `remove` its anonymous ones go unless another
@@ -153,7 +159,7 @@ impl Engine {
                 Err(error) => failure = failure.or(Some(error)),
             }
         }
-        sweep(self.paths())?;
+        self.sweep()?;
         failure.map_or(Ok(report), Err)
     }
 

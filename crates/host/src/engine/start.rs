@@ -12,6 +12,7 @@ use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::Request;
 use berth_monitor::volume::Held;
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
 
 use super::dispatch::Files;
 use super::options::{StartOptions, Started, Streams};
@@ -28,6 +29,7 @@ impl Engine {
     /// paused container, others for the preparation.
     pub fn start(&self, id: &ContainerId, options: &StartOptions) -> Result<Started> {
         let operation = self.operate(id)?;
+        fault::point("host-start-locked");
         let seen = self.observe(id)?;
         if seen.alive {
             return self.already_running(id, options, seen.status.state, seen.status.pid);
@@ -36,6 +38,7 @@ impl Engine {
             self.collect(id)?;
         }
         let launch = self.refresh(id)?;
+        fault::point("host-start-refreshed");
         match fs::DirBuilder::new().mode(0o700).create(self.paths().run()) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 fs::DirBuilder::new()
@@ -59,19 +62,25 @@ impl Engine {
         let first: Vec<Request> = attach.into_iter().chain(resize).collect();
         // One file system over the same layers is enough: two would not know of each other.
         let was_mounted = self.unmount(id)?;
+        fault::point("host-start-unmounted");
         let volumes = self.mount_volumes(&launch.mounted)?;
+        fault::point("host-start-mounted");
         let started = client::spawn_with(&self.directories, id, &first).and_then(
             |(mut connection, _monitor)| {
+                fault::point("host-start-spawned");
                 let pid = connection.started()?;
                 Ok(Started { pid, connection })
             },
         );
+        fault::point("host-start-told");
         // The monitor holds them now, unless the guest has ended already.
         for volume in volumes {
             volume.release()?;
         }
+        fault::point("host-start-released");
         if was_mounted && started.is_ok() {
             self.mount_root(id)?;
+            fault::point("host-start-shown");
         }
         drop(operation);
         started

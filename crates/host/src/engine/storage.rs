@@ -6,6 +6,7 @@ use berth_contract::{Class, ContainerId, Error, Result, VolumeName};
 use berth_image::{Merged, Store};
 use berth_monitor::volume::{self as membership, Held};
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
 
 use super::mount::{
     Material, New, Planned, Recursion, Source, Wish, bind_options, check_driver, image_volume,
@@ -224,7 +225,7 @@ impl Workshop<'_> {
             anonymous,
             options: new.options.clone(),
         };
-        volume::ensure(self.paths, &asked)?;
+        volume::ensure(self.paths, &asked, Some(self.id))?;
         let known = read(self.paths, name)?.unwrap_or(asked);
         let directory = self.paths.volume(name);
         let joined = membership::join(&directory, self.id)
@@ -235,6 +236,7 @@ impl Workshop<'_> {
                     .caused_by("it goes with a container that is being removed"),
             );
         }
+        fault::point("host-volume-joined");
         if anonymous {
             storage.anonymous.push(name.clone());
         }

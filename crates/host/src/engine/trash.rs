@@ -4,7 +4,6 @@ use berth_contract::Result;
 use berth_sys::process::{Scheduling, new_session, set_io_priority, set_scheduling};
 
 use super::Engine;
-use crate::records;
 
 /// `sched(7)`.
 const SCHED_IDLE: u32 = 5;
@@ -47,6 +46,6 @@ impl Engine {
         drop(set_io_priority(IO_IDLE, 0));
         drop(new_session());
         self.store().empty_trash();
-        records::sweep(self.paths())
+        self.sweep()
     }
 }

@@ -85,6 +85,7 @@ impl Engine {
                 anonymous,
                 options,
             },
+            None,
         )?;
         Ok(name)
     }

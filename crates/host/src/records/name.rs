@@ -10,6 +10,7 @@ use std::os::unix::fs::symlink;
 
 use berth_contract::{Class, ContainerId, ContainerName, Error, Result};
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
 use berth_sys::lock::Lock;
 
 use super::record::Record;
@@ -55,7 +56,10 @@ pub fn reserve(paths: &Paths, name: &ContainerName, id: &ContainerId) -> Result<
     let link = paths.name(name);
     loop {
         match symlink(id.as_str(), &link) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                fault::point("host-name-reserved");
+                return Ok(());
+            }
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::create_dir_all(paths.names())
@@ -114,7 +118,7 @@ pub(crate) fn holder(paths: &Paths, name: &ContainerName) -> Result<Option<Conta
 }
 
 /// Removes a reservation that belongs to nothing; says whether the name is worth another try.
-fn clear_stale(paths: &Paths, name: &ContainerName) -> Result<bool> {
+pub(crate) fn clear_stale(paths: &Paths, name: &ContainerName) -> Result<bool> {
     if !is_stale(paths, name)? {
         return Ok(false);
     }

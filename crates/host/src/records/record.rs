@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use berth_contract::{ContainerId, ContainerName, Result, VolumeName};
 use berth_monitor::launch::RuntimeKind;
+use berth_sys::error::Explain as _;
+use berth_sys::fault;
 use serde::{Deserialize, Serialize};
 
 use super::document::{read_document, write_document};
@@ -67,11 +69,28 @@ impl Record {
     /// The directory cannot be written to.
     pub fn write(&self, container: &Path) -> Result<()> {
         write_document(&container.join(RECORD_FILE), self)?;
+        fault::point("host-record-written");
         let stored = StoredSummary {
             nanoseconds: self.created,
             summary: self.summary(),
         };
         write_document(&container.join(SUMMARY_FILE), &stored)
+    }
+
+    /// Replaces the record of a container that others see: a listing reads no summary meanwhile, so that
+    /// none tells what the record does not.
+    ///
+    /// # Errors
+    /// The directory cannot be written to.
+    pub(crate) fn rewrite(&self, container: &Path) -> Result<()> {
+        let summary = container.join(SUMMARY_FILE);
+        match std::fs::remove_file(&summary) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).explain(|| format!("cannot replace {}", summary.display()));
+            }
+            _ => {}
+        }
+        self.write(container)
     }
 
     /// What is executed, and its arguments.

@@ -1,11 +1,13 @@
 //! Containers that are being made, and containers on their way out.
 
 use std::fs;
+use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{ContainerId, Result};
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
 use berth_sys::lock::Lock;
 
 use crate::paths::Paths;
@@ -29,19 +31,29 @@ impl Staging {
     pub fn begin(paths: &Paths, id: &ContainerId) -> Result<Self> {
         let directory = paths.containers().join(format!("{PREFIX}{id}"));
         let explain = || format!("cannot make {}", directory.display());
-        match private_directory(&directory) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                prepare(paths)?;
-                private_directory(&directory).explain(explain)?;
+        let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        // Whoever clears up may have taken the directory for one that nobody makes any more.
+        let lock = loop {
+            match private_directory(&directory) {
+                Err(error) if missing(&error) => prepare(paths)?,
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    return Err(error).explain(explain);
+                }
+                _ => {}
             }
-            result => result.explain(explain)?,
-        }
-        let handle = fs::File::open(&directory).explain(explain)?;
-        let lock = Lock::take(&handle, LOCK).explain(explain)?;
+            fault::point("host-create-begun");
+            let taken = fs::File::open(&directory).and_then(|handle| Lock::take(&handle, LOCK));
+            match taken {
+                Err(error) if !missing(&error) => return Err(error).explain(explain),
+                Ok(Some(lock)) if directory.exists() => break lock,
+                _ => std::thread::yield_now(),
+            }
+        };
+        fault::point("host-create-locked");
         Ok(Self {
             directory,
             complete: paths.container(id),
-            lock,
+            lock: Some(lock),
         })
     }
 
@@ -56,10 +68,12 @@ impl Staging {
     /// # Errors
     /// The directory cannot be renamed; it is removed then.
     pub fn complete(mut self) -> Result<()> {
-        fs::remove_file(self.directory.join(LOCK))
-            .and_then(|()| fs::rename(&self.directory, &self.complete))
+        fs::rename(&self.directory, &self.complete)
             .explain(|| format!("cannot make {}", self.complete.display()))?;
+        fault::point("host-create-visible");
         drop(self.lock.take());
+        // Locked until it is visible, so that nobody takes it for half made; nobody looks at it any more.
+        drop(fs::remove_file(self.complete.join(LOCK)));
         Ok(())
     }
 }
@@ -67,7 +81,7 @@ impl Staging {
 impl Drop for Staging {
     fn drop(&mut self) {
         if self.lock.is_some() {
-            // Whoever dropped it reports its own failure; what stays here is swept up by the next `create`.
+            // Whoever dropped it reports its own failure; what stays here goes with the next `rm`.
             drop(fs::remove_dir_all(&self.directory));
         }
     }
@@ -90,7 +104,7 @@ fn prepare(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-fn private_directory(path: &Path) -> std::io::Result<()> {
+fn private_directory(path: &Path) -> io::Result<()> {
     fs::DirBuilder::new().mode(0o700).create(path)
 }
 
@@ -106,30 +120,48 @@ fn is_locked(directory: &Path) -> bool {
         .unwrap_or(false)
 }
 
-/// Moves a container's directory out of sight, then deletes it.
+/// Moves a directory out of sight, then deletes it.
 ///
 /// # Errors
 /// It cannot be renamed or not be deleted completely; what is left lies in `trash`.
 pub fn discard(paths: &Paths, directory: &Path) -> Result<()> {
+    hide(paths, directory)?.map_or(Ok(()), |hidden| delete(&hidden))
+}
+
+/// Moves a directory out of sight, and says where to; `None` when it is gone already.
+///
+/// # Errors
+/// It cannot be renamed.
+pub(crate) fn hide(paths: &Paths, directory: &Path) -> Result<Option<PathBuf>> {
     let Some(name) = directory.file_name() else {
-        return Ok(());
+        return Ok(None);
     };
     let trash = paths.trash().join(name);
-    match fs::rename(directory, &trash) {
-        Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && !directory.exists() => {
-            return Ok(());
+    let missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut renamed = fs::rename(directory, &trash);
+    if renamed.as_ref().is_err_and(missing) {
+        if !directory.exists() {
+            return Ok(None);
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            prepare(paths)?;
-            fs::rename(directory, &trash)
-                .explain(|| format!("cannot remove {}", directory.display()))?;
-        }
-        Err(error) => {
-            return Err(error).explain(|| format!("cannot remove {}", directory.display()));
-        }
+        prepare(paths)?;
+        renamed = fs::rename(directory, &trash);
     }
-    fs::remove_dir_all(&trash).explain(|| format!("cannot delete {}", trash.display()))
+    renamed.explain(|| format!("cannot remove {}", directory.display()))?;
+    fault::point("host-remove-hidden");
+    Ok(Some(trash))
+}
+
+/// Deletes what lies in the trash; somebody else may be emptying it at the same time.
+///
+/// # Errors
+/// Something of it cannot be deleted.
+pub(crate) fn delete(trash: &Path) -> Result<()> {
+    match fs::remove_dir_all(trash) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).explain(|| format!("cannot delete {}", trash.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Keeps a container whose record cannot be read for a person to look at.
@@ -148,31 +180,33 @@ pub fn quarantine(paths: &Paths, id: &ContainerId) -> Result<PathBuf> {
     Ok(kept)
 }
 
-/// Deletes what killed processes left: containers half made, and what was on its way out.
+/// The directories of containers that were being made when their makers were killed; as long as the lock
+/// is kept nobody else removes them, or makes a container there.
+pub(crate) fn half_made(
+    paths: &Paths,
+) -> impl Iterator<Item = (ContainerId, PathBuf, Lock)> + use<> {
+    entries(&paths.containers()).filter_map(|entry| {
+        let name = entry.file_name();
+        let id = name.to_str()?.strip_prefix(PREFIX)?.parse().ok()?;
+        let path = entry.path();
+        let lock = fs::File::open(&path).and_then(|handle| Lock::take(&handle, LOCK));
+        Some((id, path, lock.ok()??))
+    })
+}
+
+/// Deletes what was on its way out.
 ///
 /// # Errors
 /// Something of it cannot be deleted.
-pub fn sweep(paths: &Paths) -> Result<()> {
-    for entry in entries(&paths.containers()) {
-        let half_made = entry.file_name().to_string_lossy().starts_with(PREFIX);
-        if half_made && !is_locked(&entry.path()) {
-            discard(paths, &entry.path())?;
-        }
-    }
+pub(crate) fn empty_trash(paths: &Paths) -> Result<()> {
     for entry in entries(&paths.trash()) {
-        let path = entry.path();
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).explain(|| format!("cannot delete {}", path.display()));
-            }
-            _ => {}
-        }
+        delete(&entry.path())?;
     }
     Ok(())
 }
 
 /// A directory that is missing has no entries.
-fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> {
+fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
     fs::read_dir(directory)
         .into_iter()
         .flatten()

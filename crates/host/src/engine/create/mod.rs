@@ -24,6 +24,7 @@ use berth_contract::{Class, ContainerId, ContainerName, Error, Result};
 use berth_image::{Merged, Store};
 use berth_monitor::launch::{LAUNCH_FILE, RuntimeKind, SPEC_FILE};
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
 
 use super::options::{CreateOptions, Created};
 use super::ownership;
@@ -136,8 +137,11 @@ impl Engine {
 impl Draft<'_> {
     fn make(mut self, name: Option<&ContainerName>) -> Result<Created> {
         self.config.hostname = self.hostname()?;
+        // First of all: whoever clears up after a kill finds the volumes by it.
+        let staging = Staging::begin(self.engine.paths(), &self.id)?;
         let mut storage = self.workshop().plan(&self.config, &self.host)?;
-        match self.write(&mut storage, name) {
+        fault::point("host-create-planned");
+        match self.write(staging, &mut storage, name) {
             Ok(name) => Ok(Created {
                 id: self.id,
                 name,
@@ -162,17 +166,19 @@ impl Draft<'_> {
 
     fn write(
         &mut self,
+        staging: Staging,
         storage: &mut Storage,
         name: Option<&ContainerName>,
     ) -> Result<ContainerName> {
         let identity = self.identity()?;
         let runtime = self.runtime(storage)?;
-        let staging = Staging::begin(self.engine.paths(), &self.id)?;
         make_log_directory(staging.path())?;
         let etc = self.etc_files();
         let gateway_names = self.write_etc(staging.path(), &etc)?;
         let rootfs = self.rootfs(staging.path())?;
+        fault::point("host-create-filled");
         let module = self.module(runtime, storage, staging.path())?;
+        fault::point("host-create-compiled");
         // Locked until the container can be seen, for its ids to be nobody else's.
         let chosen = self
             .engine
@@ -205,7 +211,10 @@ impl Draft<'_> {
                 self.record(runtime, name.clone(), storage)
                     .write(staging.path())
             })
-            .and_then(|()| staging.complete());
+            .and_then(|()| {
+                fault::point("host-create-recorded");
+                staging.complete()
+            });
         if let Err(error) = written {
             crate::records::free(self.engine.paths(), &name, &self.id)?;
             return Err(error);

@@ -3,6 +3,9 @@
 //! The host writes it at `create` and again before every `start`; the monitor only reads it. The guest
 //! itself is described by the OCI runtime-spec in `config.json` beside it.
 
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{ContainerId, Rootfs, Signal};
@@ -51,7 +54,7 @@ pub struct Launch {
     /// Directories of volumes whose own file system is mounted while it runs.
     #[serde(default)]
     pub mounted: Vec<PathBuf>,
-    /// Where its output is kept.
+    /// Where its output goes.
     pub log: Log,
     /// Its network.
     pub network: berth_network::Request,
@@ -88,24 +91,106 @@ pub enum RestartPolicy {
     },
 }
 
-/// Where a container's output is kept.
+/// Where a container's output goes; with neither nowhere.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// The file that `logs` reads.
+    #[serde(default)]
+    pub file: Option<LogFile>,
+    /// Who gets it as it comes.
+    #[serde(default)]
+    pub receiver: Option<Receiver>,
+}
+
+/// A log in Docker's json-file format: one JSON object a line with `log`, `stream` and `time`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogFile {
+    /// The current file; older ones have `.1`, `.2`, … appended.
+    pub path: PathBuf,
+    /// A file larger than this many bytes is rotated; 0 means never.
+    pub max_size: u64,
+    /// How many files are kept, the current one included; at least 1.
+    pub max_files: u32,
+    /// Attributes from `--log-opt labels/env/tag`, written into each line when not empty.
+    #[serde(default)]
+    pub attributes: BTreeMap<String, String>,
+}
+
+/// A socket that gets each entry of the log as a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receiver {
+    /// Where it listens.
+    pub address: Address,
+    /// What it understands.
+    pub format: LogFormat,
+    /// How many bytes may wait for it before more is dropped; without, the guest waits instead.
+    #[serde(default)]
+    pub buffer: Option<u64>,
+}
+
+/// Where a [`Receiver`] listens.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Log {
-    /// Nowhere.
-    None,
-    /// In Docker's json-file format: one JSON object a line with `log`, `stream` and `time`.
-    JsonFile {
-        /// The current file; older ones have `.1`, `.2`, … appended.
-        path: PathBuf,
-        /// A file larger than this many bytes is rotated; 0 means never.
-        max_size: u64,
-        /// How many files are kept, the current one included; at least 1.
-        max_files: u32,
-        /// Attributes from `--log-opt labels/env/tag`, written into each line when not empty.
-        #[serde(default)]
-        attributes: std::collections::BTreeMap<String, String>,
+pub enum Address {
+    /// A unix socket of connections.
+    Stream(PathBuf),
+    /// A unix socket of datagrams.
+    Datagram(PathBuf),
+    /// TCP.
+    Tcp(SocketAddr),
+    /// UDP.
+    Udp(SocketAddr),
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stream(path) => write!(formatter, "unix://{}", path.display()),
+            Self::Datagram(path) => write!(formatter, "unixgram://{}", path.display()),
+            Self::Tcp(address) => write!(formatter, "tcp://{address}"),
+            Self::Udp(address) => write!(formatter, "udp://{address}"),
+        }
+    }
+}
+
+/// What a [`Receiver`] understands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Syslog messages.
+    Syslog(Syslog),
+    /// The journal's native protocol.
+    Journal {
+        /// The fields of every entry, beside the message and what belongs to it.
+        fields: BTreeMap<String, String>,
     },
+}
+
+/// How a syslog message is put together: priority, time, `before_pid`, the monitor's pid, `after_pid`, text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Syslog {
+    /// The facility, 0 to 23.
+    pub facility: u8,
+    /// How the time is written.
+    pub time: SyslogTime,
+    /// What stands between the time and the pid.
+    pub before_pid: String,
+    /// What stands between the pid and the text.
+    pub after_pid: String,
+    /// The local time's distance from UTC in seconds, and since when: seconds since the Unix epoch.
+    pub offsets: Vec<(u64, i32)>,
+}
+
+/// How a syslog message says when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SyslogTime {
+    /// `Nov 23 18:15:24`.
+    Stamp,
+    /// `1 2026-11-23T18:15:24Z`, after the version of RFC 5424.
+    Seconds,
+    /// `1 2026-11-23T18:15:24.123456Z`.
+    Microseconds,
 }
 
 /// Files that are bind-mounted into the guest and completed once addresses are known.

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod client;
+mod clients;
 mod console;
 mod ending;
 mod exec;
@@ -22,6 +23,7 @@ mod run;
 mod start;
 pub mod status;
 mod stop;
+mod streams;
 mod supervisor;
 mod token;
 pub mod volume;

@@ -1,13 +1,12 @@
 //! The loop: one state, one writer, everything that can happen to a running container.
 //!
 //! ```text
-//!            ┌────────── start.rs ──────────┐
-//!  clients ──┤ requests.rs  stop.rs exec.rs ├── guest (pidfd, pipes or pty)
-//!            └────────── ending.rs ─────────┘
+//!                           ┌────────── start.rs ──────────┐
+//!  clients ── clients.rs ───┤ requests.rs  stop.rs exec.rs ├── streams.rs ── guest
+//!                           └────────── ending.rs ─────────┘
 //! ```
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,14 +18,14 @@ use berth_sys::clock;
 use berth_sys::epoll::{Interest, Poller, Readiness};
 use berth_sys::error::Explain as _;
 use berth_sys::signals::Signals;
-use berth_sys::socket::{self, Listener};
+use berth_sys::socket::Listener;
 
-use crate::console::{Console, Read};
+use crate::console::Console;
 use crate::exec::Session;
 use crate::launch::Launch;
 use crate::link::Link;
 use crate::log::{Stream, Writer};
-use crate::peer::{BACKLOG, Peer, Said};
+use crate::peer::Peer;
 use crate::place::Place;
 use crate::restart::Restarts;
 use crate::status::Status;
@@ -83,9 +82,10 @@ pub(crate) struct Supervisor<'a> {
     pub(crate) size: TerminalSize,
     /// The length of the hosts file before this monitor completed it.
     pub(crate) hosts_length: Option<u64>,
-    next_number: u32,
-    throttled: bool,
-    scratch: Vec<u8>,
+    pub(crate) next_number: u32,
+    /// Whether the guest waits for somebody who reads slowly.
+    pub(crate) throttled: bool,
+    pub(crate) scratch: Vec<u8>,
 }
 
 /// What supervision needs and may fail to get.
@@ -210,6 +210,7 @@ impl<'a> Supervisor<'a> {
             Token::Client(number) => self.serve(number, event),
             Token::Exec(number) => self.reap_session(number),
             Token::ExecTerminal(number) => self.discard_output(number),
+            Token::Receiver => self.log.go_on(),
         }
     }
 
@@ -259,239 +260,6 @@ impl<'a> Supervisor<'a> {
         }
     }
 
-    /// A number no client or session had before.
-    pub(crate) fn number(&mut self) -> u32 {
-        self.next_number = self.next_number.wrapping_add(1);
-        self.next_number
-    }
-
-    /// Takes one more client.
-    pub(crate) fn welcome(&mut self, peer: Peer) -> u32 {
-        let number = self.number();
-        if self
-            .poller
-            .add(&peer, Token::Client(number).number(), peer.registered)
-            .is_ok()
-        {
-            self.clients.insert(number, peer);
-        }
-        number
-    }
-
-    /// Takes everybody who is waiting. Only the container's owner and root may speak to it.
-    pub(crate) fn accept(&mut self) {
-        while let Some(Ok(Some(socket))) = self.listener.as_ref().map(Listener::accept) {
-            if is_allowed(&socket) {
-                self.welcome(Peer::new(socket));
-            }
-        }
-    }
-
-    fn serve(&mut self, number: u32, event: &Readiness) {
-        if event.writable
-            && let Some(peer) = self.clients.get_mut(&number)
-        {
-            peer.flush();
-        }
-        if event.readable {
-            let mut scratch = std::mem::take(&mut self.scratch);
-            if let Some(peer) = self.clients.get_mut(&number) {
-                peer.receive(&mut scratch);
-            }
-            self.scratch = scratch;
-            self.listen_to(number);
-        }
-    }
-
-    /// Deals with everything a client has said so far.
-    pub(crate) fn listen_to(&mut self, number: u32) {
-        while let Some(said) = self.clients.get_mut(&number).and_then(Peer::next) {
-            match said {
-                Said::Request(request, files) => self.handle(number, request, files),
-                Said::Stdin(bytes) => self.take_input(number, bytes),
-                Said::StdinEnd => self.end_input(),
-            }
-        }
-    }
-
-    fn take_input(&mut self, number: u32, bytes: Vec<u8>) {
-        let attached = self.clients.get(&number).and_then(|peer| peer.attached);
-        let wanted = attached.is_some_and(|attached| attached.stdin);
-        match &mut self.running {
-            Some(running) if wanted && running.console.sink().is_some() => {
-                running.console.queue(number, bytes);
-                self.feed();
-            }
-            _ => {
-                if let Some(peer) = self.clients.get_mut(&number) {
-                    peer.taken(bytes.len());
-                }
-            }
-        }
-    }
-
-    fn end_input(&mut self) {
-        if let Some(running) = &mut self.running {
-            running.console.end_input();
-        }
-        self.feed();
-    }
-
-    /// Writes waiting input to the guest, as much as it takes.
-    fn feed(&mut self) {
-        let Some(running) = &mut self.running else {
-            return;
-        };
-        let waited = running.console.has_input();
-        for (client, count) in running.console.feed() {
-            if let Some(peer) = self.clients.get_mut(&client) {
-                peer.taken(count);
-            }
-        }
-        let waits = running.console.has_input();
-        let Some(sink) = running.console.sink() else {
-            return;
-        };
-        let changed = if running.console.is_terminal() {
-            if self.throttled {
-                return;
-            }
-            let interest = if waits {
-                Interest::BOTH
-            } else {
-                Interest::READ
-            };
-            self.poller.modify(sink, Token::Stdout.number(), interest)
-        } else if waits {
-            match self
-                .poller
-                .add(sink, Token::Stdin.number(), Interest::WRITE)
-            {
-                // It is there already.
-                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-                added => added,
-            }
-        } else if waited {
-            match self.poller.remove(sink) {
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                removed => removed,
-            }
-        } else {
-            Ok(())
-        };
-        if let Err(error) = changed {
-            self.status
-                .leftovers
-                .push(format!("cannot wait for standard input: {error}"));
-        }
-    }
-
-    /// Moves on what the guest wrote.
-    fn pump(&mut self, stream: Stream) {
-        match self.read_once(stream) {
-            Read::Bytes(_) | Read::Nothing => {}
-            Read::End => {
-                let Some(running) = &mut self.running else {
-                    return;
-                };
-                if !running.console.keep_open() {
-                    if let Some(source) = running.console.source(stream) {
-                        drop(self.poller.remove(source));
-                    }
-                    running.console.close(stream);
-                }
-            }
-        }
-    }
-
-    /// One read, to the log and to every attached client.
-    pub(crate) fn read_once(&mut self, stream: Stream) -> Read {
-        let Some(running) = &mut self.running else {
-            return Read::End;
-        };
-        let read = running.console.read(stream, &mut self.scratch);
-        if let Read::Bytes(count) = read {
-            let bytes = &self.scratch[..count];
-            self.log.write(stream, bytes, clock::realtime());
-            for peer in self.clients.values_mut() {
-                peer.output(stream, bytes);
-            }
-        }
-        read
-    }
-
-    /// After each round: drops clients that are gone, waits for the slow ones, slows the guest down.
-    fn settle(&mut self) {
-        let gone: Vec<u32> = self
-            .clients
-            .iter()
-            .filter(|(_, peer)| peer.is_gone())
-            .map(|(n, _)| *n)
-            .collect();
-        for number in gone {
-            self.part(number);
-        }
-        for (number, peer) in &mut self.clients {
-            let interest = peer.interest();
-            if interest != peer.registered {
-                peer.registered = interest;
-                drop(
-                    self.poller
-                        .modify(&*peer, Token::Client(*number).number(), interest),
-                );
-            }
-        }
-        let throttle = self
-            .clients
-            .values()
-            .any(|peer| peer.attached.is_some() && peer.backlog() > BACKLOG);
-        if throttle != self.throttled {
-            self.throttled = throttle;
-            self.watch_output(!throttle);
-        }
-    }
-
-    fn part(&mut self, number: u32) {
-        let Some(peer) = self.clients.remove(&number) else {
-            return;
-        };
-        let sent_input = peer.attached.is_some_and(|attached| attached.stdin);
-        if sent_input && self.launch.stdin_once {
-            self.end_input();
-        }
-        self.abandon_sessions(number);
-    }
-
-    /// Waits for the guest's output from now on, or no more. A pipe that has hung up is reported
-    /// whatever is asked for, so "no more" takes it off the poller.
-    pub(crate) fn watch_output(&mut self, watch: bool) {
-        let Some(running) = &self.running else { return };
-        for (stream, token) in [
-            (Stream::Stdout, Token::Stdout),
-            (Stream::Stderr, Token::Stderr),
-        ] {
-            let Some(source) = running.console.source(stream) else {
-                continue;
-            };
-            let waits = running.console.is_terminal() && running.console.has_input();
-            let interest = if waits {
-                Interest::BOTH
-            } else {
-                Interest::READ
-            };
-            let changed = if watch {
-                self.poller.add(source, token.number(), interest)
-            } else {
-                self.poller.remove(source)
-            };
-            if let Err(error) = changed {
-                self.status
-                    .leftovers
-                    .push(format!("cannot wait for output: {error}"));
-            }
-        }
-    }
-
     /// Changes the state, if the contract allows it now.
     pub(crate) fn change(&mut self, event: Event, intent: &str) -> Result<()> {
         match self.status.state.after(event) {
@@ -534,11 +302,4 @@ impl<'a> Supervisor<'a> {
             }
         }
     }
-}
-
-/// Whether the other end is root or the user this process runs as.
-fn is_allowed(socket: &OwnedFd) -> bool {
-    let uid = |socket: &OwnedFd| socket::peer(socket).ok().map(|peer| peer.uid);
-    let own = || socket::pair().ok().and_then(|(one, _other)| uid(&one));
-    uid(socket).is_some_and(|uid| uid == 0 || own() == Some(uid))
 }

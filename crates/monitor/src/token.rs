@@ -21,6 +21,8 @@ pub(crate) enum Token {
     Exec(u32),
     /// The terminal of an exec session whose client left.
     ExecTerminal(u32),
+    /// Whoever receives the log takes more.
+    Receiver,
 }
 
 impl Token {
@@ -36,6 +38,7 @@ impl Token {
             Self::Client(number) => (6, number),
             Self::Exec(number) => (7, number),
             Self::ExecTerminal(number) => (8, number),
+            Self::Receiver => (9, 0),
         };
         (kind << 32) | u64::from(number)
     }
@@ -53,6 +56,7 @@ impl Token {
             6 => Self::Client(index),
             7 => Self::Exec(index),
             8 => Self::ExecTerminal(index),
+            9 => Self::Receiver,
             _ => return None,
         };
         Some(token)
@@ -75,6 +79,7 @@ mod tests {
             Token::Client(7),
             Token::Exec(u32::MAX),
             Token::ExecTerminal(0),
+            Token::Receiver,
         ];
         for token in tokens {
             assert_eq!(Token::from_number(token.number()), Some(token));

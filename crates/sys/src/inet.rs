@@ -28,6 +28,16 @@ fn socket(address: SocketAddr, kind: SocketType) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
+/// A UDP socket whose messages go to an address, and which never waits.
+///
+/// # Errors
+/// There is no way to the address.
+pub fn connect_datagrams(address: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket(address, SocketType::DGRAM)?;
+    rustix::net::connect(&socket, &address)?;
+    Ok(socket.into())
+}
+
 /// Listens on a TCP address, without blocking in `accept`.
 ///
 /// # Errors

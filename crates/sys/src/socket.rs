@@ -1,4 +1,4 @@
-//! Unix stream sockets: by name within a directory, in pairs, with files as passengers (`SCM_RIGHTS`)
+//! Unix sockets: by name within a directory, in pairs, with files as passengers (`SCM_RIGHTS`)
 //! and with the peer's identity (`SO_PEERCRED`).
 //!
 //! Names are resolved through `/proc/self/fd/N/NAME`, so that the 108 bytes of `sockaddr_un` never limit
@@ -8,6 +8,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, unlinkat};
 use rustix::net::{
@@ -26,6 +27,15 @@ pub enum Wait {
     Yes,
     /// Give `WouldBlock` instead.
     No,
+}
+
+/// What a socket carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Messages {
+    /// Bytes without bounds.
+    Stream,
+    /// Each message by itself.
+    Datagrams,
 }
 
 /// Who is at the other end, as the kernel recorded it when the connection was made.
@@ -111,6 +121,39 @@ pub fn connect(directory: impl AsFd, name: &str) -> io::Result<OwnedFd> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
     connect_socket(&socket, &address(directory.as_fd(), name)?)?;
     Ok(socket)
+}
+
+/// Connects to the socket at a path without ever waiting, now or later.
+///
+/// # Errors
+/// `NotFound` without the path, `ConnectionRefused` when nobody listens there.
+pub fn connect_to(path: &Path, messages: Messages) -> io::Result<OwnedFd> {
+    let kind = match messages {
+        Messages::Stream => SocketType::STREAM,
+        Messages::Datagrams => SocketType::DGRAM,
+    };
+    let directory = std::fs::File::open(path.parent().unwrap_or(Path::new("/")))?;
+    let name = path.file_name().unwrap_or_default();
+    let name = name.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = socket_with(AddressFamily::UNIX, kind, flags, None)?;
+    connect_socket(&socket, &address(directory.as_fd(), name)?)?;
+    Ok(socket)
+}
+
+/// How a connection that was begun without waiting came out.
+///
+/// # Errors
+/// Why there is none.
+pub fn outcome(socket: impl AsFd) -> io::Result<()> {
+    sockopt::socket_error(socket)??;
+    Ok(())
+}
+
+/// Whether a send failed because no message may be that long.
+#[must_use]
+pub fn is_too_long(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::MSGSIZE.raw_os_error())
 }
 
 fn address(directory: BorrowedFd<'_>, name: &str) -> io::Result<SocketAddrUnix> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use berth_contract::{ContainerId, Result, Rootfs, State};
 use berth_linux_runtime::defaults;
-use berth_monitor::launch::{Launch, Log};
+use berth_monitor::launch::Launch;
 use berth_monitor::status::Observation;
 use berth_network::Attached;
 
@@ -53,10 +53,12 @@ impl Engine {
             resolv_conf_path: path("resolv.conf"),
             hostname_path: path("hostname"),
             hosts_path: path("hosts"),
-            log_path: match &launch.log {
-                Log::JsonFile { path, .. } => path.display().to_string(),
-                Log::None => String::new(),
-            },
+            log_path: launch
+                .log
+                .file
+                .as_ref()
+                .map(|file| file.path.display().to_string())
+                .unwrap_or_default(),
             name: format!("/{}", record.name),
             restart_count: seen.status.restart_count,
             driver: driver(&launch).to_owned(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use berth_contract::{Class, Error, Result, Signal};
-use berth_monitor::launch::{Log, RestartPolicy};
+use berth_monitor::launch::{Log, LogFile, RestartPolicy};
 
 use super::spec::variable_name;
 use crate::api::types::{ContainerConfig, HostConfig, LogConfig};
@@ -94,7 +94,7 @@ pub(super) fn log(
     path: &Path,
 ) -> Result<Log> {
     if config.kind == "none" {
-        return Ok(Log::None);
+        return Ok(Log::default());
     }
     let option = |key: &str| {
         config
@@ -139,11 +139,14 @@ pub(super) fn log(
             option("max-size")
         ))
     })?;
-    Ok(Log::JsonFile {
-        path: path.to_owned(),
-        max_size,
-        max_files,
-        attributes,
+    Ok(Log {
+        file: Some(LogFile {
+            path: path.to_owned(),
+            max_size,
+            max_files,
+            attributes,
+        }),
+        receiver: None,
     })
 }
 
@@ -238,15 +241,12 @@ mod tests {
             Path::new("/l"),
         )
         .unwrap();
-        let Log::JsonFile {
+        let LogFile {
             max_size,
             max_files,
             attributes,
             ..
-        } = log
-        else {
-            panic!()
-        };
+        } = log.file.unwrap();
         assert_eq!((max_size, max_files), (1024, 3));
         let attributes: Vec<_> = attributes.iter().map(|(k, v)| format!("{k}={v}")).collect();
         assert_eq!(attributes, ["A=1", "l=x", "tag=t"]);

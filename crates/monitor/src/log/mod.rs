@@ -1,29 +1,30 @@
-//! The container's log: Docker's json-file format, rotated by size.
+//! The container's log: what the guest writes, cut into entries for a file and for a receiver.
 //!
 //! ```text
-//! {"log":"one line\n","stream":"stdout","time":"2026-11-23T18:15:24.123456789Z"}
-//! {"log":"the first 16 KiB of a longer one","stream":"stderr","attrs":{"tag":"x"},"time":"…"}
+//!                    ┌─► file.rs      Docker's json-file format, what `logs` reads
+//!  bytes ──► entries ┤
+//!                    └─► receiver.rs  a socket: syslog.rs, journal.rs
 //! ```
 //!
-//! A line is written when it is complete; a longer one than 16 KiB in pieces of which only the last ends
-//! in `\n`; what is left when the stream ends without its `\n`.
+//! A line is an entry when it is complete; a longer one than 16 KiB comes in pieces of which only the last
+//! ends in `\n`; what is left when the stream ends is an entry without its `\n`.
 
 mod encode;
+mod file;
+mod journal;
+mod receiver;
+mod syslog;
 mod time;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use berth_contract::Result;
+use berth_sys::epoll::Poller;
 
-use berth_contract::{Class, Error, Result};
-
+use self::file::JsonFile;
+use self::receiver::Receiver;
 use crate::launch::Log;
 
 /// A piece of a line is never longer, as in Docker.
 const PIECE: usize = 16 << 10;
-/// So much is collected before it is written.
-const BATCH: usize = 64 << 10;
 
 /// Which of the guest's two streams bytes came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,91 +42,108 @@ struct Open {
     bytes: Vec<u8>,
     /// When its first piece was written; all its pieces carry that time.
     since: Option<u64>,
+    /// How many pieces were written.
+    pieces: u32,
+}
+
+/// One line, or a piece of one.
+#[derive(Debug, Clone, Copy)]
+struct Entry<'a> {
+    stream: Stream,
+    /// With its `\n`, unless more of the line follows or the stream ended without.
+    bytes: &'a [u8],
+    /// Nanoseconds since the Unix epoch.
+    time: u64,
+    /// Which piece of its line, from 1 on; 0 for a whole line.
+    piece: u32,
+    /// Whether the line ends with it.
+    last: bool,
+}
+
+impl Entry<'_> {
+    /// What it says, without the line's end.
+    fn text(&self) -> &[u8] {
+        self.bytes.strip_suffix(b"\n").unwrap_or(self.bytes)
+    }
 }
 
 /// The open log of one container.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    file: Option<Rotated>,
+    file: Option<JsonFile>,
+    receiver: Option<Receiver>,
     stdout: Open,
     stderr: Open,
-    /// `,"attrs":{…}` or nothing.
-    attributes: Vec<u8>,
-    batch: Vec<u8>,
 }
 
 impl Writer {
-    /// Opens the log for appending.
+    /// Opens the file for appending, and connects to the receiver.
     pub(crate) fn open(log: &Log) -> Result<Self> {
-        let mut writer = Self {
-            file: None,
+        Ok(Self {
+            file: log.file.as_ref().map(JsonFile::open).transpose()?,
+            receiver: log.receiver.as_ref().map(Receiver::open).transpose()?,
             stdout: Open::default(),
             stderr: Open::default(),
-            attributes: Vec::new(),
-            batch: Vec::new(),
-        };
-        if let Log::JsonFile {
-            path,
-            max_size,
-            max_files,
-            attributes,
-        } = log
-        {
-            writer.file = Some(Rotated::open(path, *max_size, *max_files)?);
-            if !attributes.is_empty() {
-                writer.attributes.extend(b",\"attrs\":{");
-                for (place, (name, value)) in attributes.iter().enumerate() {
-                    writer
-                        .attributes
-                        .extend_from_slice(if place == 0 { b"\"" } else { b",\"" });
-                    encode::escape(&mut writer.attributes, name.as_bytes());
-                    writer.attributes.extend(b"\":\"");
-                    encode::escape(&mut writer.attributes, value.as_bytes());
-                    writer.attributes.push(b'"');
-                }
-                writer.attributes.push(b'}');
-            }
-        }
-        Ok(writer)
+        })
     }
 
     /// Adds what a stream gave at `now`, and writes all entries that are complete.
     pub(crate) fn write(&mut self, stream: Stream, bytes: &[u8], now: u64) {
-        if self.file.is_none() {
+        if self.file.is_none() && self.receiver.is_none() {
             return;
         }
-        let tail = time_field(now);
         let mut rest = bytes;
         while let Some(end) = memchr::memchr(b'\n', rest) {
             let (line, after) = rest.split_at(end + 1);
-            self.line(stream, line, now, &tail);
+            self.line(stream, line, now);
             rest = after;
         }
-        self.begin(stream, rest, now, &tail);
+        self.begin(stream, rest, now);
         self.flush();
     }
 
-    /// Writes what the streams have begun: they have ended.
+    /// Writes what the streams have begun: they have ended. A receiver gets some time to take everything.
     pub(crate) fn end(&mut self, now: u64) {
-        if self.file.is_none() {
-            return;
-        }
         for stream in [Stream::Stdout, Stream::Stderr] {
             let open = std::mem::take(self.open_line(stream));
             if !open.bytes.is_empty() {
-                let tail = time_field(open.since.unwrap_or(now));
-                self.entry(stream, &open.bytes, &tail);
+                self.close(stream, &open, now);
             }
         }
         self.flush();
+        if let Some(receiver) = &mut self.receiver {
+            receiver.finish();
+        }
     }
 
-    /// How many bytes of entries could not be written, and why first.
-    pub(crate) fn lost(&self) -> Option<String> {
-        let (bytes, reason) = self.file.as_ref()?.lost.as_ref()?;
-        Some(format!(
-            "{bytes} bytes of output could not be logged: {reason}"
-        ))
+    /// Whether the receiver takes less than the guest writes, and the guest is to wait for it.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.receiver.as_ref().is_some_and(Receiver::is_behind)
+    }
+
+    /// The receiver takes more now.
+    pub(crate) fn go_on(&mut self) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.flush();
+        }
+    }
+
+    /// Waits for the receiver, as long as something is to be sent to it.
+    pub(crate) fn watch(&mut self, poller: &Poller) {
+        if let Some(receiver) = &mut self.receiver {
+            receiver.watch(poller);
+        }
+    }
+
+    /// How many bytes could not be logged, and why first.
+    pub(crate) fn lost(&self) -> Vec<String> {
+        let file = self.file.as_ref().and_then(JsonFile::lost);
+        let receiver = self.receiver.as_ref().and_then(Receiver::lost);
+        [file, receiver]
+            .into_iter()
+            .flatten()
+            .map(|(bytes, reason)| format!("{bytes} bytes of output could not be logged: {reason}"))
+            .collect()
     }
 
     fn open_line(&mut self, stream: Stream) -> &mut Open {
@@ -136,22 +154,36 @@ impl Writer {
     }
 
     /// A line's end, `\n` included.
-    fn line(&mut self, stream: Stream, line: &[u8], now: u64, tail: &[u8]) {
+    fn line(&mut self, stream: Stream, line: &[u8], now: u64) {
         let open = self.open_line(stream);
         if open.bytes.is_empty() && open.since.is_none() && line.len() <= PIECE {
-            return self.entry(stream, line, tail);
+            return self.entry(&Entry {
+                stream,
+                bytes: line,
+                time: now,
+                piece: 0,
+                last: true,
+            });
         }
-        self.begin(stream, &line[..line.len() - 1], now, tail);
+        self.begin(stream, &line[..line.len() - 1], now);
         let mut open = std::mem::take(self.open_line(stream));
         open.bytes.push(b'\n');
-        match open.since {
-            Some(since) => self.entry(stream, &open.bytes, &time_field(since)),
-            None => self.entry(stream, &open.bytes, tail),
-        }
+        self.close(stream, &open, now);
+    }
+
+    /// The last entry of a line that was begun before.
+    fn close(&mut self, stream: Stream, open: &Open, now: u64) {
+        self.entry(&Entry {
+            stream,
+            bytes: &open.bytes,
+            time: open.since.unwrap_or(now),
+            piece: if open.pieces == 0 { 0 } else { open.pieces + 1 },
+            last: true,
+        });
     }
 
     /// Bytes of a line whose end is not there yet: full pieces are written, the rest is kept.
-    fn begin(&mut self, stream: Stream, bytes: &[u8], now: u64, tail: &[u8]) {
+    fn begin(&mut self, stream: Stream, bytes: &[u8], now: u64) {
         if bytes.is_empty() {
             return;
         }
@@ -160,12 +192,14 @@ impl Writer {
         let mut rest = &open.bytes[..];
         while rest.len() >= PIECE {
             let (piece, after) = rest.split_at(piece_end(rest));
-            let since = *open.since.get_or_insert(now);
-            if since == now {
-                self.entry(stream, piece, tail);
-            } else {
-                self.entry(stream, piece, &time_field(since));
-            }
+            open.pieces += 1;
+            self.entry(&Entry {
+                stream,
+                bytes: piece,
+                time: *open.since.get_or_insert(now),
+                piece: open.pieces,
+                last: false,
+            });
             rest = after;
         }
         let written = open.bytes.len() - rest.len();
@@ -173,42 +207,21 @@ impl Writer {
         *self.open_line(stream) = open;
     }
 
-    fn entry(&mut self, stream: Stream, bytes: &[u8], tail: &[u8]) {
-        self.batch.extend_from_slice(b"{\"log\":\"");
-        encode::escape(&mut self.batch, bytes);
-        self.batch.extend_from_slice(match stream {
-            Stream::Stdout => b"\",\"stream\":\"stdout\"",
-            Stream::Stderr => b"\",\"stream\":\"stderr\"",
-        });
-        self.batch.extend_from_slice(&self.attributes);
-        self.batch.extend_from_slice(tail);
-        let full = self
-            .file
-            .as_ref()
-            .is_some_and(|file| file.is_full(self.batch.len()));
-        if full || self.batch.len() >= BATCH {
-            self.flush();
+    fn entry(&mut self, entry: &Entry<'_>) {
+        if let Some(file) = &mut self.file {
+            file.take(entry);
+        }
+        if let Some(receiver) = &mut self.receiver {
+            receiver.take(entry);
         }
     }
 
     fn flush(&mut self) {
         if let Some(file) = &mut self.file {
-            file.append(&self.batch);
+            file.flush();
         }
-        self.batch.clear();
-        if self.batch.capacity() > 2 * BATCH {
-            self.batch = Vec::new();
-        }
+        self.go_on();
     }
-}
-
-/// The end of an entry: the same for everything that was read at once.
-fn time_field(now: u64) -> Vec<u8> {
-    let mut field = Vec::with_capacity(48);
-    field.extend(b",\"time\":\"");
-    time::append(&mut field, now);
-    field.extend(b"\"}\n");
-    field
 }
 
 /// Where a piece ends: at 16 KiB, or up to three bytes before, so that no character is cut in two.
@@ -221,94 +234,6 @@ fn piece_end(bytes: &[u8]) -> usize {
                 .is_none_or(|next| !(0x80..0xc0).contains(next))
         })
         .unwrap_or(PIECE)
-}
-
-/// A file that is renamed to `.1` when it is full; older ones move on by one.
-#[derive(Debug)]
-struct Rotated {
-    path: PathBuf,
-    file: File,
-    size: u64,
-    max_size: u64,
-    max_files: u32,
-    lost: Option<(u64, io::Error)>,
-}
-
-impl Rotated {
-    fn open(path: &Path, max_size: u64, max_files: u32) -> Result<Self> {
-        let opened = open(path).and_then(|file| file.metadata().map(|facts| (file, facts.len())));
-        let (file, size) = opened.map_err(|error| {
-            Error::new(
-                Class::Internal,
-                format!("cannot open the log {}", path.display()),
-            )
-            .caused_by(error)
-        })?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            size,
-            max_size,
-            max_files,
-            lost: None,
-        })
-    }
-
-    fn is_full(&self, more: usize) -> bool {
-        self.max_size > 0 && self.size.saturating_add(more as u64) >= self.max_size
-    }
-
-    fn append(&mut self, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        if self.is_full(0)
-            && let Err(error) = self.rotate()
-        {
-            self.lose(0, error);
-        }
-        match self.file.write_all(bytes) {
-            Ok(()) => self.size += bytes.len() as u64,
-            // The guest goes on: what cannot be logged is counted and told when it ends.
-            Err(error) => self.lose(bytes.len() as u64, error),
-        }
-    }
-
-    fn lose(&mut self, bytes: u64, error: io::Error) {
-        self.lost.get_or_insert((0, error)).0 += bytes;
-    }
-
-    fn rotate(&mut self) -> io::Result<()> {
-        if self.max_files < 2 {
-            self.file.set_len(0)?;
-            self.size = 0;
-            return Ok(());
-        }
-        for number in (1..self.max_files - 1).rev() {
-            match fs::rename(self.numbered(number), self.numbered(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        fs::rename(&self.path, self.numbered(1))?;
-        self.file = open(&self.path)?;
-        self.size = 0;
-        Ok(())
-    }
-
-    fn numbered(&self, number: u32) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(format!(".{number}"));
-        name.into()
-    }
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o640)
-        .open(path)
 }
 
 #[cfg(test)]

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use std::fs;
+use std::path::PathBuf;
+
 use super::*;
+use crate::launch::LogFile;
 
 struct Folder(PathBuf);
 
@@ -14,14 +18,13 @@ impl Folder {
     }
 
     fn writer(&self, max_size: u64, max_files: u32) -> Writer {
-        let attributes = BTreeMap::new();
-        Writer::open(&Log::JsonFile {
+        let file = LogFile {
             path: self.log(),
             max_size,
             max_files,
-            attributes,
-        })
-        .unwrap()
+            attributes: BTreeMap::new(),
+        };
+        writer(file)
     }
 
     fn log(&self) -> PathBuf {
@@ -39,6 +42,14 @@ impl Folder {
             .map(|line| parse(line)["log"].as_str().unwrap().to_owned())
             .collect()
     }
+}
+
+fn writer(file: LogFile) -> Writer {
+    Writer::open(&Log {
+        file: Some(file),
+        receiver: None,
+    })
+    .unwrap()
 }
 
 impl Drop for Folder {
@@ -73,13 +84,13 @@ fn lines_look_as_docker_writes_them() {
 fn attributes_stand_before_the_time() {
     let folder = Folder::new("attributes");
     let attributes = BTreeMap::from([("a\"".to_owned(), "1".to_owned()), ("b".into(), "2".into())]);
-    let log = Log::JsonFile {
+    let file = LogFile {
         path: folder.log(),
         max_size: 0,
         max_files: 1,
         attributes,
     };
-    Writer::open(&log).unwrap().write(Stream::Stdout, b"x\n", 0);
+    writer(file).write(Stream::Stdout, b"x\n", 0);
     assert_eq!(
         folder.read(),
         r#"{"log":"x\n","stream":"stdout","attrs":{"a\"":"1","b":"2"},"time":"1970-01-01T00:00:00Z"}
@@ -169,8 +180,8 @@ fn a_single_file_starts_over() {
 
 #[test]
 fn without_a_log_nothing_is_written() {
-    let mut writer = Writer::open(&Log::None).unwrap();
+    let mut writer = Writer::open(&Log::default()).unwrap();
     writer.write(Stream::Stdout, b"x\n", NOW);
     writer.end(NOW);
-    assert!(writer.lost().is_none());
+    assert!(writer.lost().is_empty());
 }

@@ -1,24 +1,13 @@
 //! Moments as RFC 3339 text with nanoseconds, as Go's `time.RFC3339Nano` prints them in UTC.
 
 const DAY: u64 = 86_400;
+const MONTHS: &[u8; 36] = b"JanFebMarAprMayJunJulAugSepOctNovDec";
 
 /// Appends `2026-11-23T18:15:24.1234Z`: trailing zeros of the fraction are left out, and the whole
 /// fraction when it is zero.
 pub(super) fn append(out: &mut Vec<u8>, nanoseconds: u64) {
-    let (seconds, fraction) = (nanoseconds / 1_000_000_000, nanoseconds % 1_000_000_000);
-    let (year, month, day) = civil(seconds / DAY);
-    let rest = seconds % DAY;
-    number(out, year, 4);
-    for (separator, value) in [
-        (b'-', month),
-        (b'-', day),
-        (b'T', rest / 3600),
-        (b':', rest / 60 % 60),
-        (b':', rest % 60),
-    ] {
-        out.push(separator);
-        number(out, value, 2);
-    }
+    let fraction = nanoseconds % 1_000_000_000;
+    seconds(out, nanoseconds / 1_000_000_000);
     if fraction > 0 {
         out.push(b'.');
         number(out, fraction, 9);
@@ -29,7 +18,56 @@ pub(super) fn append(out: &mut Vec<u8>, nanoseconds: u64) {
     out.push(b'Z');
 }
 
-fn number(out: &mut Vec<u8>, value: u64, width: usize) {
+/// Appends `2026-11-23T18:15:24`.
+pub(super) fn seconds(out: &mut Vec<u8>, seconds: u64) {
+    let (year, month, day) = civil(seconds / DAY);
+    number(out, year, 4);
+    out.push(b'-');
+    number(out, month, 2);
+    out.push(b'-');
+    number(out, day, 2);
+    out.push(b'T');
+    clock(out, seconds % DAY);
+}
+
+/// Appends `Nov  3 18:15:24`, as RFC 3164 has it.
+pub(super) fn stamp(out: &mut Vec<u8>, seconds: u64) {
+    let (_, month, day) = civil(seconds / DAY);
+    let at = usize::try_from(month - 1).unwrap_or(0) * 3;
+    out.extend(&MONTHS[at..at + 3]);
+    out.push(b' ');
+    number(out, day, 2);
+    let tens = out.len() - 2;
+    if out[tens] == b'0' {
+        out[tens] = b' ';
+    }
+    out.push(b' ');
+    clock(out, seconds % DAY);
+}
+
+/// Appends `Z`, or `+02:00`.
+pub(super) fn zone(out: &mut Vec<u8>, offset: i32) {
+    if offset == 0 {
+        return out.push(b'Z');
+    }
+    out.push(if offset < 0 { b'-' } else { b'+' });
+    let minutes = u64::from(offset.unsigned_abs() / 60);
+    number(out, minutes / 60, 2);
+    out.push(b':');
+    number(out, minutes % 60, 2);
+}
+
+/// Appends `18:15:24`.
+fn clock(out: &mut Vec<u8>, seconds: u64) {
+    number(out, seconds / 3600, 2);
+    out.push(b':');
+    number(out, seconds / 60 % 60, 2);
+    out.push(b':');
+    number(out, seconds % 60, 2);
+}
+
+/// Appends a number with zeros before it.
+pub(super) fn number(out: &mut Vec<u8>, value: u64, width: usize) {
     let start = out.len();
     out.resize(start + width, b'0');
     let mut rest = value;

@@ -17,7 +17,7 @@ use std::thread::JoinHandle;
 use berth_contract::{ContainerId, Exit, Rootfs, Signal, State, oci};
 use berth_monitor::client::{self, Connection, Incoming};
 use berth_monitor::launch::{
-    Directories, Launch, Log, NameFiles, RestartPolicy, RuntimeKind, SPEC_FILE,
+    Directories, Launch, Log, LogFile, NameFiles, RestartPolicy, RuntimeKind, SPEC_FILE,
 };
 use berth_monitor::protocol::{Reply, Request};
 use berth_monitor::status::{self, Observation, Status};
@@ -59,11 +59,14 @@ impl Container {
             auto_remove: false,
             remove_with: Vec::new(),
             mounted: Vec::new(),
-            log: Log::JsonFile {
-                path: container.join("log"),
-                max_size: 0,
-                max_files: 1,
-                attributes: std::collections::BTreeMap::new(),
+            log: Log {
+                file: Some(LogFile {
+                    path: container.join("log"),
+                    max_size: 0,
+                    max_files: 1,
+                    attributes: std::collections::BTreeMap::new(),
+                }),
+                receiver: None,
             },
             network: berth_network::Request {
                 container: id.clone(),

@@ -216,3 +216,69 @@ fn named_contexts_replace_images_and_are_sources() {
         .success();
     assert_eq!(project.run("cat /f /g"), "extraextra");
 }
+
+/// A layout that another tool may have written, by tag, by digest and alone.
+#[test]
+fn oci_layouts_are_contexts() {
+    let source = Project::of("FROM busybox\nRUN echo layout > /l\n");
+    source.build(&[]).success();
+    let layout = source.sandbox.path().join("layout");
+    let at = layout.display();
+    source
+        .sandbox
+        .berth(&["save", "--format", "oci-dir", "-o", &at.to_string(), "t"])
+        .success();
+    let index: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    let project = Project::of("FROM base\nCOPY --from=base /l /copy\n");
+    for context in [
+        format!("base=oci-layout://{at}"),
+        format!("base=oci-layout://{at}@{digest}"),
+    ] {
+        project.build(&["--build-context", &context]).success();
+        assert_eq!(project.run("cat /l /copy"), "layout\nlayout");
+    }
+    let refused = project
+        .build(&["--build-context", "base=oci-layout:///nowhere"])
+        .status(1);
+    assert!(refused.stderr.contains("is not an OCI layout"), "{refused}");
+}
+
+/// buildah's `--volume`: there while commands run, and in no layer.
+#[test]
+fn directories_of_the_host_are_mounted_while_commands_run() {
+    let project = Project::of(
+        "FROM busybox\nRUN cat /deps/f > /f; echo x > /deps/out || echo read-only >> /f\n",
+    );
+    let deps = project.sandbox.path().join("deps");
+    std::fs::create_dir(&deps).unwrap();
+    std::fs::write(deps.join("f"), "dep\n").unwrap();
+    let volume = format!("{}:/deps:ro", deps.display());
+    project.build(&["-v", &volume]).success();
+    assert_eq!(
+        project.run("cat /f; ls -d /deps 2>/dev/null; true"),
+        "dep\nread-only"
+    );
+    assert!(
+        project.build(&["-v", "name:/deps"]).status == 125
+            || project.build(&["-v", "name:/deps"]).status == 2
+    );
+}
+
+#[test]
+fn questions_are_answered_without_building() {
+    let project = Project::of(
+        "ARG V=1\n# tool makes it\nFROM absent AS tool\n# MODE how\nARG MODE=fast\nFROM tool\nRUN --mount=type=secret,id=k,required=true x\n",
+    );
+    let asked = |question: &str| project.build(&["--call", question]).success();
+    assert_eq!(
+        asked("targets"),
+        "TARGET      DESCRIPTION\ntool        makes it\n(default)"
+    );
+    assert_eq!(
+        asked("outline"),
+        "TARGET:   (default)\n\nBUILD ARG   VALUE   DESCRIPTION\nV           1\nMODE        fast    how\n\nSECRET   REQUIRED\nk        true"
+    );
+    assert!(asked("outline,format=json").contains("\"required\": true"));
+}

@@ -9,6 +9,7 @@ mod failures;
 mod idioms;
 mod outputs;
 mod project;
+mod remote_cache;
 mod run;
 mod safety;
 mod wasm;

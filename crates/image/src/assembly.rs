@@ -19,9 +19,10 @@ use berth_sys::file::{Directory, Links, unique_name};
 use sha2::{Digest as _, Sha256};
 
 use crate::documents::{Configuration, Descriptor, Index, Manifest, media, to_json};
-use crate::layer::{WriteOptions, write};
+use crate::layer::{Expected, WriteOptions, inherit, unpack, write};
 use crate::platform::Platform;
 use crate::reference::Reference;
+use crate::registry::Recompression;
 use crate::store::{Hold, Store, chain_ids, sha256};
 
 /// A layer of an image that is being made.
@@ -141,6 +142,68 @@ impl Assembly {
             self.publish(directory, &place, size)?;
         }
         Ok(layer)
+    }
+
+    /// The path of a new file, which goes with this unless it is adopted.
+    #[must_use]
+    pub fn file(&self) -> PathBuf {
+        self.scratch_path().join(unique_name("blob-"))
+    }
+
+    /// Makes the topmost layer of a stack out of its blob: a file of [`Self::file`], or else what the store
+    /// has. The layers below are here already.
+    ///
+    /// # Errors
+    /// Class `Invalid` when it is not what its digests say; the store cannot be written.
+    pub fn adopt(&self, blob: Option<&Path>, stack: &[Layer]) -> Result<()> {
+        let Some((layer, below)) = stack.split_last() else {
+            return Ok(());
+        };
+        let own = self.store.blob_path(&layer.descriptor.digest);
+        if let Some(place) = self.store.stack(stack).pop()
+            && !place.exists()
+        {
+            let path = blob.unwrap_or(&own);
+            let file = File::open(path).explain(|| format!("cannot read {}", path.display()))?;
+            let directory = self.directory()?;
+            let into = Directory::open(&directory).explain(|| "cannot open a layer".into())?;
+            let expected = Expected {
+                blob: Some(layer.descriptor.digest.clone()),
+                diff_id: Some(layer.diff_id.clone()),
+            };
+            let unpacked = unpack(file, &into, &expected)?;
+            let lowers = self.store.stack(below).into_iter().rev();
+            let lowers: io::Result<Vec<Directory>> =
+                lowers.map(|path| Directory::open(&path)).collect();
+            let lowers = lowers.explain(|| "cannot open the layers below".into())?;
+            inherit(&into, &unpacked.implied, &lowers)?;
+            self.publish(&directory, &place, unpacked.size)?;
+        }
+        match blob {
+            Some(blob) if !own.exists() => std::fs::rename(blob, &own)
+                .explain(|| format!("cannot put blob {} in place", layer.descriptor.digest)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A layer's blob compressed anew, as something leads to it that is made now; itself when it need not be.
+    ///
+    /// # Errors
+    /// The blob is not here, or the store cannot be written.
+    pub fn compressed(&self, layer: &Descriptor, how: &Recompression) -> Result<Descriptor> {
+        let file = self.store.open_blob(&layer.digest)?;
+        if !how
+            .applies_to(&file)
+            .explain(|| "cannot read a layer".into())?
+        {
+            return Ok(layer.clone());
+        }
+        let path = self.file();
+        let cannot = || format!("cannot write {}", path.display());
+        let mut to = File::create_new(&path).explain(cannot)?;
+        let new = how.apply(file, (&mut to, &path), layer)?;
+        std::fs::rename(&path, self.store.blob_path(&new.digest)).explain(cannot)?;
+        Ok(new)
     }
 
     /// Makes sure that a layer's blob is here, from its directory if need be; says whether it is.

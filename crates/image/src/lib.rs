@@ -14,6 +14,7 @@
 mod archive;
 mod artifact;
 mod assembly;
+mod blob_source;
 mod builder;
 mod convert;
 mod diff;
@@ -38,6 +39,7 @@ pub use archive::{
     Transport, import, load, load_directory, load_transport, save,
 };
 pub use assembly::{Assembly, Layer, write_archive};
+pub use blob_source::{BlobSource, write_layout};
 pub use builder::{FileEntry, ImageBuilder, install};
 pub use convert::{Compression, Conversion, DocumentStyle, convert};
 pub use diff::{Change, diff};
@@ -52,7 +54,7 @@ pub use reference::Reference;
 pub use registry::{
     Access, Credentials, Found, Login, LoginFile, Proxy, PullOptions, PullPolicy, Pulled,
     PushOptions, Pushed, Recompression, Registries, Removal, Saved, default_registry, login, pull,
-    push, push_wasm, referrers, remote_document, search, tags,
+    push, push_manifest, push_wasm, referrers, remote_document, search, tags,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};

@@ -12,6 +12,7 @@ use super::dockerfile::check::{self, Inputs};
 use super::dockerfile::{Dockerfile, Stages, check_directive};
 use super::ignore::Patterns;
 use super::output;
+use super::remote_cache::{self, Imports};
 use super::report::{Report, Steps};
 use super::request::{BuildRequest, Cancel, NamedContext};
 use super::run::cancelled;
@@ -41,6 +42,10 @@ pub(super) struct Build<'a> {
     pub(super) cache: BuildCache,
     /// Steps to remember once they are on disk.
     pub(super) pending: Mutex<Vec<CachedStep>>,
+    /// Every step that was needed, as it is in the cache now.
+    used: Mutex<BTreeMap<Digest, CachedStep>>,
+    /// What other caches know.
+    pub(super) imports: Imports,
     /// What the context leaves out.
     pub(super) ignored: Patterns,
     /// Digests of the context's files.
@@ -100,6 +105,8 @@ impl Engine {
             digests: FileDigests::load(cache.files().join(context.hex())),
             cache,
             pending: Mutex::default(),
+            used: Mutex::default(),
+            imports: Imports::default(),
             ignored,
             images: Mutex::default(),
             now: super::time::rfc3339(request.epoch),
@@ -168,7 +175,10 @@ impl<'a> Build<'a> {
             results.push((platform, state));
         }
         self.digests.save();
-        output::finish(self, results)
+        let states: Vec<Arc<State>> = results.iter().map(|(_, state)| Arc::clone(state)).collect();
+        let built = output::finish(self, results)?;
+        remote_cache::export(self, states.iter().map(AsRef::as_ref))?;
+        Ok(built)
     }
 
     /// Builds a stage and all it needs.
@@ -231,9 +241,17 @@ impl<'a> Build<'a> {
         Ok(image)
     }
 
-    /// Keeps a step's result for later builds, once it is on disk.
-    pub(super) fn keep(&self, step: Option<CachedStep>) {
-        lock(&self.pending).extend(step);
+    /// Keeps a step's result for later builds, once it is on disk, unless the cache has it already.
+    pub(super) fn keep(&self, step: CachedStep, is_known: bool) {
+        if !is_known {
+            lock(&self.pending).push(step.clone());
+        }
+        lock(&self.used).insert(step.key.clone(), step);
+    }
+
+    /// Every step that the build needed so far.
+    pub(super) fn steps_used(&self) -> Vec<CachedStep> {
+        lock(&self.used).values().cloned().collect()
     }
 
     fn remember(&self) {

@@ -6,8 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_contract::ContainerId;
-use berth_image::{Platform, PullOptions, Reference};
+use berth_image::{Platform, PullOptions, Recompression, Reference};
 
+use super::remote_cache::{CacheExport, CachePlace};
 use crate::api::types::HostConfig;
 use crate::engine::PullPolicy;
 
@@ -45,6 +46,12 @@ pub struct BuildRequest {
     pub host: HostConfig,
     /// What the cache is not asked for.
     pub no_cache: NoCache,
+    /// Caches that are asked for what the own one lacks.
+    pub cache_from: Vec<CachePlace>,
+    /// Caches that are written.
+    pub cache_to: Vec<CacheExport>,
+    /// Whether the image's config tells how its layers were made.
+    pub inline_cache: bool,
     /// When registries are asked for base images.
     pub pull: PullPolicy,
     /// Who to be for registries, and how to reach them.
@@ -93,6 +100,8 @@ pub struct NoCache {
 pub enum Output {
     /// An image of the store.
     Image,
+    /// An image of the store, which is pushed to where its names are.
+    Push(Option<Recompression>),
     /// The files, beneath a directory of the host.
     Local(PathBuf),
     /// The files as an archive.

@@ -88,7 +88,7 @@ impl StageBuilder<'_, '_> {
             command.environment.extend(mounted.environment);
             command.host.mounts.extend(mounted.mounts);
             command.host.tmpfs.extend(mounted.tmpfs);
-            command.targets = mounted.targets;
+            command.targets.extend(mounted.targets);
             let runner = Runner {
                 engine: this.build.engine,
                 cancel: this.build.cancel,
@@ -161,11 +161,12 @@ impl StageBuilder<'_, '_> {
             Network::Host => host.network_mode = "host".to_owned(),
         }
         host.privileged |= run.security == Security::Insecure;
+        let bound = host.binds.iter().filter_map(|bind| bind.split(':').nth(1));
         Command {
             words,
             environment,
+            targets: bound.map(PathBuf::from).collect(),
             host,
-            targets: Vec::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Report, Result};
+use berth_contract::{Class, Digest, Error, Report, Result};
 use berth_image::{Layer, Merged, Platform};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Time;
@@ -26,6 +26,17 @@ pub(super) struct StageBuilder<'b, 'a> {
     position: usize,
     /// Where the instruction at hand stands.
     pub(super) lines: Lines,
+}
+
+/// Where the layer of a step comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// It was made now.
+    New,
+    /// It is in the cache.
+    Here,
+    /// It was in another cache.
+    Elsewhere,
 }
 
 /// The layer a step makes, if the cache does not have it.
@@ -273,29 +284,47 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             key.bytes(&latest.to_le_bytes());
         }
         let key = key.finish();
-        let cached = if build.ignores_cache(self.stage.name.as_deref()) {
+        let known = if build.ignores_cache(self.stage.name.as_deref()) {
             None
         } else {
-            build.cache.find(&key, &build.store, &build.assembly)
+            self.known(&key)
         };
-        let epoch = build.request.epoch.map(|_| build.now.clone());
-        if let Some(cached) = cached {
+        let (layer, created, place) = match known {
+            Some(known) => known,
+            None => {
+                let layer = make(self)?;
+                (layer, Some(super::time::rfc3339(None)), Place::New)
+            }
+        };
+        if place != Place::New {
             step.cached();
-            let created = epoch.or_else(|| cached.created.clone());
-            self.state.add(cached.layer(), created_by, created);
-            return Ok(());
         }
-        let layer = make(self)?;
-        let created = epoch.or_else(|| Some(super::time::rfc3339(None)));
+        let epoch = build.request.epoch.map(|_| build.now.clone());
+        let created = epoch.or(created);
         let about = created_by.clone();
         self.state.add(layer, created_by, created.clone());
-        build.keep(CachedStep::new(
-            key,
-            &self.state.layers,
-            (&about, created),
-            self.latest(),
-        ));
+        let about = (about.as_str(), created);
+        if let Some(kept) = CachedStep::new(key, &self.state.layers, about, self.latest()) {
+            build.keep(kept, place == Place::Here);
+        }
         Ok(())
+    }
+
+    /// The layer a key leads to, here or in the caches of `--cache-from`, upon the layers of this stage.
+    fn known(&self, key: &Digest) -> Option<(Layer, Option<String>, Place)> {
+        let build = self.build;
+        let below = &self.state.layers;
+        if let Some(cached) = build.cache.find(key, &build.store, &build.assembly) {
+            let mut stack = below.clone();
+            stack.push(cached.layer());
+            // A linked copy may have been made upon others.
+            let is_here = build.store.extracted(&stack).is_some();
+            if is_here || build.assembly.adopt(None, &stack).is_ok() {
+                return Some((cached.layer(), cached.created, Place::Here));
+            }
+        }
+        let (layer, created) = build.imports.find(build, key, below)?;
+        Some((layer, created, Place::Elsewhere))
     }
 
     fn workdir(&mut self, path: &str, step: Step<'_>) -> Result<()> {

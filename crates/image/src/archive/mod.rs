@@ -31,7 +31,7 @@ use berth_contract::{Class, Error};
 /// The full reference, where containerd and Docker keep it.
 const FULL_NAME: &str = "io.containerd.image.name";
 /// The tag alone, as image-spec wants it, or a full reference.
-const REF_NAME: &str = "org.opencontainers.image.ref.name";
+pub(crate) const REF_NAME: &str = "org.opencontainers.image.ref.name";
 
 fn invalid(reason: impl Into<String>) -> Error {
     Error::new(Class::Invalid, "cannot load the archive").caused_by(reason.into())

@@ -32,6 +32,7 @@ impl Loader<'_> {
             let selected = |selector: &super::Selector| {
                 selector.chooses(position, entry.annotations.get(FULL_NAME))
                     || selector.chooses(position, entry.annotations.get(REF_NAME))
+                    || *selector == super::Selector::Digest(entry.digest.clone())
             };
             if entry.is_attestation() || !self.options.select.as_ref().is_none_or(selected) {
                 continue;

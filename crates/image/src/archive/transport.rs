@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  docker-archive:PATH[:NAME[:TAG]|:@POSITION]    oci-archive:PATH[:TAG|:@POSITION]
-//!  oci:PATH[:TAG|:@POSITION]                      dir:PATH
+//!  oci:PATH[:TAG|:@POSITION|:@DIGEST]             dir:PATH
 //! ```
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 
 use super::save::ArchiveFormat;
 use crate::reference::Reference;
@@ -20,6 +20,8 @@ pub enum Selector {
     Name(String),
     /// The one at this place in the list, from 0.
     Position(usize),
+    /// The one that its index lists with this digest.
+    Digest(Digest),
 }
 
 impl Selector {
@@ -27,6 +29,7 @@ impl Selector {
     pub(super) fn chooses(&self, position: usize, name: Option<&String>) -> bool {
         match self {
             Self::Position(wanted) => *wanted == position,
+            Self::Digest(_) => false,
             Self::Name(wanted) => name.is_some_and(|name| {
                 let same = |name: &Reference| Reference::parse(wanted).is_ok_and(|w| w == *name);
                 name == wanted || Reference::parse(name).is_ok_and(|name| same(&name))
@@ -40,6 +43,7 @@ impl fmt::Display for Selector {
         match self {
             Self::Name(name) => formatter.write_str(name),
             Self::Position(position) => write!(formatter, "@{position}"),
+            Self::Digest(digest) => write!(formatter, "@{digest}"),
         }
     }
 }
@@ -92,9 +96,15 @@ impl Transport {
             },
         };
         let select = select.filter(|select| !select.is_empty());
-        let select = select.map(|select| match select.strip_prefix('@').map(str::parse) {
-            Some(Ok(position)) => Selector::Position(position),
-            _ => Selector::Name(select.to_owned()),
+        let select = select.map(|select| {
+            let Some(at) = select.strip_prefix('@') else {
+                return Selector::Name(select.to_owned());
+            };
+            match (at.parse(), at.parse()) {
+                (Ok(position), _) => Selector::Position(position),
+                (_, Ok(digest)) => Selector::Digest(digest),
+                _ => Selector::Name(select.to_owned()),
+            }
         });
         Ok(Some(Self {
             format,

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use berth_contract::Digest;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -41,9 +43,29 @@ pub struct Configuration {
     /// Docker's note of `docker import -m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub comment: Option<String>,
+    /// What a builder keeps here for `--cache-from` (`BuildKit`'s inline cache, in base64).
+    #[serde(
+        rename = "moby.buildkit.cache.v0",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub cache: Option<String>,
     /// A wasm artifact's exports and imports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub component: Option<serde_json::Value>,
+}
+
+impl Configuration {
+    /// What `--cache-from` reads of an image.
+    #[must_use]
+    pub fn inline_cache(&self) -> Option<Vec<u8>> {
+        STANDARD.decode(self.cache.as_deref()?).ok()
+    }
+
+    /// Keeps something for `--cache-from`.
+    pub fn set_inline_cache(&mut self, cache: &[u8]) {
+        self.cache = Some(STANDARD.encode(cache));
+    }
 }
 
 /// The digests of the layers before compression.

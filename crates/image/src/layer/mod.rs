@@ -104,7 +104,7 @@ fn damaged(error: std::io::Error) -> Error {
 }
 
 /// Gives directories that an archive implied the attributes they have in the layers below, nearest first.
-fn inherit(layer: &Directory, implied: &[PathBuf], below: &[Directory]) -> Result<()> {
+pub(crate) fn inherit(layer: &Directory, implied: &[PathBuf], below: &[Directory]) -> Result<()> {
     for path in implied {
         let relative = if path.as_os_str().is_empty() {
             Path::new(".")

@@ -104,7 +104,7 @@ fn direct(none: &str, host: &str) -> Option<String> {
 }
 
 /// The runtime that all network input and output of one operation happens on.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

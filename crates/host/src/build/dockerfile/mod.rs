@@ -15,6 +15,7 @@ mod heredoc;
 pub mod instruction;
 mod line;
 mod mount;
+pub mod outline;
 mod position;
 mod print;
 mod read;

@@ -9,10 +9,13 @@ use std::io::Write;
 use std::sync::Arc;
 
 use berth_contract::{Class, Digest, Error, Result};
-use berth_image::{ArchiveFormat, Descriptor, Platform, SaveOptions};
+use berth_image::{
+    ArchiveFormat, Descriptor, Platform, PushOptions, Recompression, SaveOptions, Silent,
+};
 use berth_sys::error::Explain as _;
 
 use super::builder::{Build, Built};
+use super::remote_cache::CacheConfig;
 use super::report::Step;
 use super::request::{Destination, Output};
 use super::state::State;
@@ -38,6 +41,10 @@ pub(super) fn finish(build: &Build<'_>, mut results: Vec<(Platform, Arc<State>)>
     for output in &request.outputs {
         let (name, work): (_, Result<()>) = match output {
             Output::Image => continue,
+            Output::Push(compression) => {
+                push(build, compression.as_ref())?;
+                continue;
+            }
             Output::Local(path) => {
                 let step = build.steps.begin("exporting to client directory");
                 step.end(files::directory(build, &results, path))?;
@@ -73,6 +80,10 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
         let mut configuration = state.configuration(Some(&build.now));
         let labels = request.labels.iter().cloned();
         configuration.config.labels.extend(labels);
+        if request.inline_cache {
+            let cache = CacheConfig::of_image(&build.steps_used(), &state.layers);
+            configuration.set_inline_cache(&cache.to_bytes());
+        }
         let (target, config) =
             build
                 .assembly
@@ -96,6 +107,24 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
         step.note(&format!("naming to {tag}"));
     }
     Ok(Built { target, id })
+}
+
+/// Sends the image to where its names are.
+fn push(build: &Build<'_>, compression: Option<&Recompression>) -> Result<()> {
+    let options = PushOptions {
+        access: build.request.pull_options.access.clone(),
+        compression: compression.copied(),
+        ..PushOptions::default()
+    };
+    for tag in &build.request.tags {
+        let step = build.steps.begin(&format!("pushing {}", tag.familiar()));
+        let pushed = build.engine.push(&tag.to_string(), tag, &options, &Silent);
+        if let Ok(pushed) = &pushed {
+            step.note(&format!("pushed {}", pushed.digest));
+        }
+        step.end(pushed)?;
+    }
+    Ok(())
 }
 
 /// Writes an archive of the image, as `save` does.

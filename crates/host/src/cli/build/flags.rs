@@ -10,15 +10,17 @@ use std::path::PathBuf;
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
 use berth_host::api::types::{HostConfig, Ulimit};
-use berth_host::build::{BuildRequest, NoCache};
+use berth_host::build::{BuildRequest, NoCache, Output};
 use berth_host::engine::PullPolicy;
-use berth_image::{Assembly, Platform, Reference};
+use berth_image::{Assembly, Platform, PullOptions, Reference};
 
-use super::context;
+use super::call::Call;
 use super::progress::Style;
 use super::sources;
-use crate::cli::parse::{limit, size};
-use crate::cli::pull::pull_options;
+use super::{caches, context};
+use crate::cli::parse::{limit, size, truth};
+use crate::cli::registry::{RegistryFlags, access};
+use crate::cli::request::bind;
 use crate::cli::{Context, Environment};
 
 /// Flags of other builders that mean nothing here.
@@ -102,6 +104,10 @@ pub(crate) struct Build {
     #[arg(long)]
     check: bool,
 
+    /// Answer a question and build nothing: check, outline or targets[,format=json]
+    #[arg(long, value_name = "QUESTION", value_parser = Call::parse)]
+    call: Option<Call>,
+
     /// Print the image's id alone
     #[arg(short, long)]
     quiet: bool,
@@ -122,6 +128,18 @@ pub(crate) struct Build {
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
 
+    /// Push the image to where its names are
+    #[arg(long)]
+    push: bool,
+
+    /// Take steps from this cache too: an image, type=registry,ref=NAME or type=local,src=DIRECTORY (can be repeated)
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<String>,
+
+    /// Write the steps to a cache: type=registry,ref=NAME, type=local,dest=DIRECTORY or type=inline[,mode=max] (can be repeated)
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<String>,
+
     /// Keep the image, beside other outputs
     #[arg(long)]
     load: bool,
@@ -140,6 +158,9 @@ pub(crate) struct Build {
 
     #[command(flatten)]
     commands: CommandFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
 
     /// For scripts: containers of a build are always removed
     #[arg(long, hide = true)]
@@ -165,6 +186,10 @@ struct CommandFlags {
     /// Let a name lead to an address: NAME:ADDRESS (can be repeated)
     #[arg(long, value_name = "NAME:ADDRESS")]
     add_host: Vec<String>,
+
+    /// Mount a directory of the host: SOURCE:TARGET[:ro,…] (can be repeated)
+    #[arg(short, long, value_name = "MOUNT", value_parser = host_bind)]
+    volume: Vec<String>,
 
     /// The size of /dev/shm, such as 64m
     #[arg(long, value_name = "BYTES", value_parser = size::bytes)]
@@ -218,7 +243,7 @@ pub(super) struct Prepared {
     /// Where the context lies when it came from elsewhere.
     pub(super) scratch: Option<Assembly>,
     pub(super) style: Style,
-    pub(super) check: bool,
+    pub(super) call: Option<Call>,
     pub(super) iidfile: Option<PathBuf>,
     pub(super) metadata_file: Option<PathBuf>,
 }
@@ -230,7 +255,12 @@ impl Build {
     /// A value makes no sense, or there is no Dockerfile.
     pub(super) fn prepare(self, context: &Context, engine: &Engine) -> Result<Prepared> {
         let environment = &context.environment;
-        let pull_options = pull_options(context)?;
+        let call = self.call.filter(Call::asks);
+        let pull_options = PullOptions {
+            access: access(context, &self.registry)?,
+            stale_if_error: true,
+            ..PullOptions::default()
+        };
         let found = context::find(
             self.path.as_deref(),
             self.file.as_deref(),
@@ -246,7 +276,10 @@ impl Build {
             .iter()
             .map(|text| tag(text))
             .collect::<Result<_>>()?;
-        let outputs = sources::outputs(&self.output, self.load)?;
+        let outputs = self.outputs()?;
+        let cache_to = caches::caches_to(&self.cache_to)?;
+        let inline = arguments.get("BUILDKIT_INLINE_CACHE");
+        let inline = inline.is_some_and(|value| truth(value).unwrap_or(false));
         Ok(Prepared {
             request: BuildRequest {
                 context: found.directory,
@@ -273,6 +306,9 @@ impl Build {
                         .map(|name| name.to_ascii_lowercase())
                         .collect(),
                 },
+                cache_from: caches::caches_from(&self.cache_from)?,
+                cache_to: cache_to.exports,
+                inline_cache: cache_to.inline || inline,
                 pull: if self.pull {
                     PullPolicy::Always
                 } else {
@@ -291,7 +327,7 @@ impl Build {
                 self.progress
             },
             scratch: found.scratch,
-            check: self.check,
+            call: if self.check { Some(Call::CHECK) } else { call },
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
         })
@@ -327,6 +363,25 @@ impl Build {
         Ok((arguments, epoch))
     }
 
+    /// What is done with the result.
+    fn outputs(&self) -> Result<Vec<Output>> {
+        let mut outputs = sources::outputs(&self.output)?;
+        if self.load {
+            outputs.insert(0, Output::Image);
+        }
+        if self.push {
+            outputs.push(Output::Push(None));
+        }
+        let pushes = |output: &Output| matches!(output, Output::Push(_));
+        if outputs.iter().any(pushes) && self.tag.is_empty() {
+            return Err(
+                Error::new(Class::Invalid, "cannot push an image without a name")
+                    .hint("berth build --push -t REGISTRY/NAME:TAG ."),
+            );
+        }
+        Ok(outputs)
+    }
+
     fn allows_insecure(&self) -> Result<bool> {
         let known = ["security.insecure", "network.host"];
         if let Some(other) = self
@@ -358,6 +413,7 @@ impl CommandFlags {
         };
         Ok(HostConfig {
             network_mode,
+            binds: self.volume,
             extra_hosts: self.add_host,
             shm_size: self.shm_size.unwrap_or(0),
             ulimits: self.ulimit,
@@ -372,6 +428,16 @@ impl CommandFlags {
             security_opt: self.security_opt,
             ..HostConfig::default()
         })
+    }
+}
+
+/// A directory of the host; volumes outlive builds and would be of no use.
+fn host_bind(text: &str) -> Result<String, String> {
+    let bind = bind(text).map_err(|error| error.to_string())?;
+    if bind.starts_with('/') && bind.contains(':') {
+        Ok(bind)
+    } else {
+        Err("the source must be a directory of the host, beginning with / or .".to_owned())
     }
 }
 

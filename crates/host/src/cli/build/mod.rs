@@ -1,5 +1,7 @@
 //! `berth build`: makes an image of a Dockerfile.
 
+mod caches;
+mod call;
 mod context;
 mod flags;
 mod progress;
@@ -11,11 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_contract::{Class, Error, Result, Signal};
 use berth_host::Engine;
-use berth_host::build::dockerfile::{Dockerfile, check, check_directive};
-use berth_host::build::ignore::Patterns;
-use berth_host::build::scope::platform_arguments;
 use berth_host::build::{BuildRequest, Built, Cancel, Report};
-use berth_image::Platform;
 use berth_sys::epoll::{Interest, Poller};
 use berth_sys::signals::Signals;
 
@@ -41,8 +39,8 @@ impl Arguments for Build {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let prepared = self.prepare(context, &engine)?;
-        if prepared.check {
-            return report_checks(context, &engine, &prepared.request);
+        if let Some(call) = prepared.call {
+            return call.answer(context, &engine, &prepared.request);
         }
         let style = prepared.style.settled(context.screen);
         let progress = BuildProgress::new(context.screen, style);
@@ -141,28 +139,4 @@ fn metadata(request: &BuildRequest, built: &Built) -> String {
     let mut text = serde_json::to_string_pretty(&document).unwrap_or_default();
     text.push('\n');
     text
-}
-
-/// `--check`: 1 when something was found.
-fn report_checks(context: &Context, engine: &Engine, request: &BuildRequest) -> Outcome {
-    let file = Dockerfile::parse(&request.dockerfile_name, request.dockerfile.clone())?;
-    let mut directive = file.directives.check.clone();
-    if let Some(text) = request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
-        directive = check_directive(text).map_err(|reason| {
-            Error::new(Class::Invalid, "cannot use BUILDKIT_DOCKERFILE_CHECK").caused_by(reason)
-        })?;
-    }
-    let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
-        Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
-    })?;
-    let host = Platform::host();
-    let inputs = check::Inputs {
-        arguments: request.arguments.clone(),
-        platform: platform_arguments(request.platforms.first().unwrap_or(&host), &host),
-        ignored: Some(&ignored),
-        environments: engine.known_environments(&file),
-    };
-    let warnings = check::check(&file, &directive, &inputs);
-    context.screen.data(&check::report(&file, &warnings))?;
-    Ok(u8::from(!warnings.is_empty()))
 }

@@ -6,16 +6,17 @@ use std::path::PathBuf;
 use berth_contract::{Class, Error, Result};
 use berth_host::build::{Destination, NamedContext, Output, Secret};
 
+use super::caches::{compression, nothing_else};
 use crate::cli::Environment;
-use crate::cli::parse::fields;
+use crate::cli::parse::{fields, truth};
 
-fn invalid(flag: &str, text: &str, reason: impl Into<String>) -> Error {
+pub(super) fn invalid(flag: &str, text: &str, reason: impl Into<String>) -> Error {
     Error::new(Class::Invalid, format!("invalid value {text:?} for {flag}"))
         .caused_by(reason.into())
 }
 
 /// `key=value` fields; a field without `=` is its key.
-fn keys(flag: &str, text: &str) -> Result<BTreeMap<String, String>> {
+pub(super) fn keys(flag: &str, text: &str) -> Result<BTreeMap<String, String>> {
     let fields = fields(text).map_err(|reason| invalid(flag, text, reason))?;
     let pair = |field: &String| match field.split_once('=') {
         Some((key, value)) => (key.trim().to_ascii_lowercase(), value.to_owned()),
@@ -120,12 +121,14 @@ pub(super) fn contexts(texts: &[String]) -> Result<BTreeMap<String, NamedContext
             .or_else(|| source.strip_prefix("container-image://"))
         {
             NamedContext::Image(image.to_owned())
+        } else if let Some(layout) = source.strip_prefix("oci-layout://") {
+            NamedContext::Image(layout_image(text, layout)?)
         } else if source.contains("://") {
             return Err(Error::new(
                 Class::Unsupported,
                 format!("cannot use the context {source}"),
             )
-            .hint("a directory or docker-image://IMAGE can be used"));
+            .hint("a directory, docker-image://IMAGE or oci-layout://DIRECTORY can be used"));
         } else {
             let path = std::path::absolute(source)
                 .map_err(|error| invalid("--build-context", text, error.to_string()))?;
@@ -143,12 +146,31 @@ pub(super) fn contexts(texts: &[String]) -> Result<BTreeMap<String, NamedContext
     Ok(contexts)
 }
 
-/// `type=T[,dest=PATH]`, or a directory, or `-` for an archive on standard output.
-pub(super) fn outputs(texts: &[String], load: bool) -> Result<Vec<Output>> {
-    let mut outputs = Vec::new();
-    if load {
-        outputs.push(Output::Image);
+/// `DIRECTORY[:TAG][@DIGEST]` of an OCI layout as the transport that is read like an image.
+fn layout_image(text: &str, layout: &str) -> Result<String> {
+    let (rest, digest) = match layout.split_once('@') {
+        Some((rest, digest)) => (rest, Some(digest)),
+        None => (layout, None),
+    };
+    let tagged = rest.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+    let (path, tag) = tagged.map_or((rest, None), |(path, tag)| (path, Some(tag)));
+    let path = std::path::absolute(path)
+        .map_err(|error| invalid("--build-context", text, error.to_string()))?;
+    if !path.join("index.json").is_file() {
+        let reason = format!("{} is not an OCI layout", path.display());
+        return Err(invalid("--build-context", text, reason));
     }
+    let path = path.display();
+    Ok(match (digest, tag) {
+        (Some(digest), _) => format!("oci:{path}:@{digest}"),
+        (None, Some(tag)) => format!("oci:{path}:{tag}"),
+        (None, None) => format!("oci:{path}"),
+    })
+}
+
+/// `type=T[,dest=PATH]`, or a directory, or `-` for an archive on standard output.
+pub(super) fn outputs(texts: &[String]) -> Result<Vec<Output>> {
+    let mut outputs = Vec::new();
     for text in texts {
         if text == "-" {
             outputs.push(Output::Tar(Destination::Stdout));
@@ -161,19 +183,30 @@ pub(super) fn outputs(texts: &[String], load: bool) -> Result<Vec<Output>> {
         let mut keys = keys("--output", text)?;
         let kind = keys.remove("type").unwrap_or_default();
         let place = keys.remove("dest").or_else(|| keys.remove("destination"));
-        if let Some(unknown) = keys.keys().next() {
-            return Err(invalid(
-                "--output",
-                text,
-                format!("unexpected key {unknown:?}"),
-            ));
+        let pushes = match (kind.as_str(), keys.remove("push")) {
+            ("registry", None) => true,
+            ("image" | "registry", Some(value)) => {
+                truth(&value).map_err(|reason| invalid("--output", text, reason))?
+            }
+            (_, Some(_)) => return Err(invalid("--output", text, "only an image is pushed")),
+            (_, None) => false,
+        };
+        if pushes {
+            if place.is_some() {
+                return Err(invalid("--output", text, "it takes no dest"));
+            }
+            let compression = compression("--output", text, &mut keys)?;
+            nothing_else("--output", text, &keys)?;
+            outputs.push(Output::Push(compression));
+            continue;
         }
+        nothing_else("--output", text, &keys)?;
         let archive = |place: Option<String>| match place.as_deref() {
             None | Some("-") => Destination::Stdout,
             Some(path) => Destination::File(PathBuf::from(path)),
         };
         outputs.push(match (kind.as_str(), place) {
-            ("image", None) => Output::Image,
+            ("image" | "registry", None) => Output::Image,
             ("docker", None) => Output::Image,
             ("wasm", None) => Output::Wasm,
             ("local", Some(path)) => Output::Local(PathBuf::from(path)),
@@ -181,7 +214,7 @@ pub(super) fn outputs(texts: &[String], load: bool) -> Result<Vec<Output>> {
             ("tar", place) => Output::Tar(archive(place)),
             ("oci", place) => Output::Oci(archive(place)),
             ("docker", place) => Output::Docker(archive(place)),
-            ("image" | "wasm", Some(_)) => {
+            ("image" | "registry" | "wasm", Some(_)) => {
                 return Err(invalid("--output", text, "it takes no dest"));
             }
             (other, _) => {

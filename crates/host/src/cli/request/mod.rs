@@ -27,6 +27,7 @@ use super::Context;
 use super::parse::limit;
 
 pub(crate) use process::variables;
+pub(crate) use storage::bind;
 
 /// The flags `run` and `create` have in common, and their positional arguments.
 #[derive(Debug, Args)]

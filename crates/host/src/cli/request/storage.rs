@@ -70,7 +70,7 @@ impl StorageFlags {
 
 /// Checks `[SOURCE:]TARGET[:OPTIONS]` and makes a source that begins with a dot absolute, because the
 /// working directory is the caller's; a source without a slash names a volume.
-fn bind(text: &str) -> Result<String> {
+pub(crate) fn bind(text: &str) -> Result<String> {
     let wrong = |reason: &str| {
         Error::new(
             Class::Invalid,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::path::Path;
 
 use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
@@ -11,7 +12,7 @@ use super::documents::Documents;
 use crate::convert::{Compression, compress};
 use crate::documents::{Descriptor, Document, Manifest, media, to_json};
 use crate::layer::{Hashing, decompress};
-use crate::store::{Store, Transaction, sha256};
+use crate::store::{Store, sha256};
 
 /// How the layers of a push are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,7 +65,9 @@ impl Documents {
                 continue;
             }
             let old = blob.digest.clone();
-            (*blob, *path) = compression.apply(file, &transaction, blob)?;
+            let (mut to, new) = transaction.new_file()?;
+            *blob = compression.apply(file, (&mut to, &new), blob)?;
+            *path = new;
             layers.insert(old, blob.clone());
         }
         if layers.is_empty() {
@@ -87,7 +90,7 @@ impl Documents {
 }
 
 impl Recompression {
-    fn applies_to(&self, file: &File) -> io::Result<bool> {
+    pub(crate) fn applies_to(&self, file: &File) -> io::Result<bool> {
         let mut head = [0; 4];
         let length = std::os::unix::fs::FileExt::read_at(file, &mut head, 0)?;
         Ok(match &head[..length] {
@@ -97,27 +100,26 @@ impl Recompression {
         })
     }
 
-    fn apply(
+    /// Writes a layer anew into a file; its new descriptor.
+    pub(crate) fn apply(
         &self,
         source: File,
-        transaction: &Transaction,
+        (to, path): (&mut File, &Path),
         old: &Descriptor,
-    ) -> Result<(Descriptor, std::path::PathBuf)> {
-        let (mut file, path) = transaction.new_file()?;
+    ) -> Result<Descriptor> {
         let cannot = || format!("cannot compress layer {}", old.digest);
         let mut plain = decompress(source).explain(cannot)?;
-        compress(&mut plain, &mut file, self.compression, self.level).explain(cannot)?;
-        let file = File::open(&path).explain(cannot)?;
+        compress(&mut plain, to, self.compression, self.level).explain(cannot)?;
+        let file = File::open(path).explain(cannot)?;
         let mut hashing = Hashing::new(file);
         let sum = hashing.sum();
         io::copy(&mut hashing.by_ref(), &mut io::sink()).explain(cannot)?;
-        let new = Descriptor {
+        Ok(Descriptor {
             media_type: self.media_type().to_owned(),
             digest: sum.digest(),
             size: sum.bytes(),
             ..old.clone()
-        };
-        Ok((new, path))
+        })
     }
 
     fn media_type(&self) -> &'static str {

@@ -12,11 +12,11 @@ use crate::image::Image;
 use crate::store::{Store, Transaction};
 
 /// Everything that has to be with the registry.
-pub(super) struct Documents {
+pub(crate) struct Documents {
     /// Blobs and where they lie.
-    pub(super) blobs: Vec<(Descriptor, PathBuf)>,
+    pub(crate) blobs: Vec<(Descriptor, PathBuf)>,
     /// Manifests and indexes; the last one is what is named.
-    pub(super) manifests: Vec<(Descriptor, Bytes)>,
+    pub(crate) manifests: Vec<(Descriptor, Bytes)>,
     /// Entries of an index that are not here.
     pub(super) missing: Vec<Digest>,
     /// Where what was made for this push lies until it is dropped.
@@ -62,6 +62,16 @@ impl Documents {
         let descriptor = Descriptor::new(kind, image.manifest_digest().clone(), 0);
         documents.add(store, &descriptor, 0)?;
         Ok(documents)
+    }
+
+    /// One manifest and what it names, whether an image or not.
+    pub(crate) fn of_descriptor(store: &Store, manifest: &Descriptor) -> Result<Self> {
+        let mut documents = Self::empty();
+        documents.add(store, manifest, 0)?;
+        match documents.missing.first() {
+            Some(digest) => Err(damaged(digest)),
+            None => Ok(documents),
+        }
     }
 
     fn add(&mut self, store: &Store, entry: &Descriptor, depth: usize) -> Result<()> {

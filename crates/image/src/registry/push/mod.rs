@@ -19,9 +19,8 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 
 pub use compress::Recompression;
-pub(crate) use documents::subject;
+pub(crate) use documents::{Documents, subject};
 
-use self::documents::Documents;
 use super::access::Access;
 use super::client::{Client, Payload, Request};
 use super::failure::Failure;
@@ -88,6 +87,20 @@ pub fn push(
     }
     push.run(&documents)
         .map(|pushed| Pushed { partial, ..pushed })
+}
+
+/// Pushes a manifest that need be no image, with the blobs it names.
+///
+/// # Errors
+/// A blob is not here; else as for [`push`].
+pub fn push_manifest(
+    store: &Store,
+    manifest: &Descriptor,
+    destination: &Reference,
+    (options, progress): (&PushOptions, &dyn Progress),
+) -> Result<Pushed> {
+    let documents = Documents::of_descriptor(store, manifest)?;
+    Push::new(store, destination, options, progress)?.run(&documents)
 }
 
 /// Pushes a wasm module or component as an artifact that any wasm runtime knows (CNCF TAG-Runtime).

@@ -1,0 +1,242 @@
+//! What a Dockerfile can be asked for: its targets, and what one of them takes (`--call`).
+//!
+//! Descriptions are comments directly above that begin with the name they are about, as in
+//! `# release the image that is published`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::expand::{Variables, expand};
+use super::instruction::Instruction;
+use super::mount::MountKind;
+use super::stage::{Base, Stages};
+
+/// A stage that can be built.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Target {
+    /// Its name; empty for one that has none.
+    pub name: String,
+    /// Whether it is built when no target is asked for.
+    pub default: bool,
+    /// What it is good for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// What it is made from.
+    pub base: String,
+}
+
+/// What a target takes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Outline {
+    /// Its name.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub name: String,
+    /// What it is good for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// The build arguments that are declared on the way to it.
+    pub args: Vec<OutlineArgument>,
+    /// The secrets that commands are given.
+    pub secrets: Vec<Wanted>,
+    /// The ssh agents that commands are given.
+    pub ssh: Vec<Wanted>,
+}
+
+/// A build argument.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OutlineArgument {
+    /// Its name.
+    pub name: String,
+    /// What it is good for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub description: String,
+    /// Its value in this build.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+}
+
+/// A secret or an agent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Wanted {
+    /// Its id.
+    pub name: String,
+    /// Whether the build fails without it.
+    pub required: bool,
+}
+
+/// The rest of the comment that begins with a name.
+fn description(name: &str, comments: &[String]) -> String {
+    let about = comments.iter().find_map(|comment| {
+        let (first, rest) = comment.trim().split_once(char::is_whitespace)?;
+        first
+            .eq_ignore_ascii_case(name)
+            .then(|| rest.trim().to_owned())
+    });
+    about.unwrap_or_default()
+}
+
+/// The stages that can be built.
+#[must_use]
+pub fn targets(stages: &Stages) -> Vec<Target> {
+    let target = |stage: &super::Stage| {
+        let name = stage.name.clone().unwrap_or_default();
+        Target {
+            description: description(&name, &stage.comments),
+            default: stage.index + 1 == stages.stages.len(),
+            base: match &stage.base {
+                Base::Scratch => "scratch".to_owned(),
+                Base::Stage(_) | Base::Image(_) => stage.base_name.clone(),
+            },
+            name,
+        }
+    };
+    stages.stages.iter().map(target).collect()
+}
+
+/// Values that are known without building anything.
+struct Known<'a>(&'a [OutlineArgument]);
+
+impl Variables for Known<'_> {
+    fn value(&self, name: &str) -> Option<String> {
+        let argument = self.0.iter().find(|argument| argument.name == name)?;
+        argument.value.clone()
+    }
+}
+
+/// What a target takes. `given` are the build's arguments.
+#[must_use]
+pub fn outline(
+    file: &super::Dockerfile,
+    stages: &Stages,
+    target: usize,
+    given: &BTreeMap<String, String>,
+) -> Outline {
+    let mut outline = Outline::default();
+    if let Some(stage) = stages.stages.get(target) {
+        outline.name = stage.name.clone().unwrap_or_default();
+        outline.description = description(&outline.name, &stage.comments);
+    }
+    let global = file
+        .instructions
+        .iter()
+        .take_while(|one| !matches!(one.instruction, Instruction::From(_)));
+    let order = stages.order(target);
+    let needed = order
+        .iter()
+        .flat_map(|index| &stages.stages[*index].instructions);
+    for one in global.chain(needed) {
+        match &one.instruction {
+            Instruction::Arg(arguments) => {
+                for argument in arguments {
+                    if outline.args.iter().any(|known| known.name == argument.name) {
+                        continue;
+                    }
+                    let escape = file.directives.escape;
+                    let written = argument.default.as_ref().map(|value| {
+                        let known = Known(&outline.args);
+                        let expanded = expand(value, escape, &known);
+                        expanded.map_or_else(|_unknown| value.clone(), |expanded| expanded.text)
+                    });
+                    outline.args.push(OutlineArgument {
+                        name: argument.name.clone(),
+                        description: description(&argument.name, &one.comments),
+                        value: given.get(&argument.name).cloned().or(written),
+                    });
+                }
+            }
+            Instruction::Run(run) => {
+                for mount in &run.mounts {
+                    match MountKind::parse(&mount.text) {
+                        Ok(MountKind::Secret { id, required, .. }) => {
+                            want(&mut outline.secrets, id, required);
+                        }
+                        Ok(MountKind::Ssh { id, required, .. }) => {
+                            want(&mut outline.ssh, id, required);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    outline
+}
+
+fn want(list: &mut Vec<Wanted>, name: String, required: bool) {
+    match list.iter_mut().find(|known| known.name == name) {
+        Some(known) => known.required |= required,
+        None => list.push(Wanted { name, required }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Dockerfile;
+    use super::*;
+
+    #[test]
+    fn targets_and_what_they_take() {
+        let text = "# VERSION which one\nARG VERSION=1\n# build compiles it\nFROM a AS build\nARG VERSION\nARG MODE=m-$VERSION\n\
+                    RUN --mount=type=secret,id=key --mount=type=ssh x\nFROM b AS other\nARG NOT\n\
+                    # not this\nFROM build AS final\nRUN --mount=type=secret,id=key,required=true y\n";
+        let file = Dockerfile::parse("Dockerfile", text.to_owned()).unwrap();
+        let stages = Stages::of(&file, &BTreeMap::new(), &BTreeMap::new()).unwrap();
+        let found = targets(&stages);
+        let names: Vec<_> = found
+            .iter()
+            .map(|target| {
+                (
+                    target.name.as_str(),
+                    target.default,
+                    target.description.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            names,
+            [
+                ("build", false, "compiles it"),
+                ("other", false, ""),
+                ("final", true, "")
+            ]
+        );
+        let given = BTreeMap::from([("MODE".to_owned(), "given".to_owned())]);
+        let outline = outline(&file, &stages, 2, &given);
+        let args: Vec<_> = outline
+            .args
+            .iter()
+            .map(|one| {
+                (
+                    one.name.as_str(),
+                    one.value.as_deref(),
+                    one.description.as_str(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            args,
+            [
+                ("VERSION", Some("1"), "which one"),
+                ("MODE", Some("given"), "")
+            ]
+        );
+        let own = super::outline(&file, &stages, 0, &BTreeMap::new());
+        assert_eq!(own.args[1].value.as_deref(), Some("m-1"));
+        assert_eq!(
+            outline.secrets,
+            [Wanted {
+                name: "key".into(),
+                required: true
+            }]
+        );
+        assert_eq!(
+            outline.ssh,
+            [Wanted {
+                name: "default".into(),
+                required: false
+            }]
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! `--call`: questions about a Dockerfile that are answered without building it.
+
+use berth_contract::{Class, Error, Result};
+use berth_host::Engine;
+use berth_host::build::BuildRequest;
+use berth_host::build::dockerfile::outline::{Outline, Target, outline, targets};
+use berth_host::build::dockerfile::{Dockerfile, Stages, check, check_directive};
+use berth_host::build::ignore::Patterns;
+use berth_host::build::scope::platform_arguments;
+use berth_image::Platform;
+
+use crate::cli::{Context, Outcome};
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Question {
+    /// Nothing: build.
+    Build,
+    /// Whether there are mistakes.
+    Check,
+    /// What the target takes.
+    Outline,
+    /// What can be built.
+    Targets,
+}
+
+/// A question, and whether the answer is JSON.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Call {
+    question: Question,
+    json: bool,
+}
+
+impl Call {
+    /// `--check`.
+    pub(super) const CHECK: Self = Self {
+        question: Question::Check,
+        json: false,
+    };
+
+    /// `build`, `check`, `outline` or `targets`, each with `,format=json` but the first.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let (name, format) = text.split_once(',').unwrap_or((text, ""));
+        let json = match format {
+            "" | "format=text" => false,
+            "format=json" => true,
+            other => return Err(format!("unexpected {other:?}; format=json is there")),
+        };
+        let question = match name {
+            "" | "build" => Question::Build,
+            "check" | "lint" if json => return Err("the checks have no JSON form".to_owned()),
+            "check" | "lint" => Question::Check,
+            "outline" => Question::Outline,
+            "targets" => Question::Targets,
+            _ => return Err("use build, check, outline or targets".to_owned()),
+        };
+        Ok(Self { question, json })
+    }
+
+    /// Whether there is something to answer instead of building.
+    pub(super) fn asks(&self) -> bool {
+        self.question != Question::Build
+    }
+
+    /// Answers on standard output.
+    pub(super) fn answer(
+        self,
+        context: &Context,
+        engine: &Engine,
+        request: &BuildRequest,
+    ) -> Outcome {
+        let file = Dockerfile::parse(&request.dockerfile_name, request.dockerfile.clone())?;
+        if self.question == Question::Check {
+            return report_checks(context, engine, request, &file);
+        }
+        let host = Platform::host();
+        let platform = platform_arguments(request.platforms.first().unwrap_or(&host), &host);
+        let stages = Stages::of(&file, &request.arguments, &platform)
+            .map_err(|misread| file.refuse(misread.reason, misread.lines))?;
+        let text = if self.question == Question::Targets {
+            let found = targets(&stages);
+            if self.json {
+                pretty(&serde_json::json!({ "targets": found }))
+            } else {
+                targets_text(&found)
+            }
+        } else {
+            let target = stages
+                .target(request.target.as_deref())
+                .map_err(|reason| Error::new(Class::Invalid, reason))?;
+            let found = outline(&file, &stages, target, &request.arguments);
+            if self.json {
+                pretty(&found)
+            } else {
+                outline_text(&found)
+            }
+        };
+        context.screen.data(&text)?;
+        Ok(0)
+    }
+}
+
+fn pretty(document: &impl serde::Serialize) -> String {
+    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// Columns as wide as what they hold; the last one is not filled up.
+fn table(rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].chars().count()).max();
+            let width = width.unwrap_or(0) + 3;
+            line.push_str(&format!("{cell:<width$}"));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn row(cells: &[&str]) -> Vec<String> {
+    cells.iter().map(|cell| (*cell).to_owned()).collect()
+}
+
+fn targets_text(targets: &[Target]) -> String {
+    let mut rows = vec![row(&["TARGET", "DESCRIPTION"])];
+    for target in targets {
+        let name = match (target.name.as_str(), target.default) {
+            ("", true) => "(default)".to_owned(),
+            ("", false) => "(unnamed)".to_owned(),
+            (name, true) => format!("{name} (default)"),
+            (name, false) => name.to_owned(),
+        };
+        rows.push(vec![name, target.description.clone()]);
+    }
+    table(&rows)
+}
+
+fn outline_text(outline: &Outline) -> String {
+    let name = match outline.name.as_str() {
+        "" => "(default)",
+        name => name,
+    };
+    let mut head = vec![row(&["TARGET:", name])];
+    if !outline.description.is_empty() {
+        head.push(row(&["DESCRIPTION:", &outline.description]));
+    }
+    let mut parts = vec![table(&head)];
+    if !outline.args.is_empty() {
+        let mut rows = vec![row(&["BUILD ARG", "VALUE", "DESCRIPTION"])];
+        for argument in &outline.args {
+            let value = argument.value.as_deref().unwrap_or_default();
+            rows.push(row(&[&argument.name, value, &argument.description]));
+        }
+        parts.push(table(&rows));
+    }
+    for (title, wanted) in [("SECRET", &outline.secrets), ("SSH", &outline.ssh)] {
+        if wanted.is_empty() {
+            continue;
+        }
+        let mut rows = vec![row(&[title, "REQUIRED"])];
+        for one in wanted {
+            rows.push(row(&[&one.name, if one.required { "true" } else { "" }]));
+        }
+        parts.push(table(&rows));
+    }
+    parts.join("\n")
+}
+
+/// `--check`: 1 when something was found.
+fn report_checks(
+    context: &Context,
+    engine: &Engine,
+    request: &BuildRequest,
+    file: &Dockerfile,
+) -> Outcome {
+    let mut directive = file.directives.check.clone();
+    if let Some(text) = request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
+        directive = check_directive(text).map_err(|reason| {
+            Error::new(Class::Invalid, "cannot use BUILDKIT_DOCKERFILE_CHECK").caused_by(reason)
+        })?;
+    }
+    let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
+        Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
+    })?;
+    let host = Platform::host();
+    let inputs = check::Inputs {
+        arguments: request.arguments.clone(),
+        platform: platform_arguments(request.platforms.first().unwrap_or(&host), &host),
+        ignored: Some(&ignored),
+        environments: engine.known_environments(file),
+    };
+    let warnings = check::check(file, &directive, &inputs);
+    context.screen.data(&check::report(file, &warnings))?;
+    Ok(u8::from(!warnings.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_told_from_builds() {
+        for (text, expected) in [
+            ("build", Some((Question::Build, false))),
+            ("check", Some((Question::Check, false))),
+            ("lint", Some((Question::Check, false))),
+            ("outline", Some((Question::Outline, false))),
+            ("targets,format=json", Some((Question::Targets, true))),
+            ("check,format=json", None),
+            ("list", None),
+            ("outline,x=y", None),
+        ] {
+            let found = Call::parse(text).ok();
+            let found = found.map(|call| (call.question, call.json));
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}

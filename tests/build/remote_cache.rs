@@ -1,0 +1,268 @@
+//! `--cache-to`, `--cache-from` and `--push`: what one machine has built, another need not build again.
+
+use berth_testkit::{Running, Sandbox};
+
+use crate::project::{Project, cached};
+
+/// Two stages, so that the modes differ: `only` is in no layer of the result.
+const STAGES: &str = "FROM busybox AS build\nCOPY a /a\nRUN echo only > /only && cat /a > /out\n\
+                      FROM busybox\nWORKDIR /w\nCOPY --from=build /out /w/out\nRUN cat out > made\n";
+
+/// A registry on a free port, ended when it is dropped.
+pub(crate) struct Registry {
+    running: Option<Running>,
+    pub(crate) address: String,
+    sandbox: Sandbox,
+}
+
+impl Registry {
+    pub(crate) fn start() -> Self {
+        let sandbox = Sandbox::new();
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = free.local_addr().unwrap().to_string();
+        drop(free);
+        let mut running = sandbox.start(&["serve", "registry", "--listen", &address]);
+        running.wait_for("serving");
+        Self {
+            running: Some(running),
+            address,
+            sandbox,
+        }
+    }
+
+    /// How many blobs it holds.
+    fn blobs(&self) -> usize {
+        let blobs = self.sandbox.data().join("oci/blobs/sha256");
+        std::fs::read_dir(blobs).map_or(0, Iterator::count)
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.signal("TERM");
+            drop(running.finish());
+        }
+    }
+}
+
+fn machine() -> Project {
+    Project::of(STAGES).file("a", "content")
+}
+
+/// Builds on one machine with `to` and on another with `from`; how many steps the other took over.
+fn taken_over(to: &str, from: &str) -> usize {
+    let first = machine();
+    first.build(&["--cache-to", to]).success();
+    let other = machine();
+    let built = other.build(&["--cache-from", from]);
+    built.success();
+    assert_eq!(other.run("cat made out"), "contentcontent");
+    // What was taken over is known here from now on.
+    let again = other.build(&[]);
+    again.success();
+    assert_eq!(cached(&again), 5, "{again}");
+    other.sandbox.assert_nothing_left();
+    cached(&built)
+}
+
+#[test]
+fn a_directory_carries_the_cache_to_another_machine() {
+    let place = Sandbox::new();
+    let at = place.path().join("cache").display().to_string();
+    let (to, from) = (
+        format!("type=local,dest={at}"),
+        format!("type=local,src={at}"),
+    );
+    // The steps of the result alone do not spare what they were made from …
+    assert_eq!(taken_over(&to, &from), 3);
+    // … those of every stage do, compressed or not.
+    assert_eq!(taken_over(&format!("{to},mode=max"), &from), 5);
+    let compressed = format!("{to},mode=max,compression=zstd,tag=z");
+    assert_eq!(taken_over(&compressed, &format!("{from},tag=z")), 5);
+    // The other name is still there.
+    let third = machine();
+    let built = third.build(&["--cache-from", &from]);
+    built.success();
+    assert_eq!(cached(&built), 5, "{built}");
+    // A changed file changes what depends on it and nothing else.
+    let changed = machine();
+    changed.write("a", "changed");
+    let built = changed.build(&["--cache-from", &from]);
+    built.success();
+    assert_eq!(
+        (cached(&built), changed.run("cat made").as_str()),
+        (1, "changed")
+    );
+}
+
+#[test]
+fn a_registry_carries_the_cache_to_another_machine() {
+    let registry = Registry::start();
+    let name = format!("{}/team/app:cache", registry.address);
+    let to = format!("type=registry,ref={name},mode=max,compression=gzip");
+    assert_eq!(taken_over(&to, &name), 5);
+    assert_eq!(taken_over(&name, &format!("type=registry,ref={name}")), 3);
+}
+
+/// `type=inline`: the image that is pushed tells how its own layers were made.
+#[test]
+fn a_pushed_image_is_a_cache_itself() {
+    let registry = Registry::start();
+    let name = format!("{}/team/app:1", registry.address);
+    let first = machine();
+    let context = first.directory.to_str().unwrap();
+    let words = [
+        "build",
+        "-t",
+        &name,
+        "--push",
+        "--cache-to",
+        "type=inline",
+        context,
+    ];
+    first.sandbox.berth(&words).success();
+    first.sandbox.berth(&["tag", &name, "t"]).success();
+    let other = machine();
+    let built = other.build(&["--cache-from", &name, "--cache-to", "type=inline"]);
+    built.success();
+    assert_eq!(cached(&built), 3, "{built}");
+    assert_eq!(other.id(), first.id(), "the same layers, the same image");
+    let argument = machine();
+    let built = argument.build(&[
+        "--build-arg",
+        "BUILDKIT_INLINE_CACHE=1",
+        "--cache-from",
+        &name,
+    ]);
+    built.success();
+    assert_eq!((cached(&built), argument.id()), (3, first.id()));
+}
+
+#[test]
+fn an_image_is_pushed_as_it_is_built() {
+    let registry = Registry::start();
+    let name = |tag: &str| format!("{}/team/app:{tag}", registry.address);
+    let project = machine();
+    let file = project.sandbox.path().join("metadata");
+    let command = |output: &[&str]| {
+        let context = project.directory.to_str().unwrap();
+        let file = file.to_str().unwrap();
+        project
+            .sandbox
+            .berth(&[&["build", "--metadata-file", file, context], output].concat())
+    };
+    command(&["-t", &name("1"), "-t", &name("2"), "--push"]).success();
+    let metadata: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let digest = metadata["containerimage.digest"].as_str().unwrap();
+    let other = Sandbox::new();
+    for tag in ["1", "2"] {
+        other.berth(&["pull", &name(tag)]).success();
+        let found = other
+            .berth(&[
+                "image",
+                "inspect",
+                "-f",
+                "{{json .RepoDigests}}",
+                &name(tag),
+            ])
+            .success();
+        assert!(found.contains(digest), "{found} {digest}");
+    }
+    let before = registry.blobs();
+    let archive = project
+        .sandbox
+        .path()
+        .join("also.tar")
+        .display()
+        .to_string();
+    command(&[
+        "-t",
+        &name("3"),
+        "-o",
+        "type=image,push=true,compression=zstd",
+        "-o",
+        &format!("type=oci,dest={archive}"),
+    ])
+    .success();
+    assert!(
+        registry.blobs() > before,
+        "compressed layers are other blobs"
+    );
+    assert!(std::fs::metadata(&archive).is_ok());
+    command(&["-t", &name("4"), "-o", "type=registry"]).success();
+    other.berth(&["pull", &name("4")]).success();
+    // Nowhere to push to is told before anything is built.
+    let nameless = command(&["--push"]).status(1);
+    assert!(!nameless.stderr.contains("#1"), "{nameless}");
+    assert!(nameless.stderr.contains("without a name"), "{nameless}");
+}
+
+#[test]
+fn a_cache_that_is_not_there_is_no_failure() {
+    let project = machine();
+    let built = project.build(&[
+        "--cache-from",
+        "type=local,src=/nowhere",
+        "--cache-from",
+        "127.0.0.1:1/x",
+    ]);
+    built.success();
+    assert_eq!(cached(&built), 0);
+    assert_eq!(built.stderr.matches("no cache: ").count(), 2, "{built}");
+    // One that cannot be written is, unless that is said to be right.
+    let to = "type=registry,ref=127.0.0.1:1/x";
+    let failed = project.build(&["--cache-to", to]).status(1);
+    assert!(
+        failed
+            .stderr
+            .contains("cannot export the cache to 127.0.0.1:1/x"),
+        "{failed}"
+    );
+    project
+        .build(&["--cache-to", &format!("{to},ignore-error=true")])
+        .success();
+    for kind in ["gha", "s3,bucket=b", "azblob,name=n"] {
+        let refused = project
+            .build(&["--cache-to", &format!("type={kind}")])
+            .status(1);
+        assert!(
+            refused
+                .stderr
+                .contains("caches lie in registries and directories"),
+            "{refused}"
+        );
+    }
+}
+
+/// What lies in a cache is believed only as far as its digests go.
+#[test]
+fn a_damaged_cache_is_not_believed() {
+    let place = Sandbox::new();
+    let at = place.path().join("cache");
+    let first = machine();
+    first
+        .build(&[
+            "--cache-to",
+            &format!("type=local,dest={},mode=max", at.display()),
+        ])
+        .success();
+    for entry in std::fs::read_dir(at.join("blobs/sha256")).unwrap() {
+        let path = entry.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Documents are JSON; every layer gets another content of the same length.
+        if bytes.first() != Some(&b'{') {
+            let text = bytes.windows(7).position(|window| window == b"content");
+            if let Some(at) = text {
+                bytes[at..at + 7].copy_from_slice(b"hostile");
+                std::fs::write(&path, bytes).unwrap();
+            }
+        }
+    }
+    let other = machine();
+    other
+        .build(&["--cache-from", &format!("type=local,src={}", at.display())])
+        .success();
+    assert_eq!(other.run("cat made out"), "contentcontent");
+}

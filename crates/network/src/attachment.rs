@@ -4,23 +4,18 @@ use std::fs::{self, File};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 
-use berth_contract::{Class, ContainerId, Error, NetworkName, Report, Result};
-use berth_sys::namespace::{self, Namespaces};
-use berth_sys::netlink::conntrack;
-use berth_sys::netlink::route::{Cable, Prefix, Route, Step};
+use berth_contract::{Class, ContainerId, Error, NetworkName, Result};
+use berth_sys::netlink::route::{Prefix, Step};
 
 use crate::address::Addresses;
 use crate::bridge::{self, Bridge};
 use crate::definition::{Definition, Description, PREFIX6};
-use crate::firewall::Firewall;
+use crate::namespace::{Ipv6, LOOPBACK, enter, enter_file, lay_cable};
 use crate::port::{self, Held};
 use crate::proxy::Proxy;
-use crate::request::{Attached, Endpoint, Join, Mode, Protocol, Published, Request};
+use crate::published::{forget_udp, note, record, together, withdraw};
+use crate::request::{Attached, Endpoint, Join, Mode, Published, Request};
 use crate::site::Directories;
-
-/// How many names for the host's end of a cable are tried: an old one of the same container may not
-/// have been taken away by the kernel yet.
-const CABLE_NAMES: u32 = 64;
 
 /// The networks of one engine.
 #[derive(Debug, Clone)]
@@ -432,149 +427,4 @@ impl Drop for Tenancy {
         // Whoever wants to know calls `detach`; this is for the ways out through an error.
         drop(self.give_back());
     }
-}
-
-/// `lo`'s number in every network namespace.
-const LOOPBACK: u32 = 1;
-
-/// What to do about IPv6 in a container's namespace.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ipv6 {
-    /// Nothing.
-    Untouched,
-    /// No duplicate address detection, which takes a second, and no belief in router advertisements.
-    Quiet,
-}
-
-fn enter(pid: i32, ipv6: Ipv6) -> io::Result<Route> {
-    enter_file(&File::open(format!("/proc/{pid}/ns/net"))?, ipv6)
-}
-
-/// Opens an rtnetlink socket in a network namespace; this thread is back in its own afterwards.
-fn enter_file(inside: &File, ipv6: Ipv6) -> io::Result<Route> {
-    let outside = File::open("/proc/thread-self/ns/net")?;
-    namespace::join(inside, Namespaces::NETWORK)?;
-    let route = Route::open();
-    if ipv6 == Ipv6::Quiet {
-        for file in ["accept_dad", "accept_ra"] {
-            // Defaults for links to come. /proc/sys/net shows the namespace of whoever opens it.
-            drop(fs::write(
-                format!("/proc/sys/net/ipv6/conf/default/{file}"),
-                "0",
-            ));
-        }
-    }
-    namespace::join(&outside, Namespaces::NETWORK)?;
-    route
-}
-
-fn lay_cable(
-    id: &ContainerId,
-    endpoint: &Endpoint,
-    bridge: &mut Bridge,
-    namespace: &File,
-) -> io::Result<String> {
-    let mut last = io::ErrorKind::AlreadyExists.into();
-    for attempt in 0..CABLE_NAMES {
-        let name = format!("bv{}{attempt:02x}", &id.as_str()[..11]);
-        let cable = Cable {
-            name: &name,
-            bridge: bridge.index,
-            peer: &endpoint.interface,
-            mac: endpoint.mac,
-            mtu: bridge.definition.mtu,
-        };
-        match bridge.route.lay_cable(&cable, namespace) {
-            Ok(()) => return Ok(name),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
-            Err(error) => return Err(error),
-        }
-    }
-    Err(last)
-}
-
-fn record(directories: &Directories, id: &ContainerId, ports: &[Published]) -> Result<()> {
-    if ports.is_empty() {
-        return Ok(());
-    }
-    let path = directories.ports(id);
-    let failed = |error: io::Error| {
-        Error::new(Class::Internal, "cannot note the container's ports")
-            .caused_by(format!("{}: {error}", path.display()))
-    };
-    let text = serde_json::to_vec(ports).map_err(|error| failed(error.into()))?;
-    match fs::write(&path, &text) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if let Some(parent) = path.parent() {
-                fs::create_dir_all(parent).map_err(failed)?;
-            }
-            fs::write(&path, &text).map_err(failed)
-        }
-        other => other.map_err(failed),
-    }
-}
-
-fn withdraw(directories: &Directories, ports: &[Published], failures: &mut Vec<Error>) {
-    if ports.is_empty() {
-        return;
-    }
-    match Firewall::open(directories.table()) {
-        Ok((mut firewall, true)) => {
-            for port in ports {
-                failures.extend(firewall.withdraw(port).err());
-            }
-            failures.extend(forget_udp(ports).err());
-        }
-        // Somebody removed the whole table.
-        Ok((_, false)) => {}
-        Err(error) => failures.push(error),
-    }
-}
-
-/// A client that keeps sending must meet the new translation, not the one it began with.
-fn forget_udp(ports: &[Published]) -> Result<()> {
-    let udp: Vec<u16> = ports
-        .iter()
-        .filter(|port| port.protocol == Protocol::Udp)
-        .map(|port| port.host_port)
-        .collect();
-    if udp.is_empty() {
-        return Ok(());
-    }
-    conntrack::forget_udp(&udp).map_err(|error| {
-        Error::new(
-            Class::Internal,
-            "cannot forget old connections to published UDP ports",
-        )
-        .caused_by(error)
-    })
-}
-
-fn note(failures: &mut Vec<Error>, result: io::Result<()>, what: &str) {
-    match result {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            failures.push(Error::new(Class::Internal, what).caused_by(error));
-        }
-        _ => {}
-    }
-}
-
-/// One error for all failures.
-fn together(failures: Vec<Error>) -> Result<()> {
-    let mut failures = failures.into_iter();
-    let Some(first) = failures.next() else {
-        return Ok(());
-    };
-    let others: Vec<String> = failures.map(|error| Report::from(&error).line()).collect();
-    if others.is_empty() {
-        return Err(first);
-    }
-    let class = first.class();
-    let all = std::iter::once(Report::from(&first).line())
-        .chain(others)
-        .collect::<Vec<_>>();
-    Err(
-        Error::new(class, "cannot take the container's network down completely")
-            .caused_by(all.join("; ")),
-    )
 }

@@ -11,6 +11,7 @@
 )]
 #![expect(clippy::print_stdout, reason = "no harness prints what was tested")]
 
+mod engine;
 mod guest;
 
 use std::fs;
@@ -20,112 +21,18 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use berth_contract::{Class, ContainerId, Signal};
-use berth_network::{Attachment, Directories, Join, Mode, Network, Protocol, Publish, Request};
+use berth_contract::{Class, Signal};
+use berth_network::{Mode, Protocol, Publish, Request};
 use berth_sys::clone::{self, Child};
-use berth_sys::lock::Lock;
 use berth_sys::namespace::{self, Namespaces};
 use berth_sys::netlink::route::{Cable, Prefix, Route, Step};
 use berth_sys::{pidfd, pipe};
 
+use engine::{Engine, id, publish, request};
 use guest::{Guest, ask, ask_udp};
 
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
-
-/// An engine with directories of its own, which a container's monitor would use.
-struct Engine {
-    directory: tempfile::TempDir,
-    directories: Directories,
-    network: Network,
-}
-
-impl Engine {
-    fn new() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let directories = Directories {
-            data: directory.path().join("data"),
-            run: directory.path().join("run"),
-        };
-        let network = Network::open(&directories);
-        Self {
-            directory,
-            directories,
-            network,
-        }
-    }
-
-    fn lock(&self, id: &ContainerId) -> Lock {
-        let run = self.directories.run.join(id.as_str());
-        fs::create_dir_all(&run).unwrap();
-        Lock::take(fs::File::open(&run).unwrap(), "lock")
-            .unwrap()
-            .unwrap()
-    }
-
-    fn run(&self, request: &Request) -> (Guest, Attachment, Lock) {
-        let lock = self.lock(&request.container);
-        let reservation = self.network.reserve(request).unwrap();
-        let guest = Guest::spawn();
-        let attachment = reservation.attach(guest.pid()).unwrap();
-        (guest, attachment, lock)
-    }
-
-    /// What is left behind: addresses, records, and elements of the packet filter's maps.
-    fn leftovers(&self) -> Vec<String> {
-        let mut all = Vec::new();
-        for directory in ["ipam/bridge", "ports"] {
-            for entry in fs::read_dir(self.directories.run.join(directory))
-                .into_iter()
-                .flatten()
-            {
-                let name = entry.unwrap().file_name().into_string().unwrap();
-                if !name.starts_with('.') {
-                    all.push(name);
-                }
-            }
-        }
-        // nft(8) is only an oracle here.
-        if let Ok(listed) = Command::new("nft").args(["list", "ruleset"]).output() {
-            let text = String::from_utf8(listed.stdout).unwrap();
-            all.extend(
-                text.lines()
-                    .filter(|line| line.contains("elements"))
-                    .map(str::to_owned),
-            );
-        }
-        all
-    }
-}
-
-fn id(number: u8) -> ContainerId {
-    ContainerId::from_random([number; 32])
-}
-
-fn request(number: u8, publish: Vec<Publish>) -> Request {
-    let join = Join {
-        network: "bridge".parse().unwrap(),
-        address: None,
-        address6: None,
-        mac: None,
-        link_local: Vec::new(),
-        aliases: Vec::new(),
-    };
-    Request {
-        container: id(number),
-        mode: Mode::Networks(vec![join]),
-        publish,
-    }
-}
-
-fn publish(protocol: Protocol, host_port: u16, container_port: u16) -> Publish {
-    Publish {
-        protocol,
-        host_address: None,
-        host_port,
-        container_port,
-    }
-}
 
 fn main() {
     if !Path::new("/proc/self/ns/net").exists() || namespace::unshare(Namespaces::NETWORK).is_err()

@@ -5,6 +5,7 @@
 mod cache;
 mod contexts;
 mod copy;
+mod corpus;
 mod failures;
 mod idioms;
 mod outputs;
@@ -12,4 +13,5 @@ mod project;
 mod remote_cache;
 mod run;
 mod safety;
+mod tree;
 mod wasm;

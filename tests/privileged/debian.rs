@@ -1,56 +1,14 @@
 //! A real Debian root, made with debootstrap: a terminal one can work in, and programs that look around.
 
-use std::path::PathBuf;
-use std::process::Command;
-
-use berth_testkit::{Sandbox, Terminal, available, skip};
+use berth_testkit::{Sandbox, Terminal};
 
 /// A command that says when it works and when it goes on; its echo on the terminal says neither.
 const JOB: &str = "python3 -c 'import os, signal, time; \
      say = lambda *_: os.write(1, b\"aw\" b\"ake\\n\"); \
      signal.signal(signal.SIGCONT, say); say(); time.sleep(1000)'";
 
-/// A tar of a minimal Debian with python3 and procps, made once for all runs of the tests.
-fn debian(test: &str) -> Option<PathBuf> {
-    if !available(test, "debootstrap") {
-        return None;
-    }
-    let folder = berth_testkit::twins().parent()?.join("debian");
-    std::fs::create_dir_all(&folder).unwrap();
-    let lock = std::fs::File::create(folder.join("lock")).unwrap();
-    lock.lock().unwrap();
-    let tar = folder.join("root.tar");
-    if !tar.exists() {
-        let script = "cd $1; rm -rf root; . /etc/os-release; \
-             mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null | \
-               awk '/^URIs:/ {print $2} /^deb / {for (i = 2; i <= NF; i++) if ($i ~ /:\\/\\//) print $i}' | \
-               grep -v security | head -1); \
-             debootstrap --variant=minbase --include=python3-minimal,procps $VERSION_CODENAME root $mirror && \
-             rm -rf root/var/cache/apt/archives/*.deb root/var/lib/apt/lists/* && \
-             tar -C root --numeric-owner --exclude=./dev/* -cf root.tar.partial . && \
-             mv root.tar.partial root.tar && rm -rf root";
-        let output = Command::new("sh")
-            .args(["-c", script, "sh"])
-            .arg(&folder)
-            .output()
-            .unwrap();
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stdout);
-            skip(
-                test,
-                &format!(
-                    "debootstrap failed: {}",
-                    said.lines().last().unwrap_or_default()
-                ),
-            );
-            return None;
-        }
-    }
-    Some(tar)
-}
-
 fn sandbox(test: &str) -> Option<Sandbox> {
-    let tar = debian(test)?;
+    let tar = berth_testkit::debian_root(test)?;
     let sandbox = Sandbox::new();
     sandbox
         .berth(&["import", tar.to_str()?, "debian"])

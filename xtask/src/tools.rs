@@ -3,7 +3,7 @@
 use crate::shell::{self, Outcome};
 
 /// A program, the Debian package it comes from, and what it is for.
-const TOOLS: [(&str, &str, &str); 11] = [
+const TOOLS: [(&str, &str, &str); 13] = [
     ("/bin/busybox", "busybox-static", "the busybox image"),
     ("debootstrap", "debootstrap", "the Debian image"),
     (
@@ -16,6 +16,8 @@ const TOOLS: [(&str, &str, &str); 11] = [
         "skopeo",
         "a second client of registries and archives",
     ),
+    ("buildah", "buildah", "a second builder"),
+    ("getfattr", "attr", "attributes of files in two images"),
     ("podman", "podman", "a second engine that loads and saves"),
     (
         "htpasswd",

@@ -17,6 +17,7 @@
 
 mod archive;
 pub mod conformance;
+mod debian;
 mod programs;
 mod sandbox;
 mod screen;
@@ -25,6 +26,7 @@ mod terminal;
 mod twin;
 
 pub use archive::{ImageArchive, Layer};
+pub use debian::debian_root;
 pub use programs::{programs, twins};
 pub use sandbox::{Running, Sandbox};
 pub use screen::Screen;

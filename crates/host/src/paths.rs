@@ -76,6 +76,14 @@ impl Paths {
         self.containers().join(id.as_str())
     }
 
+    /// The log that is kept of a container's output.
+    #[must_use]
+    pub fn log(&self, id: &ContainerId) -> PathBuf {
+        self.container(id)
+            .join("log")
+            .join(format!("{id}-json.log"))
+    }
+
     /// One container's volatile directory.
     #[must_use]
     pub fn running(&self, id: &ContainerId) -> PathBuf {

@@ -43,6 +43,12 @@ pub struct Launch {
     pub stop_signal: Signal,
     /// How long `stop` waits before it kills, in seconds; `None` waits for ever.
     pub stop_timeout: Option<u64>,
+    /// How long the guest may run before it is killed, in seconds; `None` is for ever.
+    #[serde(default)]
+    pub timeout: Option<u64>,
+    /// Where the guest's pid is written at every start.
+    #[serde(default)]
+    pub pid_file: Option<PathBuf>,
     /// What happens when the guest ends.
     pub restart: RestartPolicy,
     /// Whether the container is removed when it ends (`--rm`).

@@ -8,6 +8,7 @@
 use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::Duration;
 
 use berth_contract::{
     Class, Error, Event, Exit, Guest, Program, Report, Result, Slot, State, Stdio, oci,
@@ -165,19 +166,7 @@ impl Supervisor<'_> {
             network: link.attached().clone(),
             execs: Vec::new(),
         };
-        let linux = spec.linux.as_ref();
-        self.running = Some(Running {
-            guest,
-            console,
-            link,
-            cgroup: linux
-                .and_then(|linux| linux.cgroups_path.clone())
-                .unwrap_or_else(|| Path::new("berth").join(self.launch.id.as_str())),
-            began: clock::monotonic(),
-            memory_limited: linux
-                .and_then(|linux| linux.resources.as_ref())
-                .is_some_and(|resources| resources.memory.is_some()),
-        });
+        self.running = Some(self.begin(&spec, guest, console, link));
         fault::point("start-running");
         self.publish();
         if let Err(error) = self.watch_guest() {
@@ -189,6 +178,31 @@ impl Supervisor<'_> {
         }
         fault::point("start-published");
         Ok(pid)
+    }
+
+    fn begin(
+        &self,
+        spec: &oci::Spec,
+        guest: Box<dyn Guest>,
+        console: Console,
+        link: Link,
+    ) -> Running {
+        let linux = spec.linux.as_ref();
+        let began = clock::monotonic();
+        let timeout = self.launch.timeout.map(Duration::from_secs);
+        Running {
+            guest,
+            console,
+            link,
+            cgroup: linux
+                .and_then(|linux| linux.cgroups_path.clone())
+                .unwrap_or_else(|| Path::new("berth").join(self.launch.id.as_str())),
+            began,
+            ends_at: timeout.map(|timeout| began + timeout),
+            memory_limited: linux
+                .and_then(|linux| linux.resources.as_ref())
+                .is_some_and(|resources| resources.memory.is_some()),
+        }
     }
 
     fn create(
@@ -259,6 +273,10 @@ impl Supervisor<'_> {
             }
             (None, None) => Console::default(),
         };
+        if let Some(file) = &self.launch.pid_file {
+            std::fs::write(file, guest.pid().to_string())
+                .explain(|| format!("cannot write the pid to {}", file.display()))?;
+        }
         guest.start()?;
         fault::point("start-executed");
         Ok(console)

@@ -46,6 +46,8 @@ pub(crate) struct Running {
     pub(crate) cgroup: PathBuf,
     /// When it began, on the clock that only goes forward.
     pub(crate) began: Duration,
+    /// When it has run as long as it may.
+    pub(crate) ends_at: Option<Duration>,
     /// Whether its memory is limited: then the kernel may kill a process of it unseen.
     pub(crate) memory_limited: bool,
 }
@@ -216,7 +218,8 @@ impl<'a> Supervisor<'a> {
 
     fn next_deadline(&self) -> Option<Duration> {
         let stop = self.stopping.and_then(|stopping| stopping.deadline);
-        [stop, self.restart_at].into_iter().flatten().min()
+        let ends_at = self.running.as_ref().and_then(|running| running.ends_at);
+        [stop, self.restart_at, ends_at].into_iter().flatten().min()
     }
 
     fn meet_deadlines(&mut self) {
@@ -227,6 +230,11 @@ impl<'a> Supervisor<'a> {
             && deadline <= now
         {
             self.stopping = Some(Stopping { deadline: None });
+            self.kill_everything();
+        }
+        if let Some(Running { ends_at, .. }) = &mut self.running
+            && ends_at.take_if(|at| *at <= now).is_some()
+        {
             self.kill_everything();
         }
         if self.restart_at.is_some_and(|at| at <= now) {

@@ -31,13 +31,6 @@ pub(crate) struct Create {
 
 impl Arguments for Create {
     fn run(self, context: &Context) -> Outcome {
-        if self.flags.pidfile.is_some() {
-            return Err(Error::new(
-                Class::Invalid,
-                "there is no pid before the container is started",
-            )
-            .hint("use --pidfile with berth run"));
-        }
         let prepared = self.flags.prepare(context)?;
         let engine = context.engine()?;
         let created = make(context, &engine, &prepared)?;

@@ -1,8 +1,6 @@
 //! `berth run`: makes a container, starts it, and stays at its terminal.
 
-use std::path::{Path, PathBuf};
-
-use berth_contract::{Class, ContainerId, ContainerName, Error, Result, Signal};
+use berth_contract::{ContainerId, ContainerName, Result, Signal};
 use berth_host::Engine;
 use berth_host::api::types::ContainerConfig;
 use berth_host::engine::{RemoveOptions, StartOptions, Streams};
@@ -48,7 +46,6 @@ pub(crate) struct Run {
 
 impl Arguments for Run {
     fn run(self, context: &Context) -> Outcome {
-        let pidfile = self.flags.pidfile.clone();
         if self.detach && self.flags.attaches() {
             return Err(conflict(
                 "--detach",
@@ -79,7 +76,6 @@ impl Arguments for Run {
             name: &created.name,
             config: &prepared.request.config,
             auto_remove: prepared.request.host_config.auto_remove,
-            pidfile,
         };
         if self.detach {
             container.in_background(context)
@@ -100,7 +96,6 @@ struct Container<'run> {
     name: &'run ContainerName,
     config: &'run ContainerConfig,
     auto_remove: bool,
-    pidfile: Option<PathBuf>,
 }
 
 impl Container<'_> {
@@ -151,17 +146,10 @@ impl Container<'_> {
             None
         };
         let started = self.engine.start(self.id, &StartOptions { attach, size });
-        let started = match started {
-            Ok(started) => started,
-            Err(error) => {
-                self.clean_up();
-                return Err(error);
-            }
-        };
-        if let Some(file) = &self.pidfile {
-            write_pid(file, started.pid)?;
+        if started.is_err() {
+            self.clean_up();
         }
-        Ok(started)
+        started
     }
 
     /// Removes a container that never started, when it was to be removed anyway.
@@ -179,14 +167,4 @@ impl Container<'_> {
                 .ok();
         }
     }
-}
-
-fn write_pid(file: &Path, pid: i32) -> Result<()> {
-    std::fs::write(file, pid.to_string()).map_err(|error| {
-        Error::new(
-            Class::Invalid,
-            format!("cannot write the pid to {}", file.display()),
-        )
-        .caused_by(error)
-    })
 }

@@ -53,12 +53,14 @@ impl Engine {
             resolv_conf_path: path("resolv.conf"),
             hostname_path: path("hostname"),
             hosts_path: path("hosts"),
-            log_path: launch
-                .log
-                .file
-                .as_ref()
-                .map(|file| file.path.display().to_string())
-                .unwrap_or_default(),
+            // As in Docker: where other drivers keep what `logs` reads is nobody's matter.
+            log_path: match (
+                &launch.log.file,
+                record.host_config.log_config.kind.as_str(),
+            ) {
+                (Some(file), "json-file") => file.path.display().to_string(),
+                _ => String::new(),
+            },
             name: format!("/{}", record.name),
             restart_count: seen.status.restart_count,
             driver: driver(&launch).to_owned(),

@@ -18,6 +18,7 @@ mod images;
 mod inspect;
 mod leftover;
 mod list;
+mod logging;
 mod logs;
 mod merge;
 mod mount;
@@ -120,8 +121,15 @@ impl Engine {
             path, max_files, ..
         }) = launch.log.file
         else {
-            return Err(Error::new(Class::Unsupported, "the container keeps no log")
-                .caused_by("it was made with --log-driver none"));
+            let log = self.record(id)?.host_config.log_config;
+            return Err(
+                Error::new(Class::Unsupported, "the container keeps no log").caused_by(
+                    match log.kind.as_str() {
+                        "none" => "it was made with --log-driver none",
+                        _ => "it was made with --log-opt cache-disabled=true",
+                    },
+                ),
+            );
         };
         let (directories, watched) = (self.directories.clone(), id.clone());
         let is_live = move || status::read(&directories, &watched).is_ok_and(|seen| seen.alive);

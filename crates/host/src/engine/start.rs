@@ -15,6 +15,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::fault;
 
 use super::dispatch::Files;
+use super::logging::{self, Subject};
 use super::options::{StartOptions, Started, Streams};
 use super::spec::Namespaces;
 use super::{Engine, MODULE_FILE, no_such};
@@ -148,6 +149,7 @@ impl Engine {
     /// Writes again what may have changed since the last start.
     fn refresh(&self, id: &ContainerId) -> Result<Launch> {
         let container = self.paths().container(id);
+        let record = self.record(id)?;
         let path = container.join(LAUNCH_FILE);
         let mut launch: Launch = read_document(&path)?.ok_or_else(|| no_such(id))?;
         let before = launch.clone();
@@ -164,18 +166,23 @@ impl Engine {
         if launch.runtime == RuntimeKind::Wasm
             && launch.module.as_ref().is_none_or(|module| !module.exists())
         {
-            launch.module = self.compile_again(id, &launch)?;
+            launch.module = self.compile_again(&record, &launch)?;
+        }
+        let log = &record.host_config.log_config;
+        if logging::changes(log) {
+            launch.log = logging::plan(Subject::of(&record), log, &self.paths().log(id))?;
         }
         if launch != before {
             write_document(&path, &launch)?;
         }
-        self.join_namespaces(&container)?;
+        self.join_namespaces(&record)?;
         Ok(launch)
     }
 
     /// The compiled module is gone (pruned, or berth was updated): it is made from its source again.
     /// Without a source there is none; the monitor refuses to start then, and writes that down.
-    fn compile_again(&self, id: &ContainerId, launch: &Launch) -> Result<Option<PathBuf>> {
+    fn compile_again(&self, record: &Record, launch: &Launch) -> Result<Option<PathBuf>> {
+        let id = &record.id;
         let cache = self.wasm_cache()?;
         let kept = self.paths().container(id).join(MODULE_FILE);
         let explain = || format!("cannot read the module of container {}", id.short());
@@ -184,7 +191,6 @@ impl Engine {
                 .compiled(&fs::File::open(&kept).explain(explain)?)
                 .map(Some);
         }
-        let record = self.record(id)?;
         if let Ok(image) = self.store().find(&record.image_id, None)
             && let (Some(path), Some(digest)) = (image.module(), image.module_digest())
         {
@@ -208,12 +214,8 @@ impl Engine {
     }
 
     /// Puts the present paths of other containers' namespaces into the spec.
-    fn join_namespaces(&self, container: &Path) -> Result<()> {
-        // Few containers join others: the record is read only for those that may.
-        let spec_path = container.join(SPEC_FILE);
-        let Some(record) = Record::read(container)? else {
-            return Ok(());
-        };
+    fn join_namespaces(&self, record: &Record) -> Result<()> {
+        let spec_path = self.paths().container(&record.id).join(SPEC_FILE);
         let namespaces = Namespaces::parse(&record.host_config)?;
         let mut joined = namespaces.joined().peekable();
         if joined.peek().is_none() {

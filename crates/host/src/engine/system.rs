@@ -191,7 +191,7 @@ fn plugins() -> Plugins {
         volume: owned(&["local"]),
         network: owned(&["bridge", "host", "null"]),
         authorization: None,
-        log: owned(&super::policy::LOG_DRIVERS),
+        log: owned(&super::logging::DRIVERS),
     }
 }
 

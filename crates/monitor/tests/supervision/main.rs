@@ -55,6 +55,8 @@ impl Container {
             stdin_once: false,
             stop_signal: Signal::TERM,
             stop_timeout: Some(10),
+            timeout: None,
+            pid_file: None,
             restart: RestartPolicy::No,
             auto_remove: false,
             remove_with: Vec::new(),

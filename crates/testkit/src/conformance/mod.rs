@@ -9,6 +9,7 @@ mod exit;
 mod files;
 mod identity;
 mod limits;
+mod logging;
 mod network;
 mod stop;
 mod streams;
@@ -31,9 +32,13 @@ pub use identity::{
     the_user_is_the_process_owner, users_can_be_its_own,
 };
 pub use limits::{memory_limit_is_real, pause_freezes_the_guest};
+pub use logging::{
+    a_receiver_may_go_away, a_receiver_must_be_there, a_slow_receiver_is_waited_for_or_not,
+    syslog_gets_what_was_said, the_journal_gets_what_was_said,
+};
 pub use network::{none_has_only_loopback, published_port_answers};
 pub use stop::{
-    kill_sends_the_signal, kill_survivors_are_reaped, stop_asks_first,
+    a_timeout_ends_it, kill_sends_the_signal, kill_survivors_are_reaped, stop_asks_first,
     stop_insists_after_the_grace_time,
 };
 pub use streams::{

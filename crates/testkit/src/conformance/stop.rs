@@ -92,3 +92,28 @@ pub fn kill_survivors_are_reaped(kind: Kind) {
     );
     sandbox.assert_nothing_left();
 }
+
+/// `--timeout` kills a guest that runs too long, every time it is started; `--pidfile` says which it is.
+pub fn a_timeout_ends_it(kind: Kind) {
+    let (sandbox, twin) = sandbox(kind, "sleeps-and-ignores-term");
+    let image = twin.image();
+    let words = "create --timeout 1 --pidfile pid --name short".split(' ');
+    let words: Vec<&str> = words.chain([&*image]).collect();
+    sandbox.berth(&words).success();
+    for _ in 0..2 {
+        sandbox.berth(&["start", "short"]).success();
+        let pid = sandbox.inspect("short", "{{.State.Pid}}");
+        let written = std::fs::read_to_string(sandbox.path().join("pid"));
+        // It may have ended meanwhile on a busy machine.
+        assert!(pid == "0" || written.is_ok_and(|written| written == pid));
+        assert_eq!(sandbox.berth(&["wait", "short"]).success(), "137");
+    }
+    let refused = sandbox.berth(&["run", "--pidfile", "no/pid", &image]);
+    assert_eq!(refused.status, 125, "{refused}");
+    assert!(
+        refused
+            .stderr
+            .starts_with("error: cannot write the pid to [SANDBOX]/no/pid\n"),
+        "{refused}"
+    );
+}

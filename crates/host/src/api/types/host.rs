@@ -1,6 +1,7 @@
 //! What is asked of a new container: mounts, limits, isolation, networks, logging.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -201,6 +202,12 @@ pub struct HostConfig {
     /// The file mode creation mask (`--umask`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,
+    /// How many seconds it may run before it is killed (`--timeout`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<u64>,
+    /// Where its pid is written at every start (`--pidfile`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid_file: Option<PathBuf>,
 }
 
 /// The maps of a user namespace, in lines of `CONTAINER:HOST:LENGTH`, as Podman shows them.

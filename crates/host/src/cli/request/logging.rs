@@ -1,4 +1,4 @@
-//! Where the container's output is kept.
+//! Where the container's output goes.
 
 use berth_contract::Result;
 use berth_host::api::types::CreateRequest;
@@ -10,11 +10,12 @@ use crate::cli::parse::{Parsed, environment};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Logging options")]
 pub(crate) struct LoggingFlags {
-    /// Where the output is kept: json-file (the default) or none
+    /// Where the output goes: json-file (the default), local, syslog, journald or none
     #[arg(long, value_name = "DRIVER", value_parser = driver)]
     log_driver: Option<String>,
 
-    /// An option of the driver: max-size=10m, max-file=3, labels=…, env=…, tag=… (can be repeated)
+    /// An option of the driver: max-size=10m, max-file=3, syslog-address=udp://HOST, mode=non-blocking,
+    /// labels=…, env=…, tag=… (can be repeated)
     #[arg(long, value_name = "NAME=VALUE", value_parser = environment::pair)]
     log_opt: Vec<(String, String)>,
 }
@@ -30,15 +31,14 @@ impl LoggingFlags {
 
 fn driver(text: &str) -> Parsed<String> {
     match text {
-        "" | "none" | "json-file" => Ok(text.to_owned()),
         // Docker's local driver is json-file with rotation on, which json-file is here anyway.
-        "local" => Ok("local".to_owned()),
+        "" | "none" | "json-file" | "local" | "syslog" | "journald" => Ok(text.to_owned()),
         // Podman's name for a plain file of lines.
-        "k8s-file" | "journald" | "syslog" | "gelf" | "fluentd" | "awslogs" | "splunk"
-        | "gcplogs" | "etwlogs" | "passthrough" | "passthrough-tty" => Err(
+        "k8s-file" | "gelf" | "fluentd" | "awslogs" | "splunk" | "gcplogs" | "etwlogs"
+        | "passthrough" | "passthrough-tty" => Err(
             "this driver is not supported: use json-file, and berth logs -f to pass it on".into(),
         ),
-        _ => Err("it must be json-file, local or none".into()),
+        _ => Err("it must be json-file, local, syslog, journald or none".into()),
     }
 }
 
@@ -48,10 +48,10 @@ mod tests {
 
     #[test]
     fn drivers() {
-        for known in ["json-file", "none", "local"] {
+        for known in ["json-file", "none", "local", "syslog", "journald"] {
             assert!(driver(known).is_ok(), "{known}");
         }
-        for unknown in ["journald", "syslog", "paper"] {
+        for unknown in ["gelf", "k8s-file", "paper"] {
             assert!(driver(unknown).is_err(), "{unknown}");
         }
     }

@@ -16,7 +16,7 @@ mod resources;
 mod security;
 mod storage;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::api::types::{CreateRequest, RestartPolicy};
@@ -94,9 +94,13 @@ pub(crate) struct CreateFlags {
     #[arg(long, value_name = "FILE", help_heading = "Container options")]
     cidfile: Option<PathBuf>,
 
-    /// Write the pid of the container's first process to this file
+    /// Write the pid of the container's first process to this file at every start
     #[arg(long, value_name = "FILE", help_heading = "Container options")]
-    pub(crate) pidfile: Option<PathBuf>,
+    pidfile: Option<PathBuf>,
+
+    /// Kill the container when it has run for so many seconds
+    #[arg(long, value_name = "SECONDS", help_heading = "Container options")]
+    timeout: Option<u64>,
 
     /// Say nothing while pulling
     #[arg(short, long, help_heading = "Container options")]
@@ -217,6 +221,9 @@ impl CreateFlags {
         host.restart_policy = restart;
         host.runtime = self.runtime.unwrap_or_default();
         host.isolation = self.isolation.unwrap_or_default();
+        // As in Podman, 0 is for ever.
+        host.timeout = self.timeout.filter(|seconds| *seconds > 0);
+        host.pid_file = self.pidfile.as_ref().map(absolute).transpose()?;
         if let Some(file) = &self.cidfile {
             host.container_id_file = file.display().to_string();
         }
@@ -279,14 +286,15 @@ fn isolation(text: &str) -> Result<String, String> {
 }
 
 /// A path seen from the working directory.
-fn absolute(path: &str) -> Result<PathBuf> {
-    std::path::absolute(path).map_err(|error| {
-        Error::new(Class::Invalid, format!("cannot use the path {path:?}")).caused_by(error)
+fn absolute(path: impl AsRef<Path>) -> Result<PathBuf> {
+    std::path::absolute(&path).map_err(|error| {
+        let path = path.as_ref().display();
+        Error::new(Class::Invalid, format!("cannot use the path \"{path}\"")).caused_by(error)
     })
 }
 
 /// Reads a small text file that a flag names.
-pub(crate) fn read_text(flag: &str, path: &std::path::Path) -> Result<String> {
+pub(crate) fn read_text(flag: &str, path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|error| {
         let class = if error.kind() == std::io::ErrorKind::NotFound {
             Class::NotFound
@@ -359,7 +367,6 @@ pub(crate) static REFUSED: &[(&str, &str)] = &[
     ),
     ("--unsetenv-all", "name the variables: --unsetenv NAME"),
     ("--env-merge", "write the whole value: -e NAME=VALUE"),
-    ("--timeout", "end it from outside: timeout 10 berth run …"),
     (
         "--sdnotify",
         "there is no readiness protocol; leave it away",

@@ -7,6 +7,7 @@ use berth_monitor::launch::{Launch, NameFiles, RuntimeKind};
 use berth_network::Mode;
 
 use super::Draft;
+use crate::engine::logging::{self, Subject};
 use crate::engine::storage::Storage;
 use crate::engine::{network, policy};
 
@@ -27,12 +28,12 @@ impl Draft<'_> {
         self.warnings.extend(warnings);
         let paths = self.engine.paths();
         let networks = matches!(request.mode, Mode::Networks(_));
-        let log = self.home.join("log").join(format!("{}-json.log", self.id));
-        let tag = |text: &str| {
-            text.replace("{{.ID}}", self.id.short())
-                .replace("{{.FullID}}", self.id.as_str())
-                .replace("{{.Name}}", name.as_str())
-                .replace("{{.ImageName}}", &self.config.image)
+        let image_id = self.source.id();
+        let subject = Subject {
+            id: &self.id,
+            name: name.as_str(),
+            image_id: &image_id,
+            config: &self.config,
         };
         let remove_with = if self.host.auto_remove {
             storage
@@ -61,6 +62,8 @@ impl Draft<'_> {
             stdin_once: self.config.stdin_once,
             stop_signal: policy::stop_signal(&self.config)?,
             stop_timeout: policy::stop_timeout(&self.config),
+            timeout: self.host.timeout,
+            pid_file: self.host.pid_file.clone(),
             restart: policy::restart(&self.host)?,
             auto_remove: self.host.auto_remove,
             remove_with,
@@ -69,7 +72,7 @@ impl Draft<'_> {
                 .iter()
                 .map(|volume| paths.volume(volume))
                 .collect(),
-            log: policy::log(&self.host.log_config, &self.config, &tag, &log)?,
+            log: logging::prepare(subject, &self.host.log_config, &paths.log(&self.id))?,
             network: request,
             names: NameFiles {
                 hosts: networks.then(|| self.home.join("hosts")),

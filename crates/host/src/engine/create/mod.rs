@@ -26,9 +26,9 @@ use berth_monitor::launch::{LAUNCH_FILE, RuntimeKind, SPEC_FILE};
 use berth_sys::error::Explain as _;
 use berth_sys::fault;
 
+use super::logging;
 use super::options::{CreateOptions, Created};
 use super::ownership;
-use super::policy;
 use super::source::Source;
 use super::spec::{Namespaces, Origin};
 use super::storage::{Storage, Workshop};
@@ -92,7 +92,7 @@ impl Engine {
         };
         draft.namespaces = Namespaces::parse(&draft.host)?;
         Self::check_users(&draft.host, &draft.namespaces)?;
-        draft.host.log_config = policy::log_config(&draft.host.log_config)?;
+        draft.host.log_config = logging::settle(&draft.host.log_config)?;
         let created = draft.make(name);
         drop(hold);
         created

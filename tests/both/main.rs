@@ -46,6 +46,7 @@ rows! {
     restart_policy_counts,
     run_again_keeps_the_writable_layer,
     memory_limit_is_real,
+    limits_are_set_and_stay,
     pause_freezes_the_guest,
     stop_asks_first,
     stop_insists_after_the_grace_time,

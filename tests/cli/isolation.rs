@@ -277,3 +277,43 @@ fn the_hosts_cgroups_are_read_only() {
         assert_eq!(screen.success(), "ro", "{flags:?}");
     }
 }
+
+/// The null device that a guest has as a stream is the host's own: its mode and owner are out of reach.
+#[test]
+fn the_hosts_null_device_cannot_be_changed() {
+    let sandbox = Sandbox::with_busybox();
+    let script =
+        "for stream in /dev/stdin /proc/self/fd/0; do chmod 666 $stream; chown 0:0 $stream; done";
+    let run = sandbox.berth(&["run", "--rm", "busybox", "sh", "-c", script]);
+    assert_eq!(
+        run.stderr.matches("Read-only file system").count(),
+        4,
+        "{run}"
+    );
+    sandbox
+        .berth(&["run", "-d", "--name", "up", "busybox", "sleep", "1000"])
+        .success();
+    let script = "chmod 666 /proc/self/fd/1 2>/said; echo x >/dev/stdout && echo written >>/said; echo done >>/said";
+    sandbox
+        .berth(&["exec", "-d", "up", "sh", "-c", script])
+        .success();
+    let said = "until grep -q done /said; do :; done; cat /said";
+    let said = sandbox.berth(&["exec", "up", "sh", "-c", said]).success();
+    assert!(said.contains("Read-only file system"), "{said}");
+    assert!(said.ends_with("written\ndone"), "{said}");
+}
+
+/// Our own init is behind the filter of its program: tracing it gains nothing.
+#[test]
+fn the_init_is_behind_the_filter() {
+    let sandbox = Sandbox::with_busybox();
+    let read = "grep -E '^(Seccomp|NoNewPrivs|CapEff|CapBnd):' /proc/1/status /proc/self/status | sort -t: -k2 | cut -d: -f2- | uniq -c";
+    let seen = sandbox
+        .berth(&["run", "--rm", "--init", "busybox", "sh", "-c", read])
+        .success();
+    let twice = seen
+        .lines()
+        .filter(|line| line.trim_start().starts_with("2 "));
+    assert_eq!((seen.lines().count(), twice.count()), (4, 4), "{seen}");
+    assert!(seen.contains("Seccomp:\t2"), "{seen}");
+}

@@ -131,3 +131,31 @@ fn hosts_files() {
     hint: leave --no-hosts or --add-host away
     ");
 }
+
+/// A host with nothing but `lo`: containers have their networks, and nothing waits for a
+/// name server.
+#[test]
+fn an_offline_host_runs_containers() {
+    let sandbox = Sandbox::with_busybox();
+    let berth = sandbox.command(&[]);
+    let script = r#"
+        ip link set lo up
+        "$@" run --rm busybox ip -o -4 address show eth0 | grep -c 'inet '
+        "$@" run --rm --network none busybox echo alone
+        "$@" run -d --name served -p 127.0.0.1::80 busybox sleep 1000 >/dev/null && "$@" port served | grep -c 127.0.0.1
+        "$@" rm -f served
+        "$@" pull --quiet nowhere.example/image 2>&1 | head -n 1
+        "$@" network prune --force
+    "#;
+    let mut offline = std::process::Command::new("unshare");
+    offline.args(["--net", "sh", "-c", script, "sh"]);
+    offline.arg(berth.get_program()).args(berth.get_args());
+    let output = offline.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        said.trim(),
+        "1\nalone\n1\nserved\nerror: cannot pull nowhere.example/image:latest\nDeleted Networks:\nbridge",
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

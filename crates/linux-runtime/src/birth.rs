@@ -4,6 +4,7 @@
 //! own namespaces only             supervisor ── clone3(new namespaces) ──► guest
 //! another's pid namespace         supervisor, inside it for a moment ── clone3 ──► guest
 //! own users and others' spaces    supervisor ── clone3 ──► go-between ── joins, clone3(CLONE_PARENT) ──► guest
+//! a second process (`exec.rs`)    the same: it is born within the guest's root
 //! ```
 //! The rights of a user namespace end at what it owns: what belongs to another one has to be joined before,
 //! by a process that cannot come back. That go-between ends at once; the guest is the supervisor's child.
@@ -53,8 +54,10 @@ pub(crate) fn spawn(
         .without(Namespaces::TIME);
     if plan.own_users() && !plan.join.is_empty() {
         begun.joined = true;
-        return between(plan, cgroup, opened, |opened| {
-            clone::sibling(born_with, || body(opened, begun)).explain(sentence)
+        let mut opened = opened;
+        return between(Some(cgroup), sentence, |_| {
+            pass(plan, cgroup, begun.cloned, &mut opened)?;
+            clone::sibling(born_with, || body(&opened, begun)).explain(sentence)
         })
         .map(|child| (child, begun));
     }
@@ -76,22 +79,19 @@ fn open(path: &Path) -> Result<OwnedFd> {
         .explain(|| format!("cannot join the namespace {}", path.display()))
 }
 
-/// Makes the first process through a go-between.
-fn between(
-    plan: &Plan,
-    cgroup: &Cgroup,
-    mut opened: Vec<Opened>,
-    bear: impl FnOnce(&[Opened]) -> Result<Child>,
+/// Makes a process through a go-between, which `bear` is run by: it goes where the process is to be born and
+/// makes it as its sibling, so that it is this process's child. It is born in the cgroup's part of cgroup2.
+pub(crate) fn between(
+    cgroup: Option<&Cgroup>,
+    sentence: fn() -> String,
+    bear: impl FnOnce(&Channel) -> Result<Child>,
 ) -> Result<Child> {
     let (ours, theirs) = Channel::pair().explain(sentence)?;
     let mut unneeded = Some(ours);
-    let directory = cgroup.directory();
-    let cloned = directory.is_some();
+    let directory = cgroup.and_then(Cgroup::directory);
     let go_between = clone::spawn(Namespaces::empty(), directory, || {
         drop(unneeded.take());
-        let born = pass(plan, cgroup, cloned, &mut opened)
-            .and_then(|()| bear(&opened))
-            .and_then(|child| message::born(&theirs, child.pidfd.as_fd()));
+        let born = bear(&theirs).and_then(|child| message::born(&theirs, child.pidfd.as_fd()));
         match born {
             Ok(()) => 0,
             Err(error) => {

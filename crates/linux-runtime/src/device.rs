@@ -53,6 +53,7 @@ fn node(directory: &Directory, name: &str, node: Node, mode: u32) -> Result<()> 
         // Not permitted in a user namespace: the host's own node is bound instead.
         Err(error) if error::is(&error, Errno::PERM) => {
             let host = mount::clone_path(&Path::new(DEV).join(name), false).explain(sentence)?;
+            mount::make_read_only(&host).explain(sentence)?;
             let target = directory
                 .make_file(Path::new(name), 0o666)
                 .explain(sentence)?;
@@ -86,6 +87,7 @@ fn add(root: &Directory, device: &LinuxDevice) -> Result<()> {
     match path::make_node(&parent, name, kind, mode) {
         Err(error) if error::is(&error, Errno::PERM) => {
             let host = mount::clone_path(whole, false).explain(sentence)?;
+            mount::make_read_only(&host).explain(sentence)?;
             let target = parent.make_file(Path::new(name), 0o666).explain(sentence)?;
             return mount::attach(host, target).explain(sentence);
         }

@@ -15,7 +15,7 @@ use berth_sys::{clone, fd, pidfd, process};
 use crate::execute::{self, Becoming};
 use crate::guest::{LinuxGuest, Shared, root_of};
 use crate::plan::process::ProcessPlan;
-use crate::{device, message};
+use crate::{birth, device, message};
 
 /// What is to run.
 #[derive(Debug)]
@@ -40,26 +40,23 @@ pub(crate) fn start(
         owner.give(&second.stdio);
     }
     let cgroup = shared.cgroup.as_ref();
-    let directory = cgroup.and_then(Cgroup::directory);
+    let cloned = cgroup.and_then(Cgroup::directory).is_some();
     let context = Context {
         plan: &plan,
         second,
         channel: &theirs,
         root: &root,
         target: first.pidfd.as_fd(),
-        cgroup: cgroup.map(|cgroup| (cgroup, directory.is_some())),
-        namespaces: shared.namespaces.without(Namespaces::PID),
+        cgroup: cgroup.map(|cgroup| (cgroup, cloned)),
+        namespaces: shared.namespaces,
     };
     let mut unneeded = Some(ours);
-    let spawned = in_pid_namespace(first.pidfd.as_fd(), shared.namespaces, || {
-        clone::spawn(Namespaces::empty(), directory, || {
-            // The copy of the supervisor's end would keep the channel from ever closing.
-            drop(unneeded.take());
-            run(&context)
-        })
-        .explain(sentence)
+    let child = birth::between(cgroup, sentence, |speaker| {
+        // The copy of the supervisor's end would keep the channel from ever closing.
+        drop(unneeded.take());
+        let root = join(&context, speaker)?;
+        clone::sibling(Namespaces::empty(), || run(&context, &root)).explain(sentence)
     })?;
-    let child = spawned?;
     match unneeded.take() {
         Some(ours) => Ok(LinuxGuest::new(child, ours, shared, plan, false)),
         None => Err(Error::new(Class::Internal, sentence())),
@@ -80,25 +77,7 @@ struct Context<'a> {
     namespaces: Namespaces,
 }
 
-/// Children of this process are born in the target's pid namespace while `body` runs.
-pub(crate) fn in_pid_namespace<T>(
-    target: BorrowedFd<'_>,
-    namespaces: Namespaces,
-    body: impl FnOnce() -> T,
-) -> Result<T> {
-    if !namespaces.contains(Namespaces::PID) {
-        return Ok(body());
-    }
-    let own = pidfd::open(process::id()).explain(|| "cannot open our own process".into())?;
-    namespace::join_process(target, Namespaces::PID)
-        .explain(|| "cannot join the container's pid namespace".into())?;
-    let result = body();
-    namespace::join_process(own, Namespaces::PID)
-        .explain(|| "cannot return to the host's pid namespace".into())?;
-    Ok(result)
-}
-
-/// As [`in_pid_namespace`], with the namespace's own file.
+/// Children of this process are born in a pid namespace while `body` runs.
 pub(crate) fn in_namespace_file<T>(
     namespace: BorrowedFd<'_>,
     body: impl FnOnce() -> Result<T>,
@@ -112,27 +91,21 @@ pub(crate) fn in_namespace_file<T>(
     result
 }
 
-fn run(context: &Context<'_>) -> u8 {
-    match join_and_execute(context) {
-        Ok(status) => status,
-        Err(error) => {
-            message::failed(context.channel, &error);
-            error.class().exit_code()
-        }
-    }
-}
-
-fn join_and_execute(context: &Context<'_>) -> Result<u8> {
+/// The go-between's way into the guest: its cgroup, its namespaces, its root; the pid namespace comes last.
+///
+/// The guest's processes can see this one from then on, and look into it if they have `CAP_SYS_PTRACE`
+/// (CVE-2016-9962): nothing of the host may be open or be its root by then. Its children are born in the pid
+/// namespace, it never is.
+fn join(context: &Context<'_>, speaker: &Channel) -> Result<Directory> {
     let sentence = || "cannot join the container".to_owned();
     process::die_with_parent().explain(sentence)?;
     if let Some((cgroup, cloned)) = context.cgroup {
         cgroup.enter(cloned)?;
     }
-    // From here on the guest's processes can see this one: nothing of the host may be open, and they may
-    // not trace it (CVE-2016-9962).
     process::set_hidden(true).explain(sentence)?;
     let second = context.second;
     let mut keep = vec![
+        fd::number(speaker),
         fd::number(context.channel),
         fd::number(context.root),
         fd::number(context.target),
@@ -143,24 +116,44 @@ fn join_and_execute(context: &Context<'_>) -> Result<u8> {
         &second.inherited,
     ));
     fd::close_all_but(&keep).explain(sentence)?;
-    namespace::join_process(context.target, context.namespaces).explain(sentence)?;
+    let others = context.namespaces.without(Namespaces::PID);
+    namespace::join_process(context.target, others).explain(sentence)?;
     let root = enter_root(context.root)?;
     if context.namespaces.contains(Namespaces::USER) {
         process::set_user(0, 0).explain(sentence)?;
         process::set_hidden(true).explain(sentence)?;
     }
+    if context.namespaces.contains(Namespaces::PID) {
+        namespace::join_process(context.target, Namespaces::PID).explain(sentence)?;
+    }
+    Ok(root)
+}
+
+fn run(context: &Context<'_>, root: &Directory) -> u8 {
+    match prepare_and_execute(context, root) {
+        Ok(status) => status,
+        Err(error) => {
+            message::failed(context.channel, &error);
+            error.class().exit_code()
+        }
+    }
+}
+
+fn prepare_and_execute(context: &Context<'_>, root: &Directory) -> Result<u8> {
+    let second = context.second;
+    process::die_with_parent().explain(|| "cannot join the container".into())?;
     process::set_mask(0);
     let terminal = match &second.stdio {
         Stdio::Files { .. } => None,
         Stdio::Terminal(size) => {
-            let (master, slave) = device::pty(&root, *size)?;
+            let (master, slave) = device::pty(root, *size)?;
             message::terminal(context.channel, master.as_fd())?;
             Some(slave)
         }
     };
     execute::become_and_execute(Becoming {
         plan: context.plan,
-        root: &root,
+        root,
         channel: context.channel,
         stdio: &second.stdio,
         terminal,

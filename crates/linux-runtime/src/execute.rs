@@ -104,7 +104,7 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
     let filter = filter.as_ref();
     if becoming.reaper {
         let sets = plan.capabilities;
-        let Err(error) = reaper::run(&files.channel, sets, || {
+        let Err(error) = reaper::run(&files.channel, sets, filter, || {
             lead(files.terminal.then(fd::standard_input))?;
             process::die_with_parent()
                 .explain(|| "cannot tie the process to its supervisor".into())?;

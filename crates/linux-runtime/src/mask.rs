@@ -11,7 +11,8 @@ use berth_sys::path::{self, Directory};
 /// Hides files behind a null device and directories behind an empty read-only file system.
 ///
 /// The null device is the host's, checked to be one: a guest once put a link there and had it mounted
-/// over what was to be hidden (CVE-2025-31133).
+/// over what was to be hidden (CVE-2025-31133). Its views are read-only, or a guest's root could give the
+/// host's own device another mode and owner.
 pub(crate) fn hide(root: &Directory, paths: &[PathBuf]) -> Result<()> {
     let mut null: Option<OwnedFd> = None;
     let mut empty: Option<OwnedFd> = None;
@@ -35,6 +36,7 @@ pub(crate) fn hide(root: &Directory, paths: &[PathBuf]) -> Result<()> {
                 None => null.insert(null_device()?),
             };
             let mount = mount::clone_tree(null, false).explain(sentence)?;
+            mount::make_read_only(&mount).explain(sentence)?;
             mount::attach(mount, target).explain(sentence)?;
         }
     }

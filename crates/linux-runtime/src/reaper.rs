@@ -6,14 +6,17 @@
 //! through a read-only mount, which holds against a guest that was given that capability, too.)
 
 use std::convert::Infallible;
+use std::io;
 
 use berth_contract::Result;
 use berth_sys::capability::{self, Sets};
 use berth_sys::channel::Channel;
 use berth_sys::error::Explain as _;
 use berth_sys::namespace::Namespaces;
+use berth_sys::seccomp::{self, Flags, Listen};
 use berth_sys::{clone, fd, process};
 
+use crate::filter::Filter;
 use crate::message;
 
 /// SIGCHLD, the same number on x86 and arm.
@@ -25,6 +28,7 @@ const CHILD: i32 = 17;
 pub(crate) fn run(
     channel: &Channel,
     capabilities: Option<Sets>,
+    filter: Option<&Filter>,
     program: impl FnOnce() -> Result<Infallible>,
 ) -> Result<Infallible> {
     let sentence = || "cannot start the container's program".to_owned();
@@ -38,15 +42,30 @@ pub(crate) fn run(
     })
     .explain(sentence)?;
     let pid = child.pid;
-    if let Some(sets) = capabilities {
-        // Needed no longer: what was kept for loading the filter. To signal programs of other users,
-        // the guest's own capabilities are enough.
-        drop(capability::set(sets.effective, sets.permitted, 0));
-    }
     // The channel's last copy is the child's now: it closes when the program runs.
-    fd::close_all_but(&[]).explain(sentence)?;
+    if fd::close_all_but(&[]).is_err() || confine(capabilities, filter).is_err() {
+        clone::exit_now(125);
+    }
     // Not by returning: what owns the descriptors closed above must not be dropped.
     clone::exit_now(serve(pid))
+}
+
+/// Behind the guest's filter, with the guest's capabilities: whoever may trace this process must gain nothing
+/// by it. Programs of other users can be signalled with those.
+fn confine(capabilities: Option<Sets>, filter: Option<&Filter>) -> io::Result<()> {
+    if let Some(filter) = filter {
+        // Whoever answers for the program need not answer for its parent.
+        let flags = Flags {
+            listen: Listen::No,
+            ..filter.flags
+        };
+        seccomp::load(&filter.program, flags)?;
+    }
+    match capabilities {
+        // Needed no longer: what was kept for loading the filter.
+        Some(sets) => capability::set(sets.effective, sets.permitted, 0),
+        None => Ok(()),
+    }
 }
 
 fn serve(child: i32) -> u8 {

@@ -297,6 +297,22 @@ pub fn set_attributes(mount: impl AsFd, change: &Change<'_>) -> io::Result<()> {
     }
 }
 
+/// Makes a mount read-only: what it shows cannot be changed, nor its mode and owner. A device can be read and
+/// written to all the same.
+///
+/// # Errors
+/// As for [`set_attributes`].
+pub fn make_read_only(mount: impl AsFd) -> io::Result<()> {
+    let set = u64::from(Attributes::MOUNT_ATTR_RDONLY.bits());
+    set_attributes(
+        mount,
+        &Change {
+            set,
+            ..Change::default()
+        },
+    )
+}
+
 /// Changes the propagation of everything this namespace sees, so that nothing we mount leaks out.
 ///
 /// # Errors

@@ -1,10 +1,13 @@
 //! Pipes, and reading and writing a file without blocking on it.
 
 use std::io::{self, IoSlice};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
+use std::path::Path;
 
 use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::pipe::{PipeFlags, pipe_with};
+
+use crate::mount;
 
 /// A pipe: its reading and its writing end, both closed on exec.
 ///
@@ -27,16 +30,26 @@ pub fn set_nonblocking(file: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// `/dev/null`, for reading and writing.
+/// `/dev/null` for a guest, for reading and writing.
+///
+/// It is opened through a read-only mount of its own: whoever has it open could give the host's device another
+/// mode and owner else.
 ///
 /// # Errors
-/// This root has no `/dev/null`.
+/// This root has no `/dev/null` or no `/proc`, or the process may not mount.
 pub fn null() -> io::Result<OwnedFd> {
-    Ok(rustix::fs::open(
-        "/dev/null",
+    let view = mount::clone_path(Path::new("/dev/null"), false)?;
+    mount::make_read_only(&view)?;
+    let null = rustix::fs::open(
+        format!("/proc/self/fd/{}", view.as_raw_fd()),
         OFlags::RDWR | OFlags::CLOEXEC,
         Mode::empty(),
-    )?)
+    )?;
+    let status = rustix::fs::fstat(&null)?;
+    if crate::path::is_character(&status, 1, 3) {
+        return Ok(null);
+    }
+    Err(io::Error::other("/dev/null is not the null device"))
 }
 
 /// Reads what is there into `buffer`; 0 is the end.

@@ -6,11 +6,11 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use berth_contract::oci::{Capability, Spec};
+use berth_contract::oci::{Capabilities, Capability, Spec};
 use berth_contract::{Guest, Program, Runtime as _, Stdio, TerminalSize};
 use berth_linux_runtime::defaults;
 use berth_sys::file::Directory;
@@ -70,6 +70,13 @@ fn spy(shared: &Path) {
         if seen {
             drop(File::create(shared.join("seen")));
         }
+        let root = |path: &Path| fs::metadata(path).map(|root| (root.dev(), root.ino()));
+        if let (Ok(own), Ok(other)) = (root(Path::new("/")), root(&process.join("root/."))) {
+            drop(File::create(shared.join("looked")));
+            if own != other {
+                drop(File::create(shared.join("another-root")));
+            }
+        }
     }
 }
 
@@ -121,6 +128,10 @@ impl Attack {
     }
 
     fn begin(&mut self) {
+        self.begin_with(defaults::capabilities());
+    }
+
+    fn begin_with(&mut self, capabilities: Capabilities) {
         let words = [
             "guest",
             "--exact",
@@ -130,6 +141,7 @@ impl Attack {
         let mut spec = self.bench.spec(&words);
         let shared = self.shared.to_str().unwrap();
         support::add_mount(&mut spec, SHARED, "bind", shared, &["rbind"]);
+        support::capabilities(&mut spec, capabilities);
         let other = self.bench.another("attacker");
         let mut slot = other.slot().slot;
         slot.program = Program::File(File::open("/proc/self/exe").unwrap().into());
@@ -294,6 +306,29 @@ fn privileged_nobody_looks_into_a_process_that_joins() {
         "it has seen nobody join"
     );
     assert!(!attack.shared.join("seen").exists(), "it has looked in");
+    attack.end();
+}
+
+/// A guest that may trace looks into every process it can see: none of them has another root than its own.
+#[test]
+fn privileged_a_process_that_joins_has_the_guests_root() {
+    let Some(mut attack) = Attack::prepare("race-root") else {
+        return;
+    };
+    let mut rights = defaults::capabilities();
+    rights.insert(Capability::SysPtrace);
+    attack.begin_with(rights);
+    let (attacker, _, spec) = attack.attacker.as_mut().unwrap();
+    let process = support::exec_process(spec, &["/bin/busybox", "true"], "");
+    let end = Instant::now() + ATTACK;
+    while Instant::now() < end {
+        support::exec(attacker.as_mut(), &process).unwrap();
+    }
+    assert!(attack.shared.join("looked").exists(), "it has seen nobody");
+    assert!(
+        !attack.shared.join("another-root").exists(),
+        "it has seen another root"
+    );
     attack.end();
 }
 

@@ -76,3 +76,84 @@ pub fn pause_freezes_the_guest(kind: Kind) {
         "a frozen container can go"
     );
 }
+
+/// Limits are those of the guest's own cgroup and process, and the same after a second start.
+pub fn limits_are_set_and_stay(kind: Kind) {
+    let (sandbox, twin) = sandbox(kind, "clock");
+    let mut run = vec![
+        "run",
+        "-d",
+        "--name",
+        "held",
+        "--cpus",
+        "0.5",
+        "--pids-limit",
+        "20",
+    ];
+    run.extend(["-m", "64m", "--cpu-shares", "512", "--cpuset-cpus", "0"]);
+    run.extend(["--oom-score-adj", "500", "--ulimit", "nofile=64:128"]);
+    let image = twin.image();
+    run.push(&image);
+    sandbox.berth(&run).success();
+    let seen = || {
+        let pid = sandbox.inspect("held", "{{.State.Pid}}");
+        let file = |name: &str| {
+            std::fs::read_to_string(format!("/proc/{pid}/{name}")).expect("the guest is there")
+        };
+        let limits = file("limits");
+        let files = limits
+            .lines()
+            .find(|line| line.starts_with("Max open files"));
+        let mut seen: Vec<String> = [
+            ("memory", "memory.limit_in_bytes", "memory.max"),
+            ("pids", "pids.max", "pids.max"),
+            ("cpuset", "cpuset.cpus", "cpuset.cpus"),
+        ]
+        .map(|(controller, v1, v2)| in_cgroup(&file("cgroup"), controller, v1, v2))
+        .into();
+        let (quota, period) = match in_cgroup(&file("cgroup"), "cpu", "cpu.cfs_quota_us", "cpu.max")
+        {
+            both if both.contains(' ') => {
+                let (quota, period) = both.split_once(' ').expect("quota and period");
+                (quota.to_owned(), period.to_owned())
+            }
+            quota => (
+                quota,
+                in_cgroup(&file("cgroup"), "cpu", "cpu.cfs_period_us", ""),
+            ),
+        };
+        let of = |text: &str| text.parse::<f64>().expect("a number");
+        seen.push(format!("{} CPUs", of(&quota) / of(&period)));
+        seen.push(file("oom_score_adj").trim().to_owned());
+        let files: Vec<&str> = files
+            .expect("the kernel tells")
+            .split_whitespace()
+            .collect();
+        seen.push(files[3..5].join(":"));
+        seen
+    };
+    let expected = ["67108864", "20", "0", "0.5 CPUs", "500", "64:128"];
+    assert_eq!(seen(), expected);
+    sandbox.berth(&["stop", "-t", "0", "held"]).success();
+    sandbox.berth(&["start", "held"]).success();
+    assert_eq!(seen(), expected, "after a second start");
+}
+
+/// A value of the cgroup that `/proc/PID/cgroup` names: of a v1 hierarchy if the controller has one.
+fn in_cgroup(cgroup: &str, controller: &str, v1: &str, v2: &str) -> String {
+    let lines = cgroup.lines().filter_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        Some((parts.next()?, parts.next()?))
+    });
+    let mut path = None;
+    for (controllers, directory) in lines {
+        if controllers.split(',').any(|one| one == controller) {
+            path = Some(format!("/sys/fs/cgroup/{controllers}{directory}/{v1}"));
+        } else if controllers.is_empty() && path.is_none() {
+            path = Some(format!("/sys/fs/cgroup{directory}/{v2}"));
+        }
+    }
+    let path = path.expect("a hierarchy has the controller");
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    text.trim().to_owned()
+}

@@ -31,7 +31,7 @@ pub use identity::{
     arguments_environment_and_directory_arrive, dispatch_needs_no_flag, isolation_is_complete,
     the_user_is_the_process_owner, users_can_be_its_own,
 };
-pub use limits::{memory_limit_is_real, pause_freezes_the_guest};
+pub use limits::{limits_are_set_and_stay, memory_limit_is_real, pause_freezes_the_guest};
 pub use logging::{
     a_receiver_may_go_away, a_receiver_must_be_there, a_slow_receiver_is_waited_for_or_not,
     syslog_gets_what_was_said, the_journal_gets_what_was_said,

@@ -8,6 +8,7 @@ mod copy;
 mod corpus;
 mod failures;
 mod idioms;
+mod killed;
 mod outputs;
 mod project;
 mod remote_cache;

@@ -146,3 +146,46 @@ fn triggers_wait_for_the_image_that_is_made_from_this_one() {
     assert_eq!(project.sh("cat /f /t"), "Ftriggered");
     assert!(!project.config("{{json .Config.OnBuild}}").contains("COPY"));
 }
+
+/// Whichever stands first: `ENV` wins, for a command as for the file.
+#[test]
+fn an_argument_never_hides_the_environment() {
+    let project = Project::of(
+        "FROM busybox\nARG A=arg\nENV A=env\nENV B=env\nARG B=arg\nARG C=arg\nRUN echo $A $B $C > /e\nENV C=$A-$B-$C\nRUN echo $C >> /e\n",
+    );
+    project
+        .build(&["--build-arg", "A=given", "--build-arg", "B=given"])
+        .success();
+    assert_eq!(project.run("cat /e"), "env env arg\nenv-env-arg");
+}
+
+/// What a Dockerfile asks for beyond the ordinary has to be allowed by who builds it.
+#[test]
+fn the_hosts_network_has_to_be_allowed() {
+    let project = Project::of("FROM busybox\nRUN --network=host readlink /proc/self/ns/net > /n\n");
+    let refused = project.build(&[]).status(1);
+    assert!(refused.stderr.contains("--allow network.host"), "{refused}");
+    let own = std::fs::read_link("/proc/self/ns/net").unwrap();
+    for flags in [["--allow", "network.host"], ["--network", "host"]] {
+        project.build(&flags).success();
+        assert_eq!(project.run("cat /n"), own.display().to_string());
+    }
+}
+
+/// The agent's socket belongs to who builds; the step sees one that is as the mount says.
+#[test]
+fn agents_are_passed_on_as_the_mount_says() {
+    let project = Project::of(
+        "FROM busybox\nUSER 1000\nRUN --mount=type=ssh,mode=0620,uid=1000,gid=7,target=/agent stat -c '%a %u %g %F' /agent > /tmp/s; \
+         echo $SSH_AUTH_SOCK >> /tmp/s\nRUN --mount=type=ssh stat -c '%a %u' $SSH_AUTH_SOCK >> /tmp/s\n",
+    );
+    let path = project.sandbox.path().join("agent");
+    let _listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let built = project.build(&["--ssh", &format!("default={}", path.display())]);
+    built.success();
+    assert_eq!(
+        project.run("cat /tmp/s"),
+        "620 1000 7 socket\n/agent\n600 0"
+    );
+    project.sandbox.assert_nothing_left();
+}

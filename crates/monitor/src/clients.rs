@@ -124,6 +124,10 @@ impl Supervisor<'_> {
         if sent_input && self.launch.stdin_once {
             self.end_input();
         }
+        if self.launch.attended && peer.attached.is_some() {
+            self.launch.auto_remove = true;
+            self.kill_everything();
+        }
         self.abandon_sessions(number);
     }
 }

@@ -54,6 +54,13 @@ pub struct Launch {
     /// Whether the container is removed when it ends (`--rm`).
     #[serde(default)]
     pub auto_remove: bool,
+    /// Whether it is killed and removed when a client leaves that is attached to it: a step of a build is of
+    /// no use to anybody else.
+    #[serde(default)]
+    pub attended: bool,
+    /// A JSON list of variables that are not in the runtime-spec, in memory: they are secret.
+    #[serde(default)]
+    pub environment: Option<PathBuf>,
     /// Directories removed together with it unless another container mounts them: its anonymous volumes.
     #[serde(default)]
     pub remove_with: Vec<PathBuf>,

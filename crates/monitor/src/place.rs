@@ -76,9 +76,16 @@ impl Place {
         read_document(&Launch::path(&self.container))
     }
 
-    /// The guest's description.
-    pub(crate) fn spec(&self) -> Result<oci::Spec> {
-        read_document(&self.container.join(SPEC_FILE))
+    /// The guest's description, with the variables that are not in its file.
+    pub(crate) fn spec(&self, launch: &Launch) -> Result<oci::Spec> {
+        let mut spec: oci::Spec = read_document(&self.container.join(SPEC_FILE))?;
+        if let Some(path) = &launch.environment
+            && let Some(process) = &mut spec.process
+        {
+            let variables: Vec<String> = read_document(path)?;
+            process.env.get_or_insert_default().extend(variables);
+        }
+        Ok(spec)
     }
 
     /// How the container stood before this start.

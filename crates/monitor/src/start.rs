@@ -120,7 +120,7 @@ impl Supervisor<'_> {
         };
         self.place.write_exit(&lost)?;
         fault::point("start-pessimistic");
-        let spec = self.place.spec()?;
+        let spec = self.place.spec(&self.launch)?;
         if self.volumes.is_empty() {
             let mounted = self.launch.mounted.iter();
             self.volumes = mounted

@@ -11,6 +11,7 @@ use super::copy::FileDigests;
 use super::dockerfile::check::{self, Inputs};
 use super::dockerfile::{Dockerfile, Stages, check_directive};
 use super::ignore::Patterns;
+use super::memory::Memory;
 use super::output;
 use super::remote_cache::{self, Imports};
 use super::report::{Report, Steps};
@@ -44,6 +45,8 @@ pub(super) struct Build<'a> {
     pub(super) pending: Mutex<Vec<CachedStep>>,
     /// Every step that was needed, as it is in the cache now.
     used: Mutex<BTreeMap<Digest, CachedStep>>,
+    /// Where secrets lie while a command needs them.
+    pub(super) memory: Memory,
     /// What other caches know.
     pub(super) imports: Imports,
     /// What the context leaves out.
@@ -106,6 +109,7 @@ impl Engine {
             cache,
             pending: Mutex::default(),
             used: Mutex::default(),
+            memory: Memory::new(self.paths().run()),
             imports: Imports::default(),
             ignored,
             images: Mutex::default(),

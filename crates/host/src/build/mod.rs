@@ -9,6 +9,7 @@
 //!  image store ◄── output: config, manifest, index, names ◄──────── layers ◄─────┘
 //! ```
 
+mod agent;
 mod builder;
 mod cache;
 mod configure;
@@ -16,6 +17,7 @@ mod copy;
 mod copy_step;
 pub mod dockerfile;
 pub mod ignore;
+mod memory;
 mod output;
 mod prune;
 mod remote;

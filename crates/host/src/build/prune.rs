@@ -98,6 +98,7 @@ impl Engine {
     /// Something cannot be removed.
     pub fn prune_build_cache(&self, pruning: &CachePruning<'_>) -> Result<(Vec<CacheEntry>, u64)> {
         self.require_root_for_build()?;
+        super::memory::sweep(&self.paths().run().join("build"));
         let cache = BuildCache::new(self.paths().data());
         let mut kept = 0;
         let mut removed = Vec::new();

@@ -64,6 +64,8 @@ pub struct BuildRequest {
     pub rewrite_timestamp: bool,
     /// Whether commands may ask not to be confined.
     pub allow_insecure: bool,
+    /// Whether commands may ask for the network of the host.
+    pub allow_host_network: bool,
     /// What is done with the result.
     pub outputs: Vec<Output>,
 }

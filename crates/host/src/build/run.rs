@@ -28,6 +28,8 @@ pub(super) struct Command {
     pub(super) environment: Vec<String>,
     /// Its limits, network and mounts.
     pub(super) host: HostConfig,
+    /// A file in memory with its secret variables.
+    pub(super) secrets: Option<PathBuf>,
     /// The paths things are mounted at.
     pub(super) targets: Vec<PathBuf>,
 }
@@ -62,6 +64,7 @@ impl Runner<'_> {
         let stack = LayerStack {
             layers,
             platform: state.platform.clone(),
+            environment: command.secrets.clone(),
         };
         let options = CreateOptions {
             stack: Some(&stack),

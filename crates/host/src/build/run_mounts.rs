@@ -14,6 +14,7 @@ use berth_image::Merged;
 use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
+use super::agent::Agent;
 use super::cache::{Key, make_private};
 use super::copy::{FileDigests, Item, Manner, Origin, Place, Target, describe, items, put};
 use super::dockerfile::{MountKind, Sharing};
@@ -29,6 +30,8 @@ pub(super) struct Mounted {
     pub(super) mounts: Vec<Mount>,
     pub(super) tmpfs: BTreeMap<String, String>,
     pub(super) environment: Vec<String>,
+    /// Variables that are to be written nowhere.
+    pub(super) secrets: Vec<String>,
     pub(super) targets: Vec<PathBuf>,
 }
 
@@ -126,7 +129,8 @@ impl StageBuilder<'_, '_> {
                 id,
                 target,
                 required,
-                ..
+                mode,
+                owner,
             } => {
                 let Some(socket) = self.build.request.ssh.get(id) else {
                     return absent(*required, &format!("ssh agent {id}"), "--ssh default");
@@ -136,7 +140,11 @@ impl StageBuilder<'_, '_> {
                     None => format!("/run/buildkit/ssh_agent.{}", mounted.mounts.len()),
                 };
                 mounted.environment.push(format!("SSH_AUTH_SOCK={target}"));
-                mounted.bind(socket.display().to_string(), target, false);
+                // The agent's own socket belongs to whoever builds; this one to whom the mount says.
+                let directory = self.in_memory_directory(held)?;
+                let agent = Agent::start(&directory.join("agent"), socket, (*mode, *owner))?;
+                mounted.bind(agent.path().display().to_string(), target, false);
+                held.agents.push(agent);
                 Ok(())
             }
         }
@@ -356,7 +364,7 @@ impl StageBuilder<'_, '_> {
                 )
                 .caused_by(error)
             })?;
-            mounted.environment.push(format!("{variable}={text}"));
+            mounted.secrets.push(format!("{variable}={text}"));
         }
         let Some(target) = target else { return Ok(()) };
         let target = self.absolute(target)?;
@@ -378,6 +386,28 @@ impl StageBuilder<'_, '_> {
         Ok(())
     }
 
+    /// The variables that are secret, in a file that the monitor reads.
+    pub(super) fn secret_variables(
+        &self,
+        variables: &[String],
+        held: &mut Held,
+    ) -> Result<Option<PathBuf>> {
+        if variables.is_empty() {
+            return Ok(None);
+        }
+        // A list of texts cannot fail to become JSON.
+        let content = serde_json::to_vec(variables).unwrap_or_default();
+        let path = self.in_memory("variables", &content, (0o600, (0, 0)), held)?;
+        Ok(Some(PathBuf::from(path)))
+    }
+
+    /// A directory of this build's in the run directory.
+    fn in_memory_directory(&self, held: &mut Held) -> Result<PathBuf> {
+        let directory = self.build.memory.directory()?;
+        held.secrets.push(Scratch(directory.clone()));
+        Ok(directory)
+    }
+
     /// A file in the run directory, which is memory, gone when the command has ended.
     fn in_memory(
         &self,
@@ -386,12 +416,7 @@ impl StageBuilder<'_, '_> {
         (mode, owner): (u32, (u32, u32)),
         held: &mut Held,
     ) -> Result<String> {
-        let run = self.build.engine.paths().run().join("build");
-        make_private(&run)?;
-        let directory = run.join(berth_sys::file::unique_name(""));
-        make_private(&directory)?;
-        held.secrets.push(Scratch(directory.clone()));
-        let path = directory.join(name);
+        let path = self.in_memory_directory(held)?.join(name);
         let cannot = || format!("cannot write {}", path.display());
         let write = || {
             let mut file = fs::File::options()

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
 
+use super::agent::Agent;
 use super::cache::Key;
 use super::configure::words;
 use super::dockerfile::instruction::{Command as Words, Network, Run, Security};
@@ -23,6 +24,8 @@ pub(super) const SCRIPTS: &str = "/run/buildkit/pipes";
 pub(super) struct Held {
     /// Locks on cache mounts.
     pub(super) locks: Vec<File>,
+    /// Sockets that lead to ssh agents; they end before their files are removed.
+    pub(super) agents: Vec<Agent>,
     /// Files that are removed afterwards.
     pub(super) secrets: Vec<Scratch>,
 }
@@ -49,6 +52,14 @@ impl StageBuilder<'_, '_> {
             )
             .caused_by("RUN --security=insecure was not allowed")
             .hint("berth build --allow security.insecure"));
+        }
+        if run.network == Network::Host && !request.allow_host_network {
+            return Err(Error::new(
+                Class::Denied,
+                "cannot execute a command in the network of the host",
+            )
+            .caused_by("RUN --network=host was not allowed")
+            .hint("berth build --allow network.host"));
         }
         let (words, script) = self.script(run);
         let mut mounts = Vec::new();
@@ -86,6 +97,7 @@ impl StageBuilder<'_, '_> {
                 this.mount(mount, &mut mounted, &mut held)?;
             }
             command.environment.extend(mounted.environment);
+            command.secrets = this.secret_variables(&mounted.secrets, &mut held)?;
             command.host.mounts.extend(mounted.mounts);
             command.host.tmpfs.extend(mounted.tmpfs);
             command.targets.extend(mounted.targets);
@@ -165,6 +177,7 @@ impl StageBuilder<'_, '_> {
         Command {
             words,
             environment,
+            secrets: None,
             targets: bound.map(PathBuf::from).collect(),
             host,
         }

@@ -194,6 +194,8 @@ pub struct LayerStack {
     pub layers: Vec<std::path::PathBuf>,
     /// What they are for.
     pub platform: berth_image::Platform,
+    /// A file in memory with variables that are to be written nowhere else.
+    pub environment: Option<std::path::PathBuf>,
 }
 
 impl std::fmt::Debug for CreateOptions<'_> {

@@ -82,6 +82,8 @@ impl Container {
             pid_file: None,
             restart: RestartPolicy::No,
             auto_remove: false,
+            attended: false,
+            environment: None,
             remove_with: Vec::new(),
             mounted: Vec::new(),
             log: Log {

@@ -268,7 +268,7 @@ impl Build {
             &pull_options,
         )?;
         let (arguments, epoch) = self.arguments(environment)?;
-        let allow_insecure = self.allows_insecure()?;
+        let (allow_insecure, allow_host_network) = self.allowed()?;
         let platforms = self.platform.iter().map(|text| text.parse());
         let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
         let tags = self
@@ -319,6 +319,7 @@ impl Build {
                 epoch,
                 rewrite_timestamp: self.rewrite_timestamp,
                 allow_insecure,
+                allow_host_network,
                 outputs,
             },
             style: if self.quiet {
@@ -382,7 +383,9 @@ impl Build {
         Ok(outputs)
     }
 
-    fn allows_insecure(&self) -> Result<bool> {
+    /// Whether commands may be unconfined, and whether they may have the network of the host: that follows
+    /// from asking for it.
+    fn allowed(&self) -> Result<(bool, bool)> {
         let known = ["security.insecure", "network.host"];
         if let Some(other) = self
             .allow
@@ -395,7 +398,9 @@ impl Build {
             );
             return Err(error.hint("security.insecure and network.host are known"));
         }
-        Ok(self.allow.iter().any(|right| right == known[0]))
+        let has = |known: &str| self.allow.iter().any(|right| right == known);
+        let host = self.commands.network.as_deref() == Some("host");
+        Ok((has(known[0]), has(known[1]) || host))
     }
 }
 

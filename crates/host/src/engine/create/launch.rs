@@ -8,6 +8,7 @@ use berth_network::Mode;
 
 use super::Draft;
 use crate::engine::logging::{self, Subject};
+use crate::engine::source::Source;
 use crate::engine::storage::Storage;
 use crate::engine::{network, policy};
 
@@ -51,7 +52,13 @@ impl Draft<'_> {
                 format!("{}.{}", self.config.hostname, self.config.domainname),
             );
         }
+        let stack = match &self.source {
+            Source::Stack(stack) => Some(stack),
+            _ => None,
+        };
         Ok(Launch {
+            attended: stack.is_some(),
+            environment: stack.and_then(|stack| stack.environment.clone()),
             id: self.id.clone(),
             runtime,
             rootfs,

@@ -1,0 +1,129 @@
+//! What is left of a build that ends before its time, and builds beside each other.
+
+use std::process::Command;
+
+use crate::project::Project;
+
+/// A step that holds everything a step can hold, and waits.
+const WAITING: &str = "FROM busybox AS other\nRUN echo x > /x\nFROM busybox\n\
+     RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t --mount=target=/s --mount=from=other,target=/o,source=/x \
+         --mount=type=secret,id=k,env=K --mount=type=secret,id=k <<EOF\n\
+     test \"$K\" = \"$(cat /run/secrets/k)\" && echo ready > /c/ready || exit 3\necho ready; sleep 1000\nEOF\n";
+
+/// Starts a build of it and waits until its step is at work.
+fn start(project: &Project) -> berth_testkit::Running {
+    let secret = project.sandbox.path().join("secret");
+    std::fs::write(&secret, "hunter2-of-a-killed-build").unwrap();
+    let flag = format!("id=k,src={}", secret.display());
+    let context = project.directory.to_str().unwrap();
+    let running =
+        project
+            .sandbox
+            .start(&["build", "--progress", "plain", "--secret", &flag, context]);
+    let mounts = project.sandbox.data().join("build/mounts");
+    wait_until("the step is at work", || {
+        let places = std::fs::read_dir(&mounts).into_iter().flatten().flatten();
+        places
+            .map(|place| place.path().join("data/ready"))
+            .any(|ready| ready.exists())
+    });
+    running
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed().as_secs() < 60, "never: {what}");
+        std::thread::yield_now();
+    }
+}
+
+/// Files beneath a directory of the sandbox that hold the secret.
+fn with_secret(project: &Project, directory: &str) -> String {
+    let found = Command::new("grep")
+        .args(["-rlF", "hunter2-of-a-killed-build"])
+        .arg(project.sandbox.path().join(directory))
+        .output()
+        .unwrap();
+    String::from_utf8(found.stdout).unwrap()
+}
+
+fn entries(project: &Project, directory: &str) -> Vec<String> {
+    let found = std::fs::read_dir(project.sandbox.path().join(directory));
+    let found = found.into_iter().flatten().flatten();
+    found
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_at_all() {
+    let project = Project::of(WAITING).file("f", "x");
+    let running = start(&project);
+    assert_eq!(
+        with_secret(&project, "data"),
+        "",
+        "a secret variable is on no disk"
+    );
+    running.signal("INT");
+    let screen = running.finish();
+    assert_eq!(screen.status, 1, "{screen}");
+    assert_eq!(project.sandbox.berth(&["ps", "-aq"]).success(), "");
+    project.sandbox.assert_nothing_left();
+    assert_eq!(entries(&project, "data/ingest"), Vec::<String>::new());
+    assert_eq!(entries(&project, "data/containers"), Vec::<String>::new());
+    assert_eq!(entries(&project, "run/build"), Vec::<String>::new());
+}
+
+/// Nobody can clean up after SIGKILL: the container ends by itself, the rest goes with the next build or prune.
+#[test]
+fn a_killed_build_leaves_what_pruning_frees() {
+    let project = Project::of(WAITING).file("f", "x");
+    let running = start(&project);
+    running.signal("KILL");
+    drop(running.finish());
+    // The step's monitor sees that its builder is gone.
+    wait_until("the container is gone", || {
+        project.sandbox.berth(&["ps", "-aq"]).success().is_empty()
+    });
+    project.sandbox.assert_nothing_left();
+    assert_eq!(with_secret(&project, "data"), "");
+    project
+        .sandbox
+        .berth(&["builder", "prune", "-af"])
+        .success();
+    assert_eq!(with_secret(&project, "run"), "");
+    assert_eq!(entries(&project, "run/build"), Vec::<String>::new());
+    assert_eq!(entries(&project, "data/ingest"), Vec::<String>::new());
+    assert_eq!(entries(&project, "data/build/mounts"), Vec::<String>::new());
+    project.write("Dockerfile", "FROM busybox\nRUN echo works > /w\n");
+    assert_eq!(project.sh("cat /w"), "works");
+}
+
+#[test]
+fn builds_beside_each_other_do_not_disturb_each_other() {
+    let project = Project::of(
+        "FROM busybox AS a\nCOPY . /c\nRUN --mount=type=cache,target=/m,sharing=locked cat /c/f >> /m/f; cat /c/f > /f\n\
+         FROM busybox\nCOPY --from=a /f /f\nRUN cat /f /f > /ff\n",
+    )
+    .file("f", "same");
+    let context = project.directory.to_str().unwrap();
+    let flags = ["--source-date-epoch", "1", "--rewrite-timestamp"];
+    let build = |tag: &str| {
+        project
+            .sandbox
+            .start(&[&["build", "-t", tag], &flags[..], &[context]].concat())
+    };
+    let running: Vec<_> = ["one", "two", "three"].map(build).into_iter().collect();
+    for one in running {
+        one.finish().success();
+    }
+    let id = |tag: &str| {
+        let words = ["image", "inspect", "-f", "{{.Id}}", tag];
+        project.sandbox.berth(&words).success()
+    };
+    assert_eq!((id("one"), id("two")), (id("two"), id("three")));
+    project.sandbox.berth(&["tag", "two", "t"]).success();
+    assert_eq!(project.run("cat /ff"), "samesame");
+    project.sandbox.assert_nothing_left();
+}

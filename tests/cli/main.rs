@@ -13,6 +13,7 @@ mod networks;
 mod newcomer;
 mod promises;
 mod reference;
+mod security;
 mod storage;
 mod store;
 mod terminal;

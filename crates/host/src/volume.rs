@@ -52,6 +52,36 @@ impl Volume {
     /// # Errors
     /// The kernel refuses.
     pub fn mount(&self, paths: &Paths) -> Result<Option<Held>> {
+        self.mount_in(&paths.volume(&self.name))
+    }
+
+    /// Writes what makes an empty directory this volume.
+    fn write(&self, directory: &Path) -> Result<()> {
+        // What the guest sees at its mount point when the image has nothing there.
+        fs::DirBuilder::new()
+            .mode(0o755)
+            .create(directory.join(CONTENT))
+            .explain(|| format!("cannot make the volume {}", self.name))?;
+        write_document(&directory.join(VOLUME_FILE), self)
+    }
+
+    /// Makes a directory that nobody sees yet, and this volume in it.
+    ///
+    /// # Errors
+    /// The directory cannot be made.
+    pub(crate) fn prepare(&self, directory: &Path) -> Result<()> {
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(directory)
+            .explain(|| format!("cannot make {}", directory.display()))?;
+        self.write(directory)
+    }
+
+    /// The same for one that lies elsewhere.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub(crate) fn mount_in(&self, directory: &Path) -> Result<Option<Held>> {
         if self.options.is_empty() {
             return Ok(None);
         }
@@ -62,12 +92,32 @@ impl Volume {
                 .unwrap_or_default()
         };
         let words: Vec<String> = option("o").split(',').map(str::to_owned).collect();
-        Held::mount(&paths.volume(&self.name), |place| {
+        Held::mount(directory, |place| {
             mount_on_host(option("type"), Path::new(option("device")), &words, place)
                 .map_err(|error| error.context(format!("cannot mount the volume {}", self.name)))
         })
         .map(Some)
     }
+}
+
+/// What `/dev/shm` is of a container whose IPC namespace others may join: a volume of its own, in its
+/// directory, which is mounted while it runs.
+///
+/// # Errors
+/// None: an id is a volume's name.
+pub(crate) fn shared_memory(id: &ContainerId, created: u64, size: u64) -> Result<Volume> {
+    let options = [
+        ("type", "tmpfs".to_owned()),
+        ("device", "shm".to_owned()),
+        ("o", format!("mode=1777,nosuid,nodev,noexec,size={size}")),
+    ];
+    Ok(Volume {
+        name: id.as_str().parse()?,
+        created,
+        labels: BTreeMap::new(),
+        anonymous: false,
+        options: options.map(|(key, value)| (key.to_owned(), value)).into(),
+    })
 }
 
 /// Checks the options of the driver `local`, by Docker's rules.
@@ -145,18 +195,13 @@ pub fn ensure(paths: &Paths, volume: &Volume, user: Option<&ContainerId>) -> Res
     let explain = || format!("cannot make the volume {}", volume.name);
     let (aside, held) = half_made(paths).explain(explain)?;
     fault::point("host-volume-begun");
-    // What the guest sees at its mount point when the image has nothing there.
-    fs::DirBuilder::new()
-        .mode(0o755)
-        .create(aside.join(CONTENT))
-        .explain(explain)?;
     if volume.anonymous {
         goes_with_last(&aside).explain(explain)?;
         if let Some(user) = user {
             join(&aside, user).explain(explain)?;
         }
     }
-    write_document(&aside.join(VOLUME_FILE), volume)?;
+    volume.write(&aside)?;
     fault::point("host-volume-filled");
     let renamed = fs::rename(&aside, &directory);
     drop(held);

@@ -113,6 +113,12 @@ impl Runtime for LinuxRuntime {
         }
         let hooks = Stages::new(spec, &slot);
         let cgroup = self.cgroup(spec, &slot)?;
+        if let Some(user) = delegate_to(spec, &plan)
+            && let Err(error) = cgroup.delegate(user)
+        {
+            drop(cgroup.remove());
+            return Err(error);
+        }
         let (ours, theirs) = Channel::pair().explain(sentence)?;
         let mut unneeded = Some(ours);
         let spawned = birth::spawn(&plan, &cgroup, opened, |opened, begun| {
@@ -168,6 +174,24 @@ impl Runtime for LinuxRuntime {
         )
         .map(|guest| Box::new(guest) as Box<dyn Guest>)
     }
+}
+
+/// The user of the host that a guest's cgroup is given to: who its first process is, when it has users and
+/// cgroups of its own and may write to them (runtime-spec 1.3, "Cgroup ownership").
+fn delegate_to(spec: &oci::Spec, plan: &Plan) -> Option<u32> {
+    let own = Namespaces::USER.with(Namespaces::CGROUP);
+    let writable = spec.mounts.iter().flatten().any(|mount| {
+        let mut options = mount.options.iter().flatten();
+        mount.kind.as_deref() == Some("cgroup") && !options.any(|option| option == "ro")
+    });
+    if !writable || !plan.namespaces.contains(own) {
+        return None;
+    }
+    let uid = spec.process.as_ref().map_or(0, |process| process.user.uid);
+    plan.users.iter().find_map(|line| {
+        let distance = uid.checked_sub(line.inside)?;
+        (distance < line.count).then(|| line.outside + distance)
+    })
 }
 
 /// What only the supervisor can do for a first process in a new user namespace: without ids it can

@@ -8,21 +8,19 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use berth_contract::{Class, Error, Exit, Guest, ProgramKind, Report, Result, Signal, Stdio, oci};
+use berth_contract::{Class, Error, Exit, Guest, Report, Result, Signal, Stdio, oci};
 use berth_sys::error::Explain as _;
 use berth_sys::fd;
 use berth_sys::path::Directory;
 
-use crate::cache::LARGEST_MODULE;
 use crate::configuration::{Ending, REFUSED_STATUS, TRAP_STATUS};
+use crate::inside;
 use crate::runtime::{Programs, Settings};
 
 /// A report is one line about one trap; more than this is not read.
 const LARGEST_REPORT: u64 = 64 * 1024;
-/// What `PATH` means where nobody set it.
-const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A wasm guest.
 #[derive(Debug)]
@@ -163,20 +161,16 @@ impl Guest for WasmGuest {
             })?;
         let found = arguments
             .first()
-            .and_then(|name| find(&root, name, process));
+            .and_then(|name| inside::find(&root, name, process));
         match found {
-            Some(path) if is_wasm(&root, &path) => {
-                // The container can write this file: it is read once, and what was read is compiled.
-                let bytes = root
-                    .read(&path, LARGEST_MODULE)
-                    .explain(|| format!("cannot read {} in the container", path.display()))?;
-                let compiled = exec.programs.cache()?.compiled_bytes(&bytes)?;
+            Some(path) if inside::is_wasm(&root, &path) => {
+                let compiled = inside::compiled(&exec.programs.cache()?, &root, &path)?;
                 let module = File::open(&compiled)
                     .explain(|| format!("cannot open {}", compiled.display()))?;
                 self.instance(process, stdio, module.into())
             }
             Some(_) => self.inner.exec(process, stdio),
-            None if arguments.is_empty() || find(&root, &exec.name, process).is_none() => {
+            None if arguments.is_empty() || inside::find(&root, &exec.name, process).is_none() => {
                 let module = fd::duplicate(&exec.module)
                     .explain(|| "cannot reuse the compiled module".to_owned())?;
                 let mut again = process.clone();
@@ -194,32 +188,4 @@ impl Guest for WasmGuest {
     fn destroy(&mut self) -> Result<()> {
         self.inner.destroy()
     }
-}
-
-/// The file a command names inside the container.
-fn find(root: &Directory, name: &str, process: &oci::Process) -> Option<PathBuf> {
-    let is_file = |path: &PathBuf| {
-        root.status(path)
-            .is_ok_and(|status| status.st_mode & 0o170_000 == 0o100_000)
-    };
-    if name.is_empty() {
-        return None;
-    }
-    if name.contains('/') {
-        return Some(process.cwd.join(name)).filter(is_file);
-    }
-    let variables = process.env.as_deref().unwrap_or_default();
-    let path = variables
-        .iter()
-        .rev()
-        .find_map(|line| line.strip_prefix("PATH="))
-        .unwrap_or(DEFAULT_PATH);
-    path.split(':')
-        .map(|directory| process.cwd.join(directory).join(name))
-        .find(is_file)
-}
-
-fn is_wasm(root: &Directory, path: &Path) -> bool {
-    root.read_head(path, 8)
-        .is_ok_and(|head| ProgramKind::from_head(&head).is_wasm())
 }

@@ -19,8 +19,10 @@ pub mod configuration;
 #[cfg(any(feature = "executor", feature = "compiler"))]
 pub mod engine;
 mod guest;
+mod inside;
 mod runtime;
 
 pub use accepts::verdict;
 pub use cache::Cache;
+pub use inside::compile_ahead;
 pub use runtime::{PORTS_ANNOTATION, WasmRuntime};

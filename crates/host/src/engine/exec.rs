@@ -7,6 +7,8 @@ use berth_linux_runtime::defaults;
 use berth_monitor::launch::{RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::{Reply, Request};
 use berth_sys::error::Explain as _;
+use berth_sys::fault;
+use berth_wasm_runtime::compile_ahead;
 
 use super::Engine;
 use super::create::read_identity;
@@ -38,7 +40,11 @@ impl Engine {
                     .hint(format!("berth unpause {name}")),
             );
         }
-        let process = self.exec_process(id, request, &streams)?;
+        let (process, runtime) = self.exec_process(id, request, &streams)?;
+        if runtime == RuntimeKind::Wasm {
+            compile_ahead(&self.wasm_cache()?, seen.status.pid, &process)?;
+            fault::point("host-exec-compiled");
+        }
         let bytes = berth_sys::random::bytes().explain(|| "cannot choose an id".to_owned())?;
         let session = ContainerId::from_random(bytes).to_string();
         let mut connection = self.reach(id)?.ok_or_else(|| self.not_running(id))?;
@@ -79,7 +85,7 @@ impl Engine {
         id: &ContainerId,
         request: &ExecRequest,
         streams: &ExecStreams,
-    ) -> Result<Process> {
+    ) -> Result<(Process, RuntimeKind)> {
         let container = self.paths().container(id);
         let spec: Spec =
             read_document(&container.join(SPEC_FILE))?.ok_or_else(|| super::no_such(id))?;
@@ -145,6 +151,6 @@ impl Engine {
                 width: u64::from(size.columns),
             });
         }
-        Ok(process)
+        Ok((process, launch.runtime))
     }
 }

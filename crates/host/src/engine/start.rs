@@ -98,7 +98,7 @@ impl Engine {
                     format!("the volume {} is gone", name.display()),
                 )
             })?;
-            held.extend(volume.mount(self.paths())?);
+            held.extend(volume.mount_in(directory)?);
         }
         Ok(held)
     }

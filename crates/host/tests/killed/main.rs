@@ -115,6 +115,13 @@ const SCENARIOS: [Scenario; 7] = [
     },
 ];
 
+/// What strikes only where a module has to be compiled.
+const EXEC: Scenario = Scenario {
+    before: &[Step::Run],
+    dies: Step::Berth(&["exec", "victim", "/exit-3"]),
+    points: &["host-exec-compiled"],
+};
+
 /// One twin in one sandbox.
 struct Place {
     sandbox: Sandbox,
@@ -125,7 +132,8 @@ impl Place {
     fn new(kind: Kind, programs: &Path) -> Self {
         let twin = Twin::new(kind, "sleeps-and-ignores-term");
         let sandbox = Sandbox::with_programs(programs.to_owned());
-        sandbox.load(&ImageArchive::twin(&twin));
+        let others = [twin, Twin::new(kind, "exit-3")];
+        sandbox.load(&ImageArchive::twins(&twin.image(), &others));
         std::fs::create_dir_all(sandbox.run_directory()).unwrap();
         let own = "volume create -o type=tmpfs -o device=tmpfs memory";
         let own: Vec<&str> = own.split(' ').collect();
@@ -139,7 +147,7 @@ impl Place {
     fn carry_out(&self, step: Step) -> Screen {
         match step {
             Step::Run => {
-                let flags = "run -d --name victim -p 127.0.0.1::7777 -v /anonymous -v kept:/work \
+                let flags = "run -d --name victim -p 127.0.0.1::7777 -v /anonymous -v kept:/data \
                     -v memory:/memory";
                 let mut words: Vec<&str> = flags.split_whitespace().collect();
                 words.push(&self.image);
@@ -302,11 +310,27 @@ fn privileged_a_killed_command_leaves_no_lie_and_nothing_of_a_wasm_container() {
     strike_everywhere(Kind::Wasm);
 }
 
+/// The module that `exec` runs is compiled before the monitor hears of it, which serves everybody.
+#[test]
+fn privileged_a_module_is_compiled_before_the_monitor_is_asked() {
+    let Some(folder) = folder() else { return };
+    let place = Place::new(Kind::Wasm, folder);
+    let compiled = || leftover::names(&place.sandbox.data().join("wasm")).len();
+    place.carry_out(Step::Run).success();
+    let before = compiled();
+    place.sandbox.berth(&["rm", "-f", "-v", "victim"]).success();
+    for point in EXEC.points {
+        place.strike(&EXEC, point);
+    }
+    assert!(compiled() > before, "nothing was compiled");
+}
+
 /// A point that is in the sources and in no scenario would never be struck at.
 #[test]
 fn every_point_of_the_crate_is_struck_at() {
     let mut written = leftover::points(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
-    let struck = SCENARIOS.iter().flat_map(|scenario| scenario.points);
+    let scenarios = SCENARIOS.iter().chain([&EXEC]);
+    let struck = scenarios.flat_map(|scenario| scenario.points);
     let mut struck: Vec<String> = struck.map(|point| (*point).to_owned()).collect();
     for list in [&mut written, &mut struck] {
         list.sort();

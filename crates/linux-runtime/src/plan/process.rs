@@ -189,12 +189,14 @@ fn limits(rlimits: &[PosixRlimit], clamp: &str) -> Result<Vec<LimitPlan>> {
 fn scheduling(scheduler: &Scheduler) -> Scheduling {
     let mut scheduling = Scheduling::default();
     scheduling.policy = match scheduler.policy {
+        LinuxSchedulerPolicy::Other => 0,
         LinuxSchedulerPolicy::Fifo => 1,
         LinuxSchedulerPolicy::RoundRobin => 2,
         LinuxSchedulerPolicy::Batch => 3,
+        // Reserved, and refused by every kernel so far.
+        LinuxSchedulerPolicy::Iso => 4,
         LinuxSchedulerPolicy::Idle => 5,
         LinuxSchedulerPolicy::Deadline => 6,
-        _ => 0,
     };
     for flag in scheduler.flags.iter().flatten() {
         scheduling.flags |= match flag {
@@ -210,8 +212,8 @@ fn scheduling(scheduler: &Scheduler) -> Scheduling {
     scheduling.nice = scheduler.nice.unwrap_or(0);
     scheduling.priority = scheduler
         .priority
-        .and_then(|value| u32::try_from(value).ok())
-        .unwrap_or(0);
+        // The kernel says what it thinks of a negative one.
+        .map_or(0, |value| u32::try_from(value).unwrap_or(u32::MAX));
     scheduling.runtime = scheduler.runtime.unwrap_or(0);
     scheduling.deadline = scheduler.deadline.unwrap_or(0);
     scheduling.period = scheduler.period.unwrap_or(0);

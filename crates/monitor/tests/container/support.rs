@@ -16,6 +16,7 @@ use berth_sys::cgroup::{Cgroup, Hierarchies};
 use serde_json::{Value, json};
 
 const BUSYBOX: &str = "/bin/busybox";
+const CGROUPS: &str = "berth-monitor-test";
 
 /// Attach to everything.
 pub(crate) const EVERYTHING: Request = Request::Attach {
@@ -224,6 +225,15 @@ impl Drop for Container {
             drop(cgroup.kill_all());
             drop(cgroup.remove());
         }
+        // The parent goes with the last test that has a cgroup in it.
+        for hierarchy in fs::read_dir("/sys/fs/cgroup")
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            drop(fs::remove_dir(hierarchy.path().join(CGROUPS)));
+        }
+        drop(fs::remove_dir(Path::new("/sys/fs/cgroup").join(CGROUPS)));
         fs::remove_dir_all(&self.root).ok();
     }
 }
@@ -251,7 +261,7 @@ fn spec(id: &ContainerId, script: &str) -> Value {
             "maskedPaths": defaults::masked_paths(),
             "readonlyPaths": defaults::read_only_paths(),
             "seccomp": defaults::seccomp(&capabilities),
-            "cgroupsPath": format!("berth-monitor-test/{id}"),
+            "cgroupsPath": format!("{CGROUPS}/{id}"),
         },
     })
 }

@@ -65,6 +65,14 @@ impl Directory {
         failure
     }
 
+    /// Makes a user the owner of one of its files, or of itself when the name is empty.
+    pub(super) fn give(&self, name: &str, user: u32) -> Result<(), Failure> {
+        let owner = Some(rustix::fs::Uid::from_raw(user));
+        let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+        rustix::fs::chownat(&self.fd, name, owner, None, flags)
+            .map_err(|errno| Failure::new("give away", self.path.join(name), errno))
+    }
+
     /// Reads one of its files.
     pub(super) fn read(&self, name: &str) -> Result<String, Failure> {
         let file = self.open_file(name, OFlags::RDONLY)?;

@@ -39,6 +39,9 @@ pub struct Cgroup {
     members: Vec<Member>,
 }
 
+/// The files that go with a cgroup that is given away (Linux 4.15).
+const DELEGATED: &str = "/sys/kernel/cgroup/delegate";
+
 /// A cgroup's directory in one hierarchy.
 #[derive(Debug)]
 struct Member {
@@ -123,6 +126,27 @@ impl Cgroup {
     #[must_use]
     pub fn directory(&self) -> Option<BorrowedFd<'_>> {
         self.unified().map(Directory::fd)
+    }
+
+    /// Gives its directory in cgroup2 to a user, with the files that the kernel says one needs for making
+    /// cgroups beneath it and moving processes between them. Limits stay out of that user's reach.
+    ///
+    /// # Errors
+    /// The hierarchy is not writable.
+    pub fn delegate(&self, user: u32) -> Result<()> {
+        let Some(directory) = self.unified() else {
+            return Ok(());
+        };
+        let files = std::fs::read_to_string(DELEGATED)
+            .unwrap_or_else(|_older| "cgroup.procs\ncgroup.threads\ncgroup.subtree_control".into());
+        for name in std::iter::once("").chain(files.lines()) {
+            match directory.give(name, user) {
+                // `memory.oom.group` and others are there with their controller only.
+                Err(failure) if failure.errno == Errno::NOENT => {}
+                given => given.map_err(|failure| failure.explain("cannot give the cgroup away"))?,
+            }
+        }
+        Ok(())
     }
 
     /// Applies limits; those not mentioned stay as they are.

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result, Rootfs, oci};
+use berth_monitor::volume::CONTENT;
 
-use super::Draft;
+use super::{Draft, SHARED_MEMORY};
 use crate::engine::id_maps::Maps;
 use crate::engine::source::Source;
 use crate::engine::spec::{self, EtcFiles, Inputs, Modules, Origin};
@@ -65,15 +66,16 @@ impl Draft<'_> {
         Ok(built.spec)
     }
 
-    /// `/dev/shm` of a container whose IPC namespace others may join is a directory they can mount too.
+    /// `/dev/shm` of a container whose IPC namespace others may join is mounted where they find it too.
     fn shared_memory(&self) -> Result<Option<PathBuf>> {
         if self.host.ipc_mode == "shareable" {
-            return Ok(Some(self.home.join("shm")));
+            return Ok(Some(self.home.join(SHARED_MEMORY).join(CONTENT)));
         }
         let Origin::Container(other) = &self.namespaces.ipc else {
             return Ok(None);
         };
-        let shared = self.engine.paths().container(other).join("shm");
+        let shared = self.engine.paths().container(other);
+        let shared = shared.join(SHARED_MEMORY).join(CONTENT);
         if shared.is_dir() {
             return Ok(Some(shared));
         }

@@ -6,7 +6,7 @@ use berth_contract::{ContainerName, Result, Rootfs};
 use berth_monitor::launch::{Launch, NameFiles, RuntimeKind};
 use berth_network::Mode;
 
-use super::Draft;
+use super::{Draft, SHARED_MEMORY};
 use crate::engine::logging::{self, Subject};
 use crate::engine::source::Source;
 use crate::engine::storage::Storage;
@@ -78,6 +78,7 @@ impl Draft<'_> {
                 .mounted
                 .iter()
                 .map(|volume| paths.volume(volume))
+                .chain((self.host.ipc_mode == "shareable").then(|| self.home.join(SHARED_MEMORY)))
                 .collect(),
             log: logging::prepare(subject, &self.host.log_config, &paths.log(&self.id))?,
             network: request,

@@ -16,7 +16,7 @@ mod launch;
 mod program;
 
 use std::fs;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use berth_contract::oci::Spec;
@@ -30,12 +30,16 @@ use super::logging;
 use super::options::{CreateOptions, Created};
 use super::ownership;
 use super::source::Source;
-use super::spec::{Namespaces, Origin};
+use super::spec::{self, Namespaces, Origin};
 use super::storage::{Storage, Workshop};
 use super::user::{Accounts, Identity, identity};
 use super::{Engine, merge};
 use crate::api::types::{ContainerConfig, CreateRequest, HostConfig};
 use crate::records::{Record, Staging, find, random_name, reserve, write_file};
+use crate::volume;
+
+/// What `/dev/shm` is that others may join, in the container's directory: kept as volumes are.
+const SHARED_MEMORY: &str = "shm";
 
 /// `/etc/passwd` and `/etc/group` of an image may be this large.
 const ACCOUNTS_LIMIT: u64 = 4 << 20;
@@ -193,11 +197,9 @@ impl Draft<'_> {
             self.adapt_to_wasm(&mut spec);
         }
         write_spec(&staging.path().join(SPEC_FILE), &spec)?;
-        let shared = staging.path().join("shm");
         if self.host.ipc_mode == "shareable" {
-            fs::create_dir(&shared)
-                .and_then(|()| fs::set_permissions(&shared, fs::Permissions::from_mode(0o1777)))
-                .explain(|| format!("cannot make {}", shared.display()))?;
+            volume::shared_memory(&self.id, self.created, spec::shared_memory_size(&self.host))?
+                .prepare(&staging.path().join(SHARED_MEMORY))?;
         }
         let name = self.reserve(name)?;
         let written = self

@@ -31,7 +31,7 @@ use crate::api::types::{ContainerConfig, HostConfig};
 pub(crate) use capabilities::for_user as capabilities_for;
 pub(crate) use cdi::DIRECTORIES as CDI_DIRECTORIES;
 pub(crate) use limits::Capacity;
-pub(crate) use mounts::{EtcFiles, SHM_SIZE};
+pub(crate) use mounts::{EtcFiles, SHM_SIZE, shared_memory_size};
 pub(crate) use namespaces::{Namespaces, Origin};
 pub(crate) use process::{name as variable_name, overlay, user, working_directory};
 pub(crate) use security::Modules;

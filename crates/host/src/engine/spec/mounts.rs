@@ -40,11 +40,7 @@ pub(super) fn mounts(
     shared_memory: Option<&Path>,
 ) -> Vec<Mount> {
     let replaced = |place: &Path| planned.iter().any(|planned| planned.destination == place);
-    let size = u64::try_from(host.shm_size)
-        .ok()
-        .filter(|size| *size > 0)
-        .unwrap_or(SHM_SIZE);
-    let mut mounts = defaults::mounts(size);
+    let mut mounts = defaults::mounts(shared_memory_size(host));
     for mount in &mut mounts {
         adapt(mount, host, namespaces, security, shared_memory);
         let terminals = mount.destination == Path::new("/dev/pts");
@@ -75,6 +71,12 @@ pub(super) fn mounts(
     extra.sort_by_key(|mount| mount.destination.components().count());
     mounts.extend(extra);
     mounts
+}
+
+/// How large `/dev/shm` is (`--shm-size`).
+pub(crate) fn shared_memory_size(host: &HostConfig) -> u64 {
+    let asked = u64::try_from(host.shm_size).ok();
+    asked.filter(|size| *size > 0).unwrap_or(SHM_SIZE)
 }
 
 fn adapt(

@@ -159,3 +159,42 @@ fn an_offline_host_runs_containers() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+/// A restart by policy joins the network the other container has now, not what was its process once.
+#[test]
+fn a_restart_joins_what_is_there_now() {
+    let sandbox = Sandbox::with_busybox();
+    sandbox
+        .berth(&["run", "-d", "--name", "first", "busybox", "sleep", "1000"])
+        .success();
+    let second = [
+        "run",
+        "-d",
+        "--name",
+        "second",
+        "--restart",
+        "always",
+        "--network",
+        "container:first",
+        "busybox",
+        "sh",
+        "-c",
+        "ip -o -4 address show eth0; exec sleep 1000",
+    ];
+    sandbox.berth(&second).success();
+    let network = |name: &str| {
+        let pid = sandbox.inspect(name, "{{.State.Pid}}");
+        std::fs::read_link(format!("/proc/{pid}/ns/net")).unwrap()
+    };
+    assert_eq!(network("second"), network("first"));
+    sandbox.berth(&["restart", "-t", "0", "first"]).success();
+    let before = sandbox.inspect("second", "{{.State.Pid}}");
+    // It is ended from outside: nothing inside can kill its pid 1.
+    let kill = std::process::Command::new("kill")
+        .args(["-KILL", &before])
+        .status();
+    assert!(kill.unwrap().success());
+    let now = || sandbox.inspect("second", "{{.State.Pid}} {{.State.Status}}");
+    while now() == format!("{before} running") || now().ends_with("restarting") {}
+    assert_eq!(network("second"), network("first"));
+}

@@ -180,3 +180,28 @@ fn stop_twice_and_exec_detached() {
     }
     assert_eq!(sandbox.inspect("up", "{{.State.ExitCode}}"), "137");
 }
+
+/// A guest that stops the processes that join it holds its monitor up for a while only, and can be ended.
+#[test]
+fn a_guest_that_stops_others_can_be_ended() {
+    let sandbox = Sandbox::with_busybox();
+    // A process that prepares itself hides its program.
+    up(
+        &sandbox,
+        "while :; do for p in /proc/[0-9]*; do [ -e $p/exe ] || kill -STOP ${p#/proc/}; done; done",
+    );
+    let exec = sandbox.command(&["exec", "up", "true"]);
+    let held_up = (0..200).any(|_| {
+        // One may be stopped just when it has become its program: that is the guest's own affair.
+        let mut bounded = std::process::Command::new("timeout");
+        bounded
+            .arg("30")
+            .arg(exec.get_program())
+            .args(exec.get_args());
+        let output = bounded.output().unwrap();
+        String::from_utf8_lossy(&output.stderr).contains("held up while it prepared")
+    });
+    assert!(held_up, "the guest has stopped none");
+    assert_eq!(sandbox.berth(&["rm", "-f", "up"]).success(), "up");
+    sandbox.assert_nothing_left();
+}

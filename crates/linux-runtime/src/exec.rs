@@ -3,6 +3,7 @@
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::rc::Rc;
+use std::time::Duration;
 
 use berth_contract::{Class, Error, Inherited, Program, Result, Stdio, oci};
 use berth_sys::cgroup::Cgroup;
@@ -16,6 +17,10 @@ use crate::execute::{self, Becoming};
 use crate::guest::{LinuxGuest, Shared, root_of};
 use crate::plan::process::ProcessPlan;
 use crate::{birth, device, message};
+
+/// How long a process may be silent while it prepares itself: the guest's others can stop it, and whoever
+/// waits for it does nothing else meanwhile.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to run.
 #[derive(Debug)]
@@ -57,10 +62,11 @@ pub(crate) fn start(
         let root = join(&context, speaker)?;
         clone::sibling(Namespaces::empty(), || run(&context, &root)).explain(sentence)
     })?;
-    match unneeded.take() {
-        Some(ours) => Ok(LinuxGuest::new(child, ours, shared, plan, false)),
-        None => Err(Error::new(Class::Internal, sentence())),
-    }
+    let Some(ours) = unneeded.take() else {
+        return Err(Error::new(Class::Internal, sentence()));
+    };
+    ours.set_patience(PATIENCE).explain(sentence)?;
+    Ok(LinuxGuest::new(child, ours, shared, plan, false))
 }
 
 /// Everything the process needs.

@@ -13,6 +13,7 @@
 //!     │ ◄──────── Failed + report ─ │   instead of any of the above
 //! ```
 
+use std::io::ErrorKind;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use berth_contract::{Class, Error, Report, Result};
@@ -56,9 +57,15 @@ pub(crate) enum FromGuest {
 
 /// Waits for what the guest says next.
 pub(crate) fn receive(channel: &Channel) -> Result<FromGuest> {
-    let message = channel
-        .receive(LONGEST)
-        .explain(|| "cannot hear from the new container".into())?;
+    let message = match channel.receive(LONGEST) {
+        Err(error) if error.kind() == ErrorKind::WouldBlock => {
+            return Err(
+                Error::new(Class::Unavailable, "cannot run a command in the container")
+                    .caused_by("its process was held up while it prepared itself"),
+            );
+        }
+        received => received.explain(|| "cannot hear from the new container".into())?,
+    };
     let Some(message) = message else {
         return Ok(FromGuest::Closed);
     };

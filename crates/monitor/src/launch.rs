@@ -71,6 +71,9 @@ pub struct Launch {
     pub log: Log,
     /// Its network.
     pub network: berth_network::Request,
+    /// The containers whose namespaces it joins, by the runtime-spec's word for the kind.
+    #[serde(default)]
+    pub joined: BTreeMap<String, ContainerId>,
     /// Files the monitor completes once addresses are known.
     pub names: NameFiles,
     /// The engine's directories.

@@ -11,6 +11,7 @@ mod console;
 mod ending;
 mod exec;
 mod frame;
+mod join;
 pub mod launch;
 mod link;
 mod log;

@@ -19,6 +19,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::fault;
 
 use crate::console::Console;
+use crate::join;
 use crate::link::{Link, complete_hosts};
 use crate::peer::{Peer, Said};
 use crate::protocol::{Reply, Request};
@@ -120,7 +121,8 @@ impl Supervisor<'_> {
         };
         self.place.write_exit(&lost)?;
         fault::point("start-pessimistic");
-        let spec = self.place.spec(&self.launch)?;
+        let mut spec = self.place.spec(&self.launch)?;
+        join::locate(&mut spec, &self.launch)?;
         if self.volumes.is_empty() {
             let mounted = self.launch.mounted.iter();
             self.volumes = mounted

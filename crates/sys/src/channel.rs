@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::io::Errno;
 use rustix::net::{
@@ -67,6 +68,19 @@ impl Channel {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Waits for a message no longer than this from now on; `receive` says `WouldBlock` then.
+    ///
+    /// # Errors
+    /// Never for an open socket.
+    pub fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        let receive = rustix::net::sockopt::Timeout::Recv;
+        Ok(rustix::net::sockopt::set_socket_timeout(
+            &self.0,
+            receive,
+            Some(patience),
+        )?)
     }
 
     /// Waits for one message of at most `limit` bytes; `None` when the other end is closed.

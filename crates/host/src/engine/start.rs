@@ -4,11 +4,10 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use berth_contract::oci::{LinuxNamespaceType, Spec};
 use berth_contract::{Class, ContainerId, Error, Result, Rootfs, State};
 use berth_image::Merged;
 use berth_monitor::client;
-use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind, SPEC_FILE};
+use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind};
 use berth_monitor::protocol::Request;
 use berth_monitor::volume::Held;
 use berth_sys::error::Explain as _;
@@ -17,7 +16,6 @@ use berth_sys::fault;
 use super::dispatch::Files;
 use super::logging::{self, Subject};
 use super::options::{StartOptions, Started, Streams};
-use super::spec::Namespaces;
 use super::{Engine, MODULE_FILE, no_such};
 use crate::records::{Record, command, read_document, write_document};
 use crate::volume::{VOLUME_FILE, Volume};
@@ -175,7 +173,6 @@ impl Engine {
         if launch != before {
             write_document(&path, &launch)?;
         }
-        self.join_namespaces(&record)?;
         Ok(launch)
     }
 
@@ -211,46 +208,6 @@ impl Engine {
             None => None,
         };
         file.map(|file| cache.compiled(&file)).transpose()
-    }
-
-    /// Puts the present paths of other containers' namespaces into the spec.
-    fn join_namespaces(&self, record: &Record) -> Result<()> {
-        let spec_path = self.paths().container(&record.id).join(SPEC_FILE);
-        let namespaces = Namespaces::parse(&record.host_config)?;
-        let mut joined = namespaces.joined().peekable();
-        if joined.peek().is_none() {
-            return Ok(());
-        }
-        let mut spec: Spec = read_document(&spec_path)?
-            .ok_or_else(|| Error::new(Class::Internal, "the container's spec is missing"))?;
-        for (kind, other) in joined {
-            let seen = self.observe(other)?;
-            if !seen.alive || seen.status.pid == 0 {
-                return Err(Error::new(
-                    Class::Conflict,
-                    format!("cannot join container {}", other.short()),
-                )
-                .caused_by("it is not running")
-                .hint(format!("berth start {}", other.short())));
-            }
-            let name = match kind {
-                LinuxNamespaceType::User => "user",
-                LinuxNamespaceType::Pid => "pid",
-                LinuxNamespaceType::Ipc => "ipc",
-                _ => "net",
-            };
-            let path = PathBuf::from(format!("/proc/{}/ns/{name}", seen.status.pid));
-            let linux = spec.linux.as_mut();
-            let list = linux.and_then(|linux| linux.namespaces.as_mut());
-            for namespace in list
-                .into_iter()
-                .flatten()
-                .filter(|known| known.kind == kind)
-            {
-                namespace.path = Some(path.clone());
-            }
-        }
-        write_document(&spec_path, &spec)
     }
 }
 

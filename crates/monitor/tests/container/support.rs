@@ -101,6 +101,7 @@ impl Container {
                 mode: berth_network::Mode::None,
                 publish: Vec::new(),
             },
+            joined: std::collections::BTreeMap::new(),
             names: NameFiles::default(),
             directories,
         };

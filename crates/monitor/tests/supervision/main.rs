@@ -77,6 +77,7 @@ impl Container {
                 mode: berth_network::Mode::Host,
                 publish: Vec::new(),
             },
+            joined: std::collections::BTreeMap::new(),
             names: NameFiles::default(),
             directories,
         };

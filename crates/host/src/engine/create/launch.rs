@@ -82,6 +82,11 @@ impl Draft<'_> {
                 .collect(),
             log: logging::prepare(subject, &self.host.log_config, &paths.log(&self.id))?,
             network: request,
+            joined: self
+                .namespaces
+                .joined()
+                .map(|(kind, other)| (kind.word().to_owned(), other.clone()))
+                .collect(),
             names: NameFiles {
                 hosts: networks.then(|| self.home.join("hosts")),
                 names,

@@ -11,6 +11,7 @@ mod isolation;
 mod many;
 mod networks;
 mod newcomer;
+mod places;
 mod promises;
 mod reference;
 mod security;

@@ -47,7 +47,7 @@ pub(crate) fn run() -> Outcome {
 /// Every source opens by saying what it is, is not too long, and leaves nothing for later.
 fn sources(problems: &mut Vec<String>) -> Outcome {
     let mut files = Vec::new();
-    for folder in ["crates", "tests", "xtask"] {
+    for folder in ["crates", "fuzz", "tests", "xtask"] {
         collect(&shell::root().join(folder), &mut files)?;
     }
     for file in files {

@@ -1,4 +1,4 @@
-//! berth's own commands: `cargo xtask build | hello | test | check | bench | images | install | man | completions`.
+//! berth's own commands: `cargo xtask build | hello | test | fuzz | check | bench | images | install | man | completions`.
 //!
 //! A plain `cargo build` of the workspace would unify features and link wasmtime's compiler into the
 //! executor, so the four programs are built one by one into one target folder ([`programs`]).
@@ -17,6 +17,7 @@
 mod benchmark;
 mod check;
 mod dependencies;
+mod fuzz;
 mod install;
 mod programs;
 mod shell;
@@ -33,6 +34,7 @@ usage: cargo xtask COMMAND
   hello         build, then run the built-in hello image natively and as wasm
   images        compile the twin programs of images/ for Linux and for WASI
   test [NAME]   install what the tests need, build, and run every test (or those whose name has NAME)
+  fuzz [SECONDS]  run every fuzz target for so long (4)
   check         formatting, clippy, documentation, and the rules of the house
   bench [NAME]  measure against the floor and against installed peers
   man DIR       write the manual pages
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Some("hello") => programs::hello(),
         Some("images") => twins::build().map(drop),
         Some("test") => suite::run(rest.first().map(String::as_str)),
+        Some("fuzz") => fuzz::run(rest.first().map(String::as_str)),
         Some("check") => check::run(),
         Some("bench") => benchmark::run(rest),
         Some("man") => install::manual(rest),

@@ -123,12 +123,7 @@ fn is_dynamic(elf: &[u8]) -> bool {
 
 /// Where release programs lie: below the host's own triple, because `.cargo/config.toml` names a target.
 pub(crate) fn folder() -> Outcome<PathBuf> {
-    let version = shell::read(shell::command("rustc").args(["--version", "--verbose"]))?;
-    let triple = version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .ok_or("rustc names no host triple")?;
-    Ok(shell::target().join(triple).join("release"))
+    Ok(shell::target().join(shell::host_triple()?).join("release"))
 }
 
 /// The names of the programs.

@@ -18,6 +18,15 @@ pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
+/// What the compiler compiles for unless it is told otherwise.
+pub(crate) fn host_triple() -> Outcome<String> {
+    let version = read(command("rustc").args(["--version", "--verbose"]))?;
+    let triple = version.lines().find_map(|line| line.strip_prefix("host: "));
+    triple
+        .map(str::to_owned)
+        .ok_or_else(|| "rustc names no host triple".into())
+}
+
 /// A command that starts in the workspace's root.
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     let mut command = Command::new(program);

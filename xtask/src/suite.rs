@@ -1,7 +1,7 @@
 //! The README's second command: everything the tests need, and all of them.
 
 use crate::shell::{self, Outcome};
-use crate::{programs, tools, twins};
+use crate::{fuzz, programs, tools, twins};
 
 /// Installs, builds and tests.
 ///
@@ -38,6 +38,11 @@ pub(crate) fn run(filter: Option<&str>) -> Outcome {
     test(&[&["--workspace", "--exclude", "berth-testkit"], &faults[..]].concat());
     test(&["--package", "berth-testkit"]);
 
+    if filter.is_none()
+        && let Err(reason) = fuzz::run(None)
+    {
+        failures.push(reason);
+    }
     report_skips(&skips);
     if failures.is_empty() {
         Ok(())

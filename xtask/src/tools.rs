@@ -3,7 +3,7 @@
 use crate::shell::{self, Outcome};
 
 /// A program, the Debian package it comes from, and what it is for.
-const TOOLS: [(&str, &str, &str); 13] = [
+const TOOLS: [(&str, &str, &str); 14] = [
     ("/bin/busybox", "busybox-static", "the busybox image"),
     ("debootstrap", "debootstrap", "the Debian image"),
     (
@@ -26,6 +26,7 @@ const TOOLS: [(&str, &str, &str); 13] = [
     ),
     ("clang-14", "clang-14", "the wasm twins"),
     ("wasm-ld-14", "lld-14", "the wasm twins"),
+    ("c++", "g++", "the fuzz targets"),
     ("ip", "iproute2", "test hosts in network namespaces"),
     ("nft", "nftables", "reading the rules back"),
     (

@@ -19,7 +19,10 @@ mod builder;
 mod convert;
 mod diff;
 pub mod documents;
+#[cfg(feature = "registry")]
 mod download;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod image;
 mod layer;
 mod list;
@@ -27,8 +30,10 @@ mod merged;
 mod platform;
 mod progress;
 mod reference;
+#[cfg(feature = "registry")]
 mod registry;
 mod rootfs;
+#[cfg(feature = "registry")]
 mod server;
 mod store;
 mod tree;
@@ -44,6 +49,7 @@ pub use builder::{FileEntry, ImageBuilder, install};
 pub use convert::{Compression, Conversion, DocumentStyle, convert};
 pub use diff::{Change, diff};
 pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
+#[cfg(feature = "registry")]
 pub use download::{Download, download};
 pub use image::Image;
 pub use list::EntryChange;
@@ -51,12 +57,14 @@ pub use merged::Merged;
 pub use platform::Platform;
 pub use progress::{Event, Progress, Provided, Silent};
 pub use reference::Reference;
+#[cfg(feature = "registry")]
 pub use registry::{
     Access, Credentials, Found, Login, LoginFile, Proxy, PullOptions, PullPolicy, Pulled,
     PushOptions, Pushed, Recompression, Registries, Removal, Saved, default_registry, login, pull,
     push, push_manifest, push_wasm, referrers, remote_document, search, tags,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
+#[cfg(feature = "registry")]
 pub use server::{PullThrough, ServeOptions, serve};
 pub use store::{
     Artifact, CheckOptions, Containers, Finding, Hold, ImageUsage, Leaf, Listing, NoContainers,

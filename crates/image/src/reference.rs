@@ -134,8 +134,15 @@ impl Reference {
         let short = self.repository.strip_prefix(OFFICIAL);
         short
             .filter(|rest| !rest.contains('/'))
-            .unwrap_or(&self.repository)
-            .to_owned()
+            .map_or_else(|| self.short_name(), str::to_owned)
+    }
+
+    /// A name without its registry, unless its first part would be taken for one.
+    fn short_name(&self) -> String {
+        match split_host(&self.repository) == (DEFAULT_REGISTRY, self.repository.as_str()) {
+            true => self.repository.clone(),
+            false => self.name(),
+        }
     }
 
     /// The whole reference as listings show it: `busybox:latest`, `ghcr.io/a/b@sha256:…`.
@@ -324,6 +331,11 @@ mod tests {
                 "localhost:5000",
             ),
             ("Host/a", "Host/a:latest", "Host/a:latest"),
+            (
+                "docker.io/quay.io/a",
+                "docker.io/quay.io/a:latest",
+                "docker.io/quay.io/a:latest",
+            ),
         ];
         for (text, full, familiar) in table {
             let reference = Reference::parse(text).unwrap();

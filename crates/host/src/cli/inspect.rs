@@ -33,19 +33,6 @@ pub(crate) const IMAGE: Verb = Verb::new::<InspectImage>(
     "[OPTIONS] IMAGE [IMAGE...]",
 );
 
-/// What is inspected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Kind {
-    /// Containers.
-    Container,
-    /// Images.
-    Image,
-    /// Volumes.
-    Volume,
-    /// Networks.
-    Network,
-}
-
 /// The flags of `inspect`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Inspect {
@@ -57,22 +44,30 @@ pub(crate) struct Inspect {
     /// Measure how much containers occupy
     #[arg(short, long)]
     size: bool,
-    /// Look only for this kind of object
+    /// Look only for this kind of object: container, image, volume or network
     #[arg(long = "type", value_name = "KIND")]
-    kind: Option<Kind>,
+    kind: Option<String>,
 }
 
 impl Arguments for Inspect {
     fn run(self, context: &Context) -> Outcome {
+        type Look = fn(&Engine, &str, bool) -> Result<Value>;
+        let look: Look = match self.kind.as_deref() {
+            Some("container") => container,
+            Some("image") => |engine, name, _| image(engine, name, None),
+            Some("volume") => |engine, name, _| as_value(&engine.volume(name)?),
+            Some("network") => |engine, name, _| as_value(&engine.network(name)?),
+            None | Some("") => anything,
+            // Docker reads it only after the flags, and so it ends with 1.
+            Some(kind) => {
+                let message = format!("cannot inspect objects of the type {kind}");
+                return Err(Error::new(Class::Invalid, message)
+                    .hint("use container, image, volume or network"));
+            }
+        };
         let engine = context.engine()?;
         self.format
-            .inspect(context, &self.names, |name| match self.kind {
-                Some(Kind::Container) => container(&engine, name, self.size),
-                Some(Kind::Image) => image(&engine, name, None),
-                Some(Kind::Volume) => as_value(&engine.volume(name)?),
-                Some(Kind::Network) => as_value(&engine.network(name)?),
-                None => anything(&engine, name, self.size),
-            })
+            .inspect(context, &self.names, |name| look(&engine, name, self.size))
     }
 }
 

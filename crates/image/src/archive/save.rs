@@ -13,7 +13,7 @@ use super::directory::{VERSION, VERSION_FILE};
 use super::select::{Chosen, choose};
 use super::sink::Sink;
 use super::{FULL_NAME, REF_NAME};
-use crate::documents::{Descriptor, Index, media, to_json};
+use crate::documents::{Descriptor, Document, Index, media, to_json};
 use crate::image::Image;
 use crate::layer::{Hashing, decompress};
 use crate::platform::Platform;
@@ -53,6 +53,8 @@ pub struct SaveOptions {
     pub platforms: Vec<Platform>,
     /// Write layers without compression, which changes their digests and the manifest's.
     pub uncompressed: bool,
+    /// What the one image is called there, in place of its own names.
+    pub name: Option<String>,
 }
 
 /// Where images go.
@@ -98,13 +100,22 @@ pub fn save(
     if options.uncompressed {
         chosen = crate::convert::without_compression(store, &mut staging, chosen)?;
     }
+    let name = options.name.as_deref();
+    if let (Some(name), [one]) = (name, chosen.as_mut_slice()) {
+        // An OCI layout takes any text for a name, Docker's archive only a reference.
+        one.names = match (options.format, Reference::parse(name)) {
+            (_, Ok(name)) => vec![name],
+            (ArchiveFormat::DockerArchive, Err(error)) => return Err(error),
+            (_, Err(_)) => Vec::new(),
+        };
+    }
     let mut sink = match destination {
         Destination::Stream(stream) => Sink::tar(stream),
         Destination::Directory(path) => Sink::directory(path)?,
     };
     match options.format {
         ArchiveFormat::Combined => {
-            layout(&mut sink, &staging, &chosen)?;
+            layout(&mut sink, &staging, &chosen, None)?;
             let items = items(
                 &chosen,
                 |image| blob_name(&image.manifest().config),
@@ -113,7 +124,7 @@ pub fn save(
             docker_lists(&mut sink, &chosen, &items)?;
         }
         ArchiveFormat::OciArchive | ArchiveFormat::OciDirectory => {
-            layout(&mut sink, &staging, &chosen)?;
+            layout(&mut sink, &staging, &chosen, name)?;
         }
         ArchiveFormat::DockerArchive => docker(&mut sink, &staging, &chosen)?,
         ArchiveFormat::DockerDirectory => directory(&mut sink, &staging, &chosen)?,
@@ -130,13 +141,20 @@ fn layer_name((layer, _): &(&Descriptor, berth_contract::Digest)) -> String {
 }
 
 /// `oci-layout`, `index.json` and the blobs.
-fn layout(sink: &mut Sink<'_>, staging: &Transaction, chosen: &[Chosen]) -> Result<()> {
+fn layout(
+    sink: &mut Sink<'_>,
+    staging: &Transaction,
+    chosen: &[Chosen],
+    name: Option<&str>,
+) -> Result<()> {
     let mut blobs: BTreeMap<String, &Descriptor> = BTreeMap::new();
     for blob in chosen.iter().flat_map(|one| &one.blobs) {
         blobs.insert(blob_name(blob), blob);
     }
     sink.bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    sink.bytes("index.json", &to_json(&index(chosen)))?;
+    let mut index = index(chosen, name);
+    keep_others(sink, &mut index);
+    sink.bytes("index.json", &to_json(&index))?;
     sink.folder("blobs")?;
     let folders: BTreeSet<&str> = blobs.values().map(|blob| blob.digest.algorithm()).collect();
     for folder in folders {
@@ -148,10 +166,31 @@ fn layout(sink: &mut Sink<'_>, staging: &Transaction, chosen: &[Chosen]) -> Resu
     Ok(())
 }
 
-/// One entry for each name, and one for what has none.
-fn index(chosen: &[Chosen]) -> Index {
+/// A layout that is there keeps what it has under other names.
+fn keep_others(sink: &Sink<'_>, index: &mut Index) {
+    let known = sink.existing("index.json");
+    let Some(Ok(Document::Index(known))) = known.map(|bytes| Document::parse(&bytes, None)) else {
+        return;
+    };
+    let name = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
+    let own: Vec<_> = index.manifests.iter().map(name).collect();
+    let others = known
+        .manifests
+        .into_iter()
+        .filter(|entry| !own.contains(&name(entry)));
+    index.manifests.splice(0..0, others);
+}
+
+/// One entry for each name, and one for what has none; a given name is written as it was given.
+fn index(chosen: &[Chosen], given: Option<&str>) -> Index {
     let mut entries = Vec::new();
     for one in chosen {
+        if let Some(name) = given {
+            let mut entry = one.target.clone();
+            entry.annotations.insert(REF_NAME.into(), name.into());
+            entries.push(entry);
+            continue;
+        }
         entries.extend(one.names.iter().map(|name| {
             let mut entry = one.target.clone();
             if let Some(tag) = name.tag() {

@@ -28,6 +28,14 @@ impl<'a> Sink<'a> {
         Ok(Self::Directory(path.to_owned()))
     }
 
+    /// What a directory has under a name already; an archive has nothing.
+    pub(super) fn existing(&self, name: &str) -> Option<Vec<u8>> {
+        match self {
+            Self::Tar(_) => None,
+            Self::Directory(root) => std::fs::read(root.join(name)).ok(),
+        }
+    }
+
     /// Makes a directory within.
     pub(super) fn folder(&mut self, name: &str) -> Result<()> {
         match self {

@@ -63,8 +63,35 @@ impl Transport {
     /// Reads `TRANSPORT:PATH[:NAME]`; `None` for what is a reference to a registry.
     ///
     /// # Errors
-    /// Class `Unsupported` for transports of other engines' stores, `Invalid` when the path is missing.
+    /// Class `Unsupported` for transports of other engines' stores.
     pub fn parse(text: &str) -> Result<Option<Self>> {
+        // `oci:1.0` is a repository called oci; a place has a path.
+        Self::read(text, |rest| {
+            let first = rest.split(':').next().unwrap_or(rest);
+            rest.starts_with(['/', '.']) || rest.contains('/') || Path::new(first).exists()
+        })
+    }
+
+    /// As [`Transport::parse`], for a place that need not be there yet.
+    ///
+    /// # Errors
+    /// As for [`Transport::parse`]; class `Invalid` when an image is chosen by its place in a list.
+    pub fn parse_target(text: &str) -> Result<Option<Self>> {
+        let target = Self::read(text, |_| true)?;
+        if let Some(Self {
+            select: Some(Selector::Position(_) | Selector::Digest(_)),
+            ..
+        }) = &target
+        {
+            let message = format!("cannot write an image to {text}");
+            return Err(Error::new(Class::Invalid, message).caused_by(
+                "an image is read by its place in a list or its digest, and written by a name",
+            ));
+        }
+        Ok(target)
+    }
+
+    fn read(text: &str, is_place: impl FnOnce(&str) -> bool) -> Result<Option<Self>> {
         let Some((name, rest)) = text.split_once(':') else {
             return Ok(None);
         };
@@ -82,9 +109,7 @@ impl Transport {
             }
             _ => return Ok(None),
         };
-        // `oci:1.0` is a repository called oci; a place has a path.
-        let is_path = rest.starts_with(['/', '.']) || rest.contains('/');
-        if !is_path && !Path::new(rest.split(':').next().unwrap_or(rest)).exists() {
+        if rest.is_empty() || !is_place(rest) {
             return Ok(None);
         }
         let (path, select) = match format {
@@ -143,6 +168,14 @@ mod tests {
             (Path::new("/a:b"), None)
         );
         assert!(Transport::parse("containers-storage:x").is_err());
+        let target = |text: &str| {
+            Transport::parse_target(text)
+                .unwrap()
+                .map(|found| found.path)
+        };
+        assert_eq!(target("oci:new:v1"), Some("new".into()));
+        assert_eq!(target("docker.io/team/app:1"), None);
+        assert!(Transport::parse_target("oci:new:@1").is_err());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use reqwest::header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, WWW_AU
 use reqwest::{Method, Response, StatusCode, Url};
 
 use super::access::Access;
-use super::authentication::Challenge;
+use super::challenge::Challenge;
 use super::configuration::Endpoint;
 use super::credentials::Login;
 use super::failure::Failure;

@@ -5,7 +5,7 @@ use reqwest::header::WWW_AUTHENTICATE;
 use reqwest::{Method, StatusCode};
 
 use super::access::Access;
-use super::authentication::Challenge;
+use super::challenge::Challenge;
 use super::client::{Client, Request};
 use super::configuration::Endpoint;
 use super::credentials::Login;

@@ -9,6 +9,7 @@
 mod access;
 mod authentication;
 mod blob;
+mod challenge;
 mod client;
 mod configuration;
 mod credentials;

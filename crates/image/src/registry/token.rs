@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE};
 use reqwest::{Method, Response, StatusCode, Url};
 
-use super::authentication::{Challenge, Token, TokenReply, basic};
+use super::authentication::{Token, TokenReply, basic};
+use super::challenge::Challenge;
 use super::client::{Client, REPLY_LIMIT, Request};
 use super::credentials::Login;
 use super::failure::Failure;

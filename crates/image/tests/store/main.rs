@@ -7,6 +7,7 @@ mod damage;
 mod files;
 mod hostile;
 mod names;
+mod places;
 mod removal;
 mod save;
 

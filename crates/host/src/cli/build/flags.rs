@@ -18,10 +18,10 @@ use super::call::Call;
 use super::progress::Style;
 use super::sources;
 use super::{caches, context};
+use crate::cli::Context;
 use crate::cli::parse::{limit, size, truth};
-use crate::cli::registry::{RegistryFlags, access};
+use crate::cli::registry::{RegistryFlags, access, proxy_variables};
 use crate::cli::request::bind;
-use crate::cli::{Context, Environment};
 
 /// Flags of other builders that mean nothing here.
 pub(super) const REFUSED: &[(&str, &str)] = &[
@@ -267,7 +267,7 @@ impl Build {
             engine,
             &pull_options,
         )?;
-        let (arguments, epoch) = self.arguments(environment)?;
+        let (arguments, epoch) = self.arguments(context)?;
         let (allow_insecure, allow_host_network) = self.allowed()?;
         let platforms = self.platform.iter().map(|text| text.parse());
         let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
@@ -337,10 +337,8 @@ impl Build {
 
 impl Build {
     /// The build arguments, and the time of everything.
-    fn arguments(
-        &self,
-        environment: &Environment,
-    ) -> Result<(BTreeMap<String, String>, Option<i64>)> {
+    fn arguments(&self, context: &Context) -> Result<(BTreeMap<String, String>, Option<i64>)> {
+        let environment = &context.environment;
         let mut arguments = BTreeMap::new();
         for text in &self.build_arg {
             // A name alone is passed on if it is set.
@@ -349,6 +347,9 @@ impl Build {
                 None => environment.owned(text).map(|value| (text.clone(), value)),
             };
             arguments.extend(pair);
+        }
+        for (name, value) in proxy_variables(context, &|name| arguments.contains_key(name)) {
+            arguments.insert(name, value);
         }
         let epoch = match (self.source_date_epoch, arguments.get("SOURCE_DATE_EPOCH")) {
             (Some(epoch), _) => Some(epoch),

@@ -8,7 +8,7 @@ mod list;
 mod mount;
 mod names;
 pub(crate) mod prune;
-mod save;
+pub(crate) mod save;
 mod selection;
 
 use super::listing::exists;

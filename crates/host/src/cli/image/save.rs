@@ -77,6 +77,7 @@ impl Arguments for Save {
             },
             platforms: platforms(&self.platform)?,
             uncompressed: self.uncompressed,
+            name: None,
         };
         let output = self
             .output
@@ -87,7 +88,8 @@ impl Arguments for Save {
     }
 }
 
-fn save(
+/// Writes images to a file, a directory, or standard output.
+pub(crate) fn save(
     engine: &Engine,
     images: &[String],
     options: &SaveOptions,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::Result;
+use berth_contract::{Report, Result};
 use berth_image::{Access, Credentials, Login, Registries};
 
 use crate::cli::{Context, Environment};
@@ -61,6 +61,7 @@ pub(crate) fn access(context: &Context, flags: &RegistryFlags) -> Result<Access>
     if let Some(creds) = &flags.creds {
         credentials.use_for_every(Login::parse(creds));
     }
+    let proxies = credentials.proxies();
     let mut access = Access {
         headers: credentials.headers(),
         credentials,
@@ -72,9 +73,13 @@ pub(crate) fn access(context: &Context, flags: &RegistryFlags) -> Result<Access>
         certificate_directory: flags.cert_dir.clone(),
         ..Access::default()
     };
+    // The environment counts before `proxies` of config.json, which is meant for containers first.
     let either = |lower: &str, upper: &str| {
         let value = environment.text(lower).or_else(|| environment.text(upper));
-        value.map(str::to_owned)
+        let configured = || proxies.iter().find(|(name, _)| *name == upper);
+        value
+            .map(str::to_owned)
+            .or_else(|| configured().map(|(_, value)| value.clone()))
     };
     // Upper-case HTTP_PROXY could be set by a request header in CGI; curl and Go read only the lower
     // case there, but nothing here runs as CGI.
@@ -86,6 +91,31 @@ pub(crate) fn access(context: &Context, flags: &RegistryFlags) -> Result<Access>
         access.attempts = times.saturating_add(1);
     }
     Ok(access)
+}
+
+/// The proxies of `config.json` as variables of containers and builds, in both spellings (Docker's
+/// `proxies`); what is set already in either way stays.
+pub(crate) fn proxy_variables(
+    context: &Context,
+    is_set: &dyn Fn(&str) -> bool,
+) -> Vec<(String, String)> {
+    let credentials = match Credentials::read(&login_files(context, None), Vec::new()) {
+        Ok(credentials) => credentials,
+        Err(error) => {
+            context.warn(&format!(
+                "no proxies are passed on: {}",
+                Report::from(&error).line()
+            ));
+            return Vec::new();
+        }
+    };
+    let both = credentials.proxies().into_iter().flat_map(|(name, value)| {
+        [
+            (name.to_owned(), value.clone()),
+            (name.to_ascii_lowercase(), value),
+        ]
+    });
+    both.filter(|(name, _)| !is_set(name)).collect()
 }
 
 /// `registries.conf` and its drop-ins; one that `CONTAINERS_REGISTRIES_CONF` names stands alone.

@@ -7,7 +7,7 @@ mod push;
 mod search;
 mod serve;
 
-pub(crate) use access::{RegistryFlags, access};
+pub(crate) use access::{RegistryFlags, access, proxy_variables};
 pub(crate) use login::{LOGIN, LOGOUT};
 pub(crate) use push::{ARTIFACT, Push, VERB as PUSH};
 pub(crate) use search::VERB as SEARCH;

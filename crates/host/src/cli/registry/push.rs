@@ -2,13 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use berth_host::Engine;
 use berth_image::{
     Compression, Event, Progress, Provided, PushOptions, Pushed, Recompression, Reference,
+    SaveOptions, Selector, Transport,
 };
 
 use super::access::{RegistryFlags, access};
+use crate::cli::image::save::save;
 use crate::cli::progress::{PullProgress, Style};
 use crate::cli::{Arguments, Context, Group, Outcome, Screen, Verb};
 
@@ -93,6 +95,9 @@ pub(crate) struct Push {
 impl Arguments for Push {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
+        if let Some(transport) = self.transport()? {
+            return self.place(context, &engine, &transport);
+        }
         let options = PushOptions {
             platform: self.platform.as_deref().map(str::parse).transpose()?,
             access: access(context, &self.registry)?,
@@ -135,6 +140,64 @@ impl Push {
         } else {
             self.progress
         }
+    }
+
+    /// The place outside of any registry that is pushed to, if one is.
+    fn transport(&self) -> Result<Option<Transport>> {
+        match &self.destination {
+            Some(text) => Transport::parse_target(text),
+            None => Ok(None),
+        }
+    }
+
+    /// Writes an image to such a place, under the name that its end says.
+    fn place(&self, context: &Context, engine: &Engine, transport: &Transport) -> Outcome {
+        let refuse = |flag: &str| {
+            let message = format!("{flag} means nothing for {}", transport.path.display());
+            Err(Error::new(Class::Invalid, message).hint(format!("leave {flag} away")))
+        };
+        if self.all_tags {
+            return refuse("--all-tags");
+        }
+        if self.compression_format.is_some() {
+            return refuse("--compression-format");
+        }
+        if wasm_file(&self.image).is_some() {
+            let message = format!("cannot push {} to a directory or archive", self.image);
+            return Err(Error::new(Class::Invalid, message)
+                .caused_by("a wasm file goes to a registry, or is copied as it is"));
+        }
+        let options = SaveOptions {
+            format: transport.format,
+            platforms: self
+                .platform
+                .iter()
+                .map(|text| text.parse())
+                .collect::<Result<_>>()?,
+            uncompressed: false,
+            name: match &transport.select {
+                Some(Selector::Name(name)) => Some(name.clone()),
+                Some(Selector::Position(_) | Selector::Digest(_)) | None => None,
+            },
+        };
+        let image = engine
+            .store()
+            .find(&self.image, options.platforms.first())?;
+        save(
+            engine,
+            std::slice::from_ref(&self.image),
+            &options,
+            Some(&transport.path),
+        )?;
+        if let Some(file) = &self.digestfile {
+            write_digest(file, image.target())?;
+        }
+        if self.quiet {
+            context
+                .screen
+                .data(&format!("{}\n", transport.path.display()))?;
+        }
+        Ok(0)
     }
 
     fn compression(&self) -> Result<Option<Recompression>> {
@@ -203,10 +266,7 @@ impl Push {
 
     fn tell(&self, context: &Context, destination: &Reference, pushed: &Pushed) -> Result<()> {
         if let Some(file) = &self.digestfile {
-            std::fs::write(file, pushed.digest.as_str()).map_err(|error| {
-                let message = format!("cannot write the digest to {}", file.display());
-                Error::new(Class::Invalid, message).caused_by(error)
-            })?;
+            write_digest(file, &pushed.digest)?;
         }
         if pushed.partial {
             context.warn("only one image of the index was pushed, because the others are not here");
@@ -220,6 +280,13 @@ impl Push {
             .screen
             .data(&format!("{tag}: digest: {digest} size: {size}\n"))
     }
+}
+
+fn write_digest(file: &Path, digest: &Digest) -> Result<()> {
+    std::fs::write(file, digest.as_str()).map_err(|error| {
+        let message = format!("cannot write the digest to {}", file.display());
+        Error::new(Class::Invalid, message).caused_by(error)
+    })
 }
 
 /// The line on the terminal, and Docker's sentence for each layer.

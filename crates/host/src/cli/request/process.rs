@@ -10,6 +10,7 @@ use clap::Args;
 use super::read_text;
 use crate::cli::parse::environment::{self, Entry};
 use crate::cli::parse::name;
+use crate::cli::registry::proxy_variables;
 use crate::cli::{Context, Environment};
 
 /// Flags about the process.
@@ -124,7 +125,13 @@ impl ProcessFlags {
         config.domainname = self.domainname.unwrap_or_default();
         config.stop_signal = self.stop_signal.map(|signal| signal.to_string());
         config.stop_timeout = self.stop_timeout;
-        config.env = variables(&self.env_file, self.env, &context.environment)?;
+        let own = variables(&self.env_file, self.env, &context.environment)?;
+        let is_set = |name: &str| own.iter().any(|own| own.split('=').next() == Some(name));
+        let proxies = proxy_variables(context, &is_set).into_iter();
+        config.env = proxies
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        config.env.extend(own);
         config.env.extend(self.unsetenv);
         config.labels = labels(&self.label_file, self.label)?;
         if self.no_healthcheck {

@@ -1,6 +1,7 @@
 //! `berth system prune`: removes what nothing uses, of every kind.
 
 use berth_contract::{Class, Error};
+use berth_host::build::CachePruning;
 use berth_host::engine::PruneWish;
 use berth_host::format::{Filters, human};
 
@@ -11,7 +12,7 @@ use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 pub(crate) const VERB: Verb = Verb::new::<Prune>(
     "prune",
     Group::System,
-    "Remove containers, networks and images that nothing uses",
+    "Remove containers, networks, images and build cache that nothing uses",
     "[OPTIONS]",
 )
 .examples(
@@ -50,6 +51,7 @@ impl Arguments for Prune {
         if !self.force && !confirm(context, &self.question())? {
             return Ok(0);
         }
+        let moment = until.unwrap_or(u64::MAX);
         let until = i64::try_from(until.unwrap_or(u64::MAX) / 1_000_000_000).unwrap_or(i64::MAX);
         let engine = context.engine()?;
         let containers = engine.prune(&|container| {
@@ -77,9 +79,20 @@ impl Arguments for Prune {
             keep_last: None,
             unused_since: None,
         })?;
-        engine.empty_trash_later();
         text.push_str(&listed(&images));
         reclaimed = reclaimed.saturating_add(images.space_reclaimed);
+        // Steps that are kept for builds have no labels.
+        if !filters.has("label") && !filters.has("label!") {
+            let (removed, freed) = engine.prune_build_cache(&CachePruning {
+                all: self.all,
+                chosen: &|entry| entry.used <= moment,
+                keep: None,
+            })?;
+            let ids: Vec<String> = removed.into_iter().map(|entry| entry.id).collect();
+            text.push_str(&section("Deleted build cache objects", &ids));
+            reclaimed = reclaimed.saturating_add(freed);
+        }
+        engine.empty_trash_later();
         text.push_str(&format!(
             "Total reclaimed space: {}\n",
             human::size(reclaimed)
@@ -102,6 +115,10 @@ impl Prune {
         text.push_str(match self.all {
             true => "  - all images that no container uses\n",
             false => "  - all images without a name that no container uses\n",
+        });
+        text.push_str(match self.all {
+            true => "  - all build cache\n",
+            false => "  - all build cache that no image has\n",
         });
         for filter in &self.filter {
             text.push_str(&format!("  of these, only what matches {filter}\n"));

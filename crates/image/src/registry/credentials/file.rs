@@ -23,6 +23,18 @@ pub struct LoginFile {
     store: Option<String>,
     helpers: BTreeMap<String, String>,
     headers: BTreeMap<String, String>,
+    proxies: Proxies,
+}
+
+/// What Docker's `config.json` names as proxies.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Proxies {
+    http_proxy: String,
+    https_proxy: String,
+    ftp_proxy: String,
+    no_proxy: String,
+    all_proxy: String,
 }
 
 /// Where a login was kept.
@@ -54,6 +66,9 @@ struct Shape {
     cred_helpers: BTreeMap<String, String>,
     #[serde(default, rename = "HttpHeaders")]
     headers: BTreeMap<String, String>,
+    /// By the daemon they are for; here is none, and so `default` counts.
+    #[serde(default)]
+    proxies: BTreeMap<String, Proxies>,
 }
 
 #[derive(Deserialize)]
@@ -97,7 +112,9 @@ impl LoginFile {
             return Ok(Self::default());
         }
         let shape: Shape = serde_json::from_slice(bytes).map_err(invalid)?;
+        let mut proxies = shape.proxies;
         let mut file = Self {
+            proxies: proxies.remove("default").unwrap_or_default(),
             store: Some(shape.creds_store).filter(|name| !name.is_empty()),
             headers: shape.headers,
             ..Self::default()
@@ -122,6 +139,27 @@ impl LoginFile {
 
     pub(super) fn headers(&self) -> impl Iterator<Item = (&String, &String)> {
         self.headers.iter()
+    }
+
+    pub(super) fn proxies(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let Proxies {
+            http_proxy,
+            https_proxy,
+            ftp_proxy,
+            no_proxy,
+            all_proxy,
+        } = &self.proxies;
+        let named = [
+            ("HTTP_PROXY", http_proxy),
+            ("HTTPS_PROXY", https_proxy),
+            ("FTP_PROXY", ftp_proxy),
+            ("NO_PROXY", no_proxy),
+            ("ALL_PROXY", all_proxy),
+        ];
+        let named = named
+            .into_iter()
+            .map(|(name, value)| (name, value.as_str()));
+        named.filter(|(_, value)| !value.is_empty())
     }
 
     /// The login this file leads to: by the registry's own helper, else its entry, else the store.

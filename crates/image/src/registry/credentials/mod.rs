@@ -122,6 +122,19 @@ impl Credentials {
             .collect()
     }
 
+    /// The proxies that the first file with any names (`proxies.default`), by their variable's name.
+    #[must_use]
+    pub fn proxies(&self) -> Vec<(&'static str, String)> {
+        let found = self.files.iter().map(|file| {
+            let proxies = file.proxies();
+            proxies
+                .map(|(name, value)| (name, value.to_owned()))
+                .collect::<Vec<_>>()
+        });
+        let mut found = found.filter(|proxies| !proxies.is_empty());
+        found.next().unwrap_or_default()
+    }
+
     /// The login for a repository: the longest key that is its registry or leads to it.
     ///
     /// # Errors

@@ -92,6 +92,12 @@ pub fn is_archive(media_type: &str) -> bool {
     layer && media_type.contains("tar")
 }
 
+/// Whether a registry may lack a layer: its manifest says where else it is (image-spec `layer.md`).
+#[must_use]
+pub fn may_be_elsewhere(media_type: &str) -> bool {
+    is_foreign(media_type) || media_type.contains(".nondistributable.")
+}
+
 /// Whether a layer is meant to be fetched from elsewhere (Windows base layers; CVE-2020-15157).
 #[must_use]
 pub fn is_foreign(media_type: &str) -> bool {

@@ -96,7 +96,7 @@ impl Server {
         };
         let needed = manifest.layers.iter().chain([&manifest.config]);
         let mut missing = needed.filter(|blob| {
-            !media::is_foreign(&blob.media_type) && !self.store.has_blob(&blob.digest)
+            !media::may_be_elsewhere(&blob.media_type) && !self.store.has_blob(&blob.digest)
         });
         match missing.next() {
             Some(blob) => Err(Refusal::new(

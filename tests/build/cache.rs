@@ -143,3 +143,53 @@ fn an_epoch_makes_the_same_image_anywhere() {
     };
     assert_eq!(digest(), digest());
 }
+
+/// What stays within a budget is of use: a step stays with those it was made upon.
+#[test]
+fn pruning_keeps_to_a_budget() {
+    let fill = |name: &str| format!("RUN head -c 200000 /dev/urandom > /{name}\n");
+    let project = Project::of(&format!("FROM busybox\n{}{}", fill("a"), fill("b")));
+    project.build(&[]).success();
+    project.write("Other", &format!("FROM busybox\n{}", fill("other")));
+    let other = project.directory.join("Other").display().to_string();
+    let words = ["build", "-t", "o", &other];
+    project.sandbox.berth(&words).success();
+    project.sandbox.berth(&["rmi", "t", "o"]).success();
+    let entries = || {
+        let listed = project.sandbox.berth(&["builder", "du"]).success();
+        let lines = listed.lines().skip(1);
+        lines.take_while(|line| !line.starts_with("Shared")).count()
+    };
+    assert_eq!(entries(), 3);
+    let prune = |budget: &str| {
+        let words = ["builder", "prune", "-af", "--keep-storage", budget];
+        project.sandbox.berth(&words).success()
+    };
+    prune("700k");
+    assert_eq!(entries(), 3, "everything fits");
+    // The one that was used last fits; of the other two the one below, without which the upper is of no use.
+    prune("450k");
+    assert_eq!(entries(), 2);
+    assert_eq!(cached(&project.sandbox.berth(&words)), 1);
+    assert_eq!(cached(&project.build(&[])), 1);
+    prune("1k");
+    assert_eq!(entries(), 0);
+}
+
+/// What is mounted of the context is copied once, whatever number of commands sees it.
+#[test]
+fn mounted_sources_are_copied_once() {
+    let project = Project::of(
+        "FROM busybox\nRUN --mount=target=/s stat -c %i /s/f > /1\nRUN --mount=target=/s stat -c %i /s/f > /2\n\
+         RUN --mount=target=/s,rw stat -c %i /s/f > /3; echo changed > /s/f\nRUN --mount=target=/s cat /s/f > /4\n",
+    )
+    .file("f", "same");
+    let found = project.sh("cat /1 /2 /3 /4");
+    let lines: Vec<&str> = found.lines().collect();
+    assert_eq!(lines[0], lines[1]);
+    assert_ne!(
+        lines[1], lines[2],
+        "what can be written is a copy of its own"
+    );
+    assert_eq!(lines[3], "same");
+}

@@ -1,6 +1,7 @@
 //! Carrying a build out: the stages as a graph, independent ones at once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use berth_contract::{Class, Digest, Error, Result};
@@ -47,6 +48,8 @@ pub(super) struct Build<'a> {
     used: Mutex<BTreeMap<Digest, CachedStep>>,
     /// Where secrets lie while a command needs them.
     pub(super) memory: Memory,
+    /// What is mounted read-only, copied once for all commands: layers or context, and the path in them.
+    pub(super) mounted: Mutex<BTreeMap<(Vec<PathBuf>, String), PathBuf>>,
     /// What other caches know.
     pub(super) imports: Imports,
     /// What the context leaves out.
@@ -110,6 +113,7 @@ impl Engine {
             pending: Mutex::default(),
             used: Mutex::default(),
             memory: Memory::new(self.paths().run()),
+            mounted: Mutex::default(),
             imports: Imports::default(),
             ignored,
             images: Mutex::default(),
@@ -300,7 +304,7 @@ impl Graph<'_> {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

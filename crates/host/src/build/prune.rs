@@ -1,10 +1,10 @@
 //! What the build cache holds, and taking things out of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use berth_contract::Result;
+use berth_contract::{Digest, Result};
 use berth_sys::error::Explain as _;
 
 use super::cache::{BuildCache, CachedStep};
@@ -100,16 +100,12 @@ impl Engine {
         self.require_root_for_build()?;
         super::memory::sweep(&self.paths().run().join("build"));
         let cache = BuildCache::new(self.paths().data());
-        let mut kept = 0;
         let mut removed = Vec::new();
         let mut reclaimed = 0;
-        for entry in self.build_cache()? {
-            let stays = entry.in_use
-                || (entry.shared && !pruning.all)
-                || !(pruning.chosen)(&entry)
-                || pruning.keep.is_some_and(|keep| kept + entry.size <= keep);
+        let entries = self.build_cache()?;
+        let stays = staying(&entries, pruning);
+        for (entry, stays) in entries.into_iter().zip(stays) {
             if stays {
-                kept += entry.size;
                 continue;
             }
             match &entry.what {
@@ -125,6 +121,43 @@ impl Engine {
         reclaimed += self.collect_unused_layers()?;
         Ok((removed, reclaimed))
     }
+}
+
+/// Which entries stay. What a step that stays was made upon stays with it: without that it would never be found
+/// again.
+fn staying(entries: &[CacheEntry], pruning: &CachePruning<'_>) -> Vec<bool> {
+    let stack = |entry: &CacheEntry| match &entry.what {
+        What::Step(step) => {
+            let layers = step.stack().into_iter();
+            layers.map(|layer| layer.diff_id).collect()
+        }
+        What::Mount(_) => Vec::new(),
+    };
+    let stacks: Vec<Vec<Digest>> = entries.iter().map(stack).collect();
+    let mut above: HashMap<&[Digest], Vec<usize>> = HashMap::new();
+    for (position, stack) in stacks.iter().enumerate() {
+        above.entry(stack).or_default().push(position);
+    }
+    let mut stays = vec![false; entries.len()];
+    let mut kept = 0;
+    for (position, entry) in entries.iter().enumerate() {
+        let own = &stacks[position];
+        let lower = (1..own.len()).filter_map(|depth| above.get(&own[..depth]));
+        let mut needed: Vec<usize> = lower.flatten().copied().chain([position]).collect();
+        needed.retain(|needed| !stays[*needed]);
+        let size: u64 = needed.iter().map(|needed| entries[*needed].size).sum();
+        let is_kept = entry.in_use
+            || (entry.shared && !pruning.all)
+            || !(pruning.chosen)(entry)
+            || pruning.keep.is_some_and(|keep| kept + size <= keep);
+        if is_kept {
+            kept += size;
+            for needed in needed {
+                stays[needed] = true;
+            }
+        }
+    }
+    stays
 }
 
 fn mounts(cache: &BuildCache) -> Vec<CacheEntry> {

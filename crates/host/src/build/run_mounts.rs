@@ -1,7 +1,7 @@
 //! `RUN --mount`: what each type is in a container.
 //!
 //! Sources are resolved beneath the root they belong to. What is mounted of the context or of a stage is
-//! a copy that no command has seen before, so that nothing written meanwhile can lead it elsewhere
+//! a copy that no command can have written to, so that nothing written meanwhile can lead it elsewhere
 //! (CVE-2024-23651, CVE-2024-11218); what a command writes there is gone afterwards.
 
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
 use super::agent::Agent;
+use super::builder::lock;
 use super::cache::{Key, make_private};
 use super::copy::{FileDigests, Item, Manner, Origin, Place, Target, describe, items, put};
 use super::dockerfile::{MountKind, Sharing};
@@ -23,6 +24,13 @@ use super::request::Secret;
 use super::run_step::{Held, SCRIPTS, Scratch};
 use super::stage_builder::StageBuilder;
 use crate::api::types::{BindOptions, Mount, MountKind as HostMountKind};
+
+/// Whether a command is: one that is not could write to what is mounted read-only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Confined {
+    Yes,
+    No,
+}
 
 /// What is mounted.
 #[derive(Debug, Default)]
@@ -101,8 +109,8 @@ impl StageBuilder<'_, '_> {
     pub(super) fn mount(
         &self,
         mount: &MountKind,
-        mounted: &mut Mounted,
-        held: &mut Held,
+        confined: Confined,
+        (mounted, held): (&mut Mounted, &mut Held),
     ) -> Result<()> {
         match mount {
             MountKind::Bind {
@@ -112,7 +120,11 @@ impl StageBuilder<'_, '_> {
                 writable,
             } => {
                 let target = self.absolute(target)?;
-                let copy = self.copied(source, from.as_deref())?;
+                let copy = if *writable || confined == Confined::No {
+                    self.copied(source, from.as_deref())?
+                } else {
+                    self.copied_once(source, from.as_deref())?
+                };
                 mounted.bind(copy.display().to_string(), target, !writable);
                 Ok(())
             }
@@ -216,6 +228,23 @@ impl StageBuilder<'_, '_> {
             ))
         })?;
         act(&found, &origin, &manner)
+    }
+
+    /// A copy that no command can write to, made once for all of them.
+    fn copied_once(&self, source: &str, from: Option<&str>) -> Result<PathBuf> {
+        let layers = match from {
+            Some(name) => self.source(name)?,
+            None => vec![self.build.request.context.clone()],
+        };
+        let key = (layers, source.to_owned());
+        // Held while it is copied: another stage that wants the same waits for it.
+        let mut known = lock(&self.build.mounted);
+        if let Some(copy) = known.get(&key) {
+            return Ok(copy.clone());
+        }
+        let copy = self.copied(source, from)?;
+        known.insert(key, copy.clone());
+        Ok(copy)
     }
 
     /// A copy of a mount's source: a directory, or a file in one.

@@ -11,7 +11,7 @@ use super::configure::words;
 use super::dockerfile::instruction::{Command as Words, Network, Run, Security};
 use super::report::Step;
 use super::run::{Command, Runner};
-use super::run_mounts::Mounted;
+use super::run_mounts::{Confined, Mounted};
 use super::scope::PROXIES;
 use super::stage_builder::{Made, StageBuilder};
 use super::state::PATH;
@@ -86,6 +86,10 @@ impl StageBuilder<'_, '_> {
             self.describe_mount(mount, &mut key)?;
         }
         let created_by = history(&words, &arguments);
+        let confined = match run.security {
+            Security::Sandbox => Confined::Yes,
+            Security::Insecure => Confined::No,
+        };
         self.layer(Made { created_by, key }, step, |this| {
             let mut held = Held::default();
             let mut command = this.command(run, words, &arguments);
@@ -94,7 +98,7 @@ impl StageBuilder<'_, '_> {
                 this.mount_script(name, content, &mut mounted, &mut held)?;
             }
             for mount in &mounts {
-                this.mount(mount, &mut mounted, &mut held)?;
+                this.mount(mount, confined, (&mut mounted, &mut held))?;
             }
             command.environment.extend(mounted.environment);
             command.secrets = this.secret_variables(&mounted.secrets, &mut held)?;

@@ -69,6 +69,11 @@ struct Known {
     digest: [u8; 32],
 }
 
+/// Records kept of files that a build has not looked at: other Dockerfiles of the context may.
+const OTHERS_KEPT: usize = 1 << 16;
+/// Contexts whose digests are kept.
+const CONTEXTS_KEPT: usize = 64;
+
 /// One file on disk: device, inode, size, two times, digest.
 const RECORD: usize = 8 * 3 + 12 * 2 + 32;
 
@@ -119,6 +124,7 @@ impl FileDigests {
             .known
             .iter()
             .filter(|(inode, _)| !seen.contains_key(inode))
+            .take(OTHERS_KEPT)
         {
             encode(*inode, one, &mut bytes);
         }
@@ -128,6 +134,7 @@ impl FileDigests {
             .is_ok()
             .then(|| std::fs::write(&aside, bytes).and_then(|()| std::fs::rename(&aside, path)));
         drop(written);
+        forget_oldest(parent, CONTEXTS_KEPT);
     }
 
     fn digest(&self, entry: &Entry) -> io::Result<[u8; 32]> {
@@ -162,6 +169,19 @@ impl FileDigests {
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         seen.insert(inode, known);
+    }
+}
+
+/// Removes the files of a directory that were written longest ago, but so many.
+fn forget_oldest(directory: &Path, kept: usize) {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let mut files: Vec<(std::time::SystemTime, PathBuf)> = entries
+        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
+        .collect();
+    files.sort_unstable();
+    for (_, path) in files.iter().rev().skip(kept) {
+        // Another build may have been faster.
+        drop(std::fs::remove_file(path));
     }
 }
 
@@ -220,4 +240,40 @@ fn decode(record: &[u8]) -> Option<((u64, u64), Known)> {
         digest: record.get(48..80)?.try_into().ok()?,
     };
     Some(((number(0)?, number(8)?), known))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("context");
+        let known = Known {
+            size: 1,
+            modified: Time {
+                seconds: 2,
+                nanoseconds: 3,
+            },
+            changed: Time {
+                seconds: 4,
+                nanoseconds: 5,
+            },
+            digest: [7; 32],
+        };
+        let mut digests = FileDigests::load(own.clone());
+        let many = OTHERS_KEPT as u64 + 1000;
+        digests.known = (0..many).map(|inode| ((1, inode), known)).collect();
+        digests.remember((2, 1), known);
+        digests.save();
+        let read = FileDigests::load(own);
+        assert_eq!(read.known.len(), OTHERS_KEPT + 1);
+        assert_eq!(read.known.get(&(2, 1)), Some(&known));
+        for number in 0..10 {
+            std::fs::write(folder.path().join(number.to_string()), "").unwrap();
+        }
+        forget_oldest(folder.path(), 3);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+    }
 }

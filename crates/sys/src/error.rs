@@ -23,6 +23,20 @@ impl<T> Explain<T> for io::Result<T> {
     }
 }
 
+/// The failure of the system that an error comes from; `None` when something was read, and was not what it
+/// should be.
+#[must_use]
+pub fn io_cause(error: &Error) -> Option<&io::Error> {
+    let mut next = std::error::Error::source(error);
+    while let Some(cause) = next {
+        if let Some(found) = cause.downcast_ref() {
+            return Some(found);
+        }
+        next = cause.source();
+    }
+    None
+}
+
 /// The class an I/O error belongs to when nothing more is known.
 #[must_use]
 pub fn class(error: &io::Error) -> Class {

@@ -244,13 +244,35 @@ impl BuildCache {
     }
 
     /// The directories of all layers that steps need.
-    #[must_use]
-    pub fn layers(&self, store: &Store) -> Vec<PathBuf> {
-        let stacks = self.list().into_iter();
-        stacks
-            .filter_map(|step| store.extracted(&step.stack()))
-            .flatten()
-            .collect()
+    ///
+    /// # Errors
+    /// The cache cannot be read; a step that is damaged needs nothing.
+    pub fn layers(&self, store: &Store) -> Result<Vec<PathBuf>> {
+        let mut layers = Vec::new();
+        let entries = match fs::read_dir(self.steps()) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(layers),
+            entries => entries.explain(|| "cannot list the cache of builds".to_owned())?,
+        };
+        for entry in entries {
+            let path = entry
+                .explain(|| "cannot list the cache of builds".to_owned())?
+                .path();
+            if path.extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let bytes = match fs::read(&path) {
+                // Forgotten meanwhile.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                bytes => bytes.explain(|| format!("cannot read {}", path.display()))?,
+            };
+            let step: Option<CachedStep> = serde_json::from_slice(&bytes).ok();
+            layers.extend(
+                step.and_then(|step| store.extracted(&step.stack()))
+                    .into_iter()
+                    .flatten(),
+            );
+        }
+        Ok(layers)
     }
 }
 

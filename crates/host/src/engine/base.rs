@@ -4,7 +4,7 @@ use berth_contract::Result;
 use berth_image::{Image, Merged};
 
 use super::create::read_identity;
-use super::images::InUse;
+use super::in_use::LiveContainers;
 use super::options::CreateOptions;
 use super::{Engine, source};
 
@@ -21,7 +21,7 @@ impl Engine {
 
     /// Removes layers that nothing leads to any more; the bytes that frees.
     pub(crate) fn collect_unused_layers(&self) -> Result<u64> {
-        self.store().collect(&InUse::read(self.paths()))
+        self.store().collect(&LiveContainers::new(self.paths()))
     }
 
     /// Refuses what needs the rights of root.

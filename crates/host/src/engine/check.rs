@@ -6,7 +6,7 @@ use berth_contract::{Class, ContainerId, Error, Result};
 use berth_image::{CheckOptions, Finding};
 
 use super::Engine;
-use super::images::InUse;
+use super::in_use::{InUse, LiveContainers};
 use crate::records;
 
 impl Engine {
@@ -37,7 +37,7 @@ impl Engine {
             });
         }
         if options.repair {
-            store.collect(&in_use)?;
+            store.collect(&LiveContainers::new(self.paths()))?;
             store.empty_trash();
             self.sweep()?;
         }

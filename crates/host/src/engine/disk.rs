@@ -13,7 +13,7 @@ use berth_contract::{ContainerId, Result};
 use berth_image::ImageUsage;
 use berth_sys::error::Explain as _;
 
-use super::images::InUse;
+use super::in_use::InUse;
 use super::{Engine, VolumeEntry};
 use crate::api::types::ContainerSummary;
 

@@ -4,19 +4,15 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use berth_contract::{Class, ContainerId, Digest, Error, Result};
-use berth_image::{Image, Platform, Reference, Removed, Store, Use};
-use berth_monitor::launch::Launch;
-use berth_monitor::status::LOCK_FILE;
+use berth_contract::{Class, Error, Result};
+use berth_image::{Image, Platform, Reference, Removed, Store};
 use jiff::Timestamp;
 
 use super::Engine;
+use super::in_use::{InUse, LiveContainers};
 use crate::api::types::{
     DeletedImage, GraphDriver, HistoryEntry, ImageConfig, ImageInspect, ImageSummary, RootFs,
 };
-use crate::build::BuildCache;
-use crate::paths::Paths;
-use crate::records::{self, Record};
 
 /// The images on this machine, and what could not be read.
 #[derive(Debug, Default)]
@@ -46,8 +42,7 @@ impl Engine {
     /// The ids of the images that containers were made from.
     #[must_use]
     pub fn images_in_use(&self) -> std::collections::BTreeSet<String> {
-        let used = InUse::read(self.paths()).images.into_iter();
-        used.map(|(image, _, _)| image).collect()
+        InUse::read(self.paths()).images().collect()
     }
 
     /// Every image, newest first.
@@ -147,7 +142,7 @@ impl Engine {
         platforms: &[Platform],
         force: bool,
     ) -> Result<Vec<DeletedImage>> {
-        let (store, containers) = (self.store(), InUse::read(self.paths()));
+        let (store, containers) = (self.store(), LiveContainers::new(self.paths()));
         if !self.mounted_images().is_empty() {
             self.refuse_mounted(&store.find(name, None)?)?;
         }
@@ -163,80 +158,10 @@ impl Engine {
     /// # Errors
     /// The store cannot be read.
     pub fn tidy_images(&self) -> Result<()> {
-        self.store().tidy(&InUse::read(self.paths()))?;
+        self.store().tidy(&LiveContainers::new(self.paths()))?;
         self.empty_trash_later();
         Ok(())
     }
-}
-
-/// What of the images the containers use; read once for an operation.
-#[derive(Debug, Default)]
-pub(super) struct InUse {
-    images: Vec<(String, ContainerId, bool)>,
-    layers: Vec<PathBuf>,
-    /// The layers that builds keep for the next one.
-    cached: Vec<PathBuf>,
-}
-
-impl InUse {
-    /// Reads all containers. One that cannot be read still protects the layers its launch file names.
-    pub(super) fn read(paths: &Paths) -> Self {
-        let mut used = Self {
-            cached: BuildCache::new(paths.data()).layers(&Store::open(paths.data())),
-            ..Self::default()
-        };
-        for id in records::identifiers(paths).unwrap_or_default() {
-            let directory = paths.container(&id);
-            let launch: Option<Launch> =
-                records::read_document(&Launch::path(&directory)).unwrap_or_default();
-            if let Some(Launch {
-                rootfs: berth_contract::Rootfs::Overlay { lowers, .. },
-                ..
-            }) = launch
-            {
-                used.layers.extend(lowers);
-            }
-            if let Ok(Some(record)) = Record::read(&directory) {
-                let running = is_running(paths, &id);
-                used.layers.extend(record.layers);
-                used.images.push((record.image_id, id, running));
-            }
-        }
-        used
-    }
-
-    /// The layers that containers stand on.
-    pub(super) fn layers(&self) -> &[PathBuf] {
-        &self.layers
-    }
-
-    /// The containers made from an image: their ids and whether they run.
-    pub(super) fn of(&self, image: &Digest) -> Vec<(&ContainerId, bool)> {
-        let image = image.to_string();
-        let made = self.images.iter().filter(|(own, _, _)| *own == image);
-        made.map(|(_, id, running)| (id, *running)).collect()
-    }
-}
-
-impl berth_image::Containers for InUse {
-    fn using(&self, image: &Digest) -> Vec<Use> {
-        let uses = self.of(image).into_iter();
-        uses.map(|(id, running)| Use {
-            container: id.short().to_owned(),
-            running,
-        })
-        .collect()
-    }
-
-    fn layers(&self) -> Vec<PathBuf> {
-        [self.layers.as_slice(), &self.cached].concat()
-    }
-}
-
-/// Whether the container's monitor lives, which is to say: holds its lock.
-fn is_running(paths: &Paths, id: &ContainerId) -> bool {
-    let lock = std::fs::File::open(paths.running(id).join(LOCK_FILE));
-    lock.is_ok_and(|lock| berth_sys::lock::is_held(&lock).unwrap_or(false))
 }
 
 pub(super) fn deleted(removed: Removed) -> DeletedImage {

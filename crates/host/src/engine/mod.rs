@@ -15,6 +15,7 @@ mod dispatch;
 mod exec;
 mod id_maps;
 mod images;
+mod in_use;
 mod inspect;
 mod leftover;
 mod list;

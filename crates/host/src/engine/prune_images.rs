@@ -6,7 +6,8 @@ use berth_contract::Result;
 use berth_image::{Image, Reference};
 
 use super::Engine;
-use super::images::{InUse, deleted, summary};
+use super::images::{deleted, summary};
+use super::in_use::{InUse, LiveContainers};
 use crate::api::types::{DeletedImage, ImageSummary};
 
 /// Which images to remove; all wishes must hold.
@@ -49,6 +50,7 @@ impl Engine {
     pub fn prune_images(&self, wish: &PruneWish<'_>) -> Result<PrunedImages> {
         let store = self.store();
         let containers = InUse::read(self.paths());
+        let live = LiveContainers::all_protecting(self.paths());
         let before = self.size_of_images()?;
         let mounted = self.mounted_images();
         let mut pruned = PrunedImages::default();
@@ -66,13 +68,13 @@ impl Engine {
                 && containers.of(image.id()).is_empty()
                 && mounted.iter().all(|(id, _)| id != image.id())
                 // Another process may have taken it meanwhile: it stays then.
-                && let Ok(removed) = store.unlist(image.id().as_str(), true, &containers)
+                && let Ok(removed) = store.unlist(image.id().as_str(), true, &live)
             {
                 pruned.deleted.extend(removed.into_iter().map(deleted));
             }
         }
         store.unlist_orphans()?;
-        store.collect(&containers)?;
+        store.collect(&live)?;
         pruned.space_reclaimed = before.saturating_sub(self.size_of_images()?);
         Ok(pruned)
     }

@@ -63,6 +63,12 @@ impl Descriptor {
         }
     }
 
+    /// Whether it names a manifest or an index, as far as its media type tells.
+    pub(crate) fn is_document(&self) -> bool {
+        let kind = self.media_type.as_str();
+        kind.is_empty() || media::is_manifest(kind) || media::is_index(kind)
+    }
+
     /// Whether the entry only speaks about another entry (provenance, SBOM) and cannot be run.
     #[must_use]
     pub fn is_attestation(&self) -> bool {

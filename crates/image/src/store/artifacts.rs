@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use berth_contract::{Digest, Result};
 
+use super::collect::known;
 use super::index::name_of;
 use super::{Graph, Store};
 use crate::documents::{Descriptor, Document, Index, Manifest, media};
@@ -63,7 +64,7 @@ impl Store {
     /// The list of what is here cannot be read or written.
     pub fn unlist_orphans(&self) -> Result<()> {
         self.change_index(|index| {
-            let orphans = self.orphans(index);
+            let orphans = self.orphans(index)?;
             index
                 .manifests
                 .retain(|entry| !orphans.contains(&entry.digest));
@@ -71,7 +72,7 @@ impl Store {
         })
     }
 
-    fn orphans(&self, index: &Index) -> HashSet<Digest> {
+    fn orphans(&self, index: &Index) -> Result<HashSet<Digest>> {
         let mut live = Graph::default();
         let mut waiting: Vec<(&Descriptor, Option<Digest>)> = Vec::new();
         let named = |entry: &Descriptor| {
@@ -79,33 +80,33 @@ impl Store {
             others.any(|other| other.digest == entry.digest && name_of(other).is_some())
         };
         for entry in &index.manifests {
-            match self.document(entry) {
-                Ok(Some(Document::Manifest(manifest)))
-                    if manifest.is_artifact() && !named(entry) =>
-                {
+            match known(self.document(entry))? {
+                Some(Document::Manifest(manifest)) if manifest.is_artifact() && !named(entry) => {
                     waiting.push((entry, manifest.subject.map(|subject| subject.digest)));
                 }
                 // What is damaged is not judged here.
-                _ => drop(self.reach(entry, &|_| true, &mut live)),
+                _ => self.reach_known(entry, &mut live)?,
             }
         }
         loop {
             let before = waiting.len();
-            waiting.retain(|(entry, subject)| {
-                let kept = subject
-                    .as_ref()
-                    .is_some_and(|subject| live.contains(subject));
-                if kept {
-                    drop(self.reach(entry, &|_| true, &mut live));
-                }
-                !kept
+            let (kept, rest): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|(_, subject)| {
+                let subject = subject.as_ref();
+                subject.is_some_and(|subject| live.contains(subject))
             });
+            for (entry, _) in kept {
+                self.reach_known(entry, &mut live)?;
+            }
+            waiting = rest;
             if waiting.len() == before {
-                return waiting
-                    .into_iter()
-                    .map(|(entry, _)| entry.digest.clone())
-                    .collect();
+                let orphans = waiting.into_iter();
+                return Ok(orphans.map(|(entry, _)| entry.digest.clone()).collect());
             }
         }
+    }
+
+    /// As [`Store::reach`], as far as what is damaged lets it.
+    fn reach_known(&self, entry: &Descriptor, graph: &mut Graph) -> Result<()> {
+        known(self.reach(entry, &|_| true, graph).map(Some)).map(drop)
     }
 }

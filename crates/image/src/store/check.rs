@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 
 use berth_contract::{Class, Digest, Error, Result};
-use berth_sys::error::Explain as _;
+use berth_sys::error::{Explain as _, io_cause};
 
 use super::{Graph, Store, Transaction, chain_ids, digest_of_reader, name_of};
 use crate::documents::{Descriptor, Document};
@@ -50,7 +50,20 @@ impl Store {
             findings: Vec::new(),
             seen: BTreeSet::new(),
         };
-        let index = self.index()?;
+        let index = match self.index() {
+            Err(error) if io_cause(&error).is_none() => {
+                let rebuilt = options.repair && self.rebuild_index()?;
+                check.found(
+                    error,
+                    rebuilt.then_some("the images that are here were listed anew, without names"),
+                );
+                if !options.repair {
+                    return Ok(check.findings);
+                }
+                self.index()?
+            }
+            index => index?,
+        };
         let mut entries: Vec<&Descriptor> = Vec::new();
         for entry in &index.manifests {
             if entries.iter().all(|known| known.digest != entry.digest) {

@@ -10,11 +10,13 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Digest, Result};
-use berth_sys::error::Explain as _;
+use berth_sys::error::{Explain as _, io_cause};
 use berth_sys::file::{Directory, Kind, Links, unique_name};
 
-use super::{Containers, Graph, Store};
+use super::graph::DEPTH_LIMIT;
+use super::{Containers, Store};
 use crate::artifact::Content;
+use crate::documents::{Descriptor, Document};
 
 /// What the store takes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -39,6 +41,8 @@ pub(super) enum Partial {
 struct Marked {
     blobs: HashSet<String>,
     layers: HashSet<OsString>,
+    /// Manifests and indexes that were looked at.
+    documents: HashSet<Digest>,
 }
 
 impl Store {
@@ -57,7 +61,8 @@ impl Store {
         if lock.try_lock().is_err() {
             return Ok(0);
         }
-        let marked = self.mark(&containers.layers())?;
+        // Asked only now: whoever makes a container holds the lock until its record can be seen.
+        let marked = self.mark(&containers.layers()?)?;
         let trash = self.directory("trash")?;
         let mut freed = 0;
         for algorithm in ["sha256", "sha512"] {
@@ -127,26 +132,45 @@ impl Store {
         let file_name = |path: &PathBuf| path.file_name().map(OsStr::to_owned);
         marked.layers.extend(lowers.iter().filter_map(file_name));
         for entry in &self.index()?.manifests {
-            marked.blobs.insert(entry.digest.to_string());
-            // A damaged image keeps nothing alive: it was set aside and has to be fetched again.
-            let mut graph = Graph::default();
-            if self.reach(entry, &|_| true, &mut graph).is_ok() {
-                let digests = graph.blobs.iter().map(|blob| blob.digest.to_string());
-                marked.blobs.extend(digests);
-            }
-            for found in self.manifests(entry).unwrap_or_default() {
-                let config = self.configuration(&found.manifest.config.digest);
-                let config = config.ok().flatten().unwrap_or_default();
-                let archives = Content::of(&found.manifest, &config).archives;
-                let diff_ids: Vec<Digest> = archives.into_iter().map(|(_, diff)| diff).collect();
-                marked.layers.extend(
-                    super::chain_ids(&diff_ids)
-                        .iter()
-                        .map(|c| OsString::from(c.hex())),
-                );
-            }
+            self.mark_from(entry, DEPTH_LIMIT, &mut marked)?;
         }
         Ok(marked)
+    }
+
+    /// Marks what a descriptor leads to, whether it is here or not.
+    ///
+    /// A damaged document leads to nothing: it was set aside and has to be fetched again. One that cannot
+    /// be read just now may lead anywhere, and is a failure.
+    fn mark_from(&self, root: &Descriptor, depth: usize, marked: &mut Marked) -> Result<()> {
+        marked.blobs.insert(root.digest.to_string());
+        if !marked.documents.insert(root.digest.clone()) {
+            return Ok(());
+        }
+        match known(self.document(root))? {
+            None => {}
+            Some(Document::Manifest(manifest)) => {
+                let blobs = std::iter::once(&manifest.config).chain(&manifest.layers);
+                let digests = blobs.map(|blob| blob.digest.to_string());
+                marked.blobs.extend(digests);
+                if !manifest.is_artifact() {
+                    let config = known(self.configuration(&manifest.config.digest))?;
+                    let archives = Content::of(&manifest, &config.unwrap_or_default()).archives;
+                    let diff_ids: Vec<Digest> =
+                        archives.into_iter().map(|(_, diff)| diff).collect();
+                    let chains = super::chain_ids(&diff_ids);
+                    let names = chains.iter().map(|chain| OsString::from(chain.hex()));
+                    marked.layers.extend(names);
+                }
+            }
+            Some(Document::Index(index)) => {
+                for entry in index.manifests.iter().filter(|entry| entry.is_document()) {
+                    if depth > 0 {
+                        self.mark_from(entry, depth - 1, marked)?;
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Removes staging directories of killed processes, if nobody is at work; never waits.
@@ -189,6 +213,14 @@ impl Store {
             layers: sum("layers")?,
             partial: sum("ingest")?,
         })
+    }
+}
+
+/// What a document says, if it is here and whole; only that it cannot be read is a failure.
+pub(super) fn known<T>(read: Result<Option<T>>) -> Result<Option<T>> {
+    match read {
+        Err(error) if io_cause(&error).is_none() => Ok(None),
+        other => other,
     }
 }
 

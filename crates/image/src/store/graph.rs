@@ -5,10 +5,10 @@ use std::collections::HashSet;
 use berth_contract::{Digest, Result};
 
 use super::Store;
-use crate::documents::{Descriptor, Document, media};
+use crate::documents::{Descriptor, Document};
 
 /// Indexes may lead to indexes, but nobody nests them deeper (image-spec `image-index.md`).
-const DEPTH_LIMIT: usize = 4;
+pub(super) const DEPTH_LIMIT: usize = 4;
 
 /// The blobs a descriptor leads to and that are here.
 #[derive(Debug, Default)]
@@ -46,7 +46,7 @@ impl Store {
         graph: &mut Graph,
         depth: usize,
     ) -> Result<()> {
-        if graph.contains(&root.digest) || !self.has_blob(&root.digest) {
+        if graph.contains(&root.digest) {
             return Ok(());
         }
         match self.document(root)? {
@@ -60,10 +60,7 @@ impl Store {
             }
             Some(Document::Index(index)) => {
                 for entry in &index.manifests {
-                    let document = entry.media_type.is_empty()
-                        || media::is_manifest(&entry.media_type)
-                        || media::is_index(&entry.media_type);
-                    if document && depth > 0 && wanted(entry) {
+                    if entry.is_document() && depth > 0 && wanted(entry) {
                         self.reach_within(entry, wanted, graph, depth - 1)?;
                     }
                 }

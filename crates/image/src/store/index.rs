@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 
-use berth_contract::{Digest, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
-use berth_sys::file::Directory;
+use berth_sys::file::{Directory, unique_name};
 
 use super::Store;
 use crate::documents::{Descriptor, Index, to_json};
@@ -23,23 +23,75 @@ pub(super) const REPOSITORY: &str = "dev.berth.image.repository";
 
 /// What a new index is called until it replaces the old one.
 const ASIDE: &str = ".index.json.";
+pub(super) const INDEX: &str = "oci/index.json";
 
 impl Store {
     /// The index as it is now; no lock is needed since it is only ever replaced.
+    ///
+    /// A damaged one stays where it is: were it put aside, the next command would take the store for empty
+    /// and collect all of it.
+    ///
+    /// # Errors
+    /// It cannot be read, is damaged, or is missing while there is content.
     pub(crate) fn index(&self) -> Result<Index> {
-        let path = self.data.join("oci/index.json");
-        let bytes = match std::fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                return Ok(Index::new(Vec::new()));
-            }
-            Err(error) => return Err(error).explain(|| format!("cannot read {}", path.display())),
+        let path = self.data.join(INDEX);
+        let damaged = |reason: String| {
+            Error::new(Class::Internal, "the list of images is damaged")
+                .caused_by(reason)
+                .hint("berth system check --repair")
         };
-        serde_json::from_slice(&bytes).map_err(|_damage: serde_json::Error| {
-            self.quarantine(&path, "the list of images").hint(
-                "pull or load the images again; layers that are still here are not fetched twice",
-            )
-        })
+        // Twice: a store that was only just made had neither a list nor content at the first look.
+        for last in [false, true] {
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    return serde_json::from_slice(&bytes)
+                        .map_err(|error| damaged(format!("{}: {error}", path.display())));
+                }
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).explain(|| format!("cannot read {}", path.display()));
+                }
+                Err(_) if self.is_empty()? => return Ok(Index::new(Vec::new())),
+                Err(_) if last => break,
+                Err(_) => {}
+            }
+        }
+        Err(damaged(format!("{} is missing", path.display())))
+    }
+
+    /// Writes the list of a store that is being made: from then on one that is missing was lost.
+    pub(super) fn begin_index(&self) -> Result<()> {
+        let path = self.data.join(INDEX);
+        let aside = self.data.join("oci").join(unique_name(ASIDE));
+        let linked = std::fs::File::create_new(&aside)
+            .and_then(|mut file| {
+                file.write_all(&to_json(&Index::new(Vec::new())))?;
+                file.sync_all()
+            })
+            .and_then(|()| std::fs::hard_link(&aside, &path));
+        drop(std::fs::remove_file(&aside));
+        match linked {
+            // Another process makes the same store; it may even have swept ours aside with its first change.
+            Err(_) if path.exists() => Ok(()),
+            linked => linked.explain(|| format!("cannot make {}", path.display())),
+        }
+    }
+
+    fn is_empty(&self) -> Result<bool> {
+        for algorithm in ["sha256", "sha512"] {
+            let path = self.data.join("oci/blobs").join(algorithm);
+            match std::fs::read_dir(&path) {
+                Ok(mut blobs) => {
+                    if blobs.next().is_some() {
+                        return Ok(false);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    return Err(error).explain(|| format!("cannot list {}", path.display()));
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// Changes the index under its lock, durably.
@@ -47,10 +99,7 @@ impl Store {
         &self,
         change: impl FnOnce(&mut Index) -> Result<T>,
     ) -> Result<T> {
-        self.prepare()?;
-        let lock = self.lock_file("index.lock")?;
-        lock.lock()
-            .explain(|| "cannot lock the list of images".into())?;
+        let lock = self.lock_index()?;
         let mut index = self.index()?;
         let before = index.clone();
         let value = change(&mut index)?;
@@ -62,16 +111,24 @@ impl Store {
         drop(lock);
         Ok(value)
     }
+
+    pub(super) fn lock_index(&self) -> Result<std::fs::File> {
+        self.prepare()?;
+        let lock = self.lock_file("index.lock")?;
+        lock.lock()
+            .explain(|| "cannot lock the list of images".into())?;
+        Ok(lock)
+    }
 }
 
 /// The lock is held: what others left aside belongs to processes that were killed.
-fn replace(directory: &Directory, bytes: &[u8]) -> io::Result<()> {
+pub(super) fn replace(directory: &Directory, bytes: &[u8]) -> io::Result<()> {
     for name in directory.names()? {
         if name.to_string_lossy().starts_with(ASIDE) {
             directory.remove_file(&name)?;
         }
     }
-    let name = berth_sys::file::unique_name(ASIDE);
+    let name = unique_name(ASIDE);
     let mut file = directory.create_file(&name, 0o600)?;
     berth_sys::fault::point("index-aside");
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
@@ -181,8 +238,5 @@ fn bare(target: &Descriptor) -> Descriptor {
 
 /// Errors about an image that is not here all read the same.
 pub(crate) fn no_such_image(text: &str) -> Error {
-    Error::new(
-        berth_contract::Class::NotFound,
-        format!("no such image: {text}"),
-    )
+    Error::new(Class::NotFound, format!("no such image: {text}"))
 }

@@ -28,6 +28,7 @@ mod images;
 mod index;
 mod owners;
 mod platforms;
+mod rebuild;
 mod remove;
 mod repository;
 mod survey;
@@ -105,6 +106,7 @@ impl Store {
         let empty = self.empty_layer();
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
         std::fs::set_permissions(&empty, open).explain(|| cannot(&empty))?;
+        self.begin_index()?;
         let layout = self.data.join("oci/oci-layout");
         std::fs::write(&layout, br#"{"imageLayoutVersion":"1.0.0"}"#).explain(|| cannot(&layout))
     }

@@ -62,7 +62,7 @@ impl Store {
 }
 
 fn refuse_used(image: &Image, text: &str, force: bool, containers: &dyn Containers) -> Result<()> {
-    let uses = containers.using(image.id());
+    let uses = containers.using(image.id())?;
     let Some(user) = uses.iter().find(|user| user.running || !force) else {
         return Ok(());
     };

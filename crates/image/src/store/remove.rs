@@ -22,12 +22,21 @@ pub struct Use {
 }
 
 /// What the store has to know about containers; the caller knows them.
+///
+/// It is asked beneath the store's locks and has to look anew each time: an answer from before would not
+/// tell of a container that was made meanwhile.
 pub trait Containers {
     /// The containers made from this image id.
-    fn using(&self, image: &Digest) -> Vec<Use>;
+    ///
+    /// # Errors
+    /// They cannot be told; nothing is removed then.
+    fn using(&self, image: &Digest) -> Result<Vec<Use>>;
 
     /// The lower directories of all containers.
-    fn layers(&self) -> Vec<PathBuf>;
+    ///
+    /// # Errors
+    /// They cannot be told; nothing is removed then.
+    fn layers(&self) -> Result<Vec<PathBuf>>;
 }
 
 /// There are no containers.
@@ -35,12 +44,12 @@ pub trait Containers {
 pub struct NoContainers;
 
 impl Containers for NoContainers {
-    fn using(&self, _image: &Digest) -> Vec<Use> {
-        Vec::new()
+    fn using(&self, _image: &Digest) -> Result<Vec<Use>> {
+        Ok(Vec::new())
     }
 
-    fn layers(&self) -> Vec<PathBuf> {
-        Vec::new()
+    fn layers(&self) -> Result<Vec<PathBuf>> {
+        Ok(Vec::new())
     }
 }
 
@@ -149,7 +158,10 @@ impl Store {
                     .filter(|entry| entry.digest == *target),
             )?;
             // A container of any platform stands against it.
-            let uses: Vec<Use> = ids.keys().flat_map(|id| containers.using(id)).collect();
+            let mut uses: Vec<Use> = Vec::new();
+            for id in ids.keys() {
+                uses.extend(containers.using(id)?);
+            }
             let wish = Wish {
                 text,
                 by_name: by_name.is_some(),

@@ -13,7 +13,7 @@ mod save;
 
 use std::path::PathBuf;
 
-use berth_contract::Digest;
+use berth_contract::{Digest, Result};
 use berth_image::{Containers, FileEntry, ImageBuilder, Platform, Reference, Store, Use};
 
 fn name(text: &str) -> Reference {
@@ -64,20 +64,20 @@ fn count(data: &tempfile::TempDir, directory: &str) -> usize {
 struct Using(Digest, bool, Vec<PathBuf>);
 
 impl Containers for Using {
-    fn using(&self, image: &Digest) -> Vec<Use> {
+    fn using(&self, image: &Digest) -> Result<Vec<Use>> {
         let user = Use {
             container: "abc".into(),
             running: self.1,
         };
-        if *image == self.0 {
+        Ok(if *image == self.0 {
             vec![user]
         } else {
             Vec::new()
-        }
+        })
     }
 
-    fn layers(&self) -> Vec<PathBuf> {
-        self.2.clone()
+    fn layers(&self) -> Result<Vec<PathBuf>> {
+        Ok(self.2.clone())
     }
 }
 

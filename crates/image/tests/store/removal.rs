@@ -1,9 +1,11 @@
 //! Removing images, and collecting what nothing leads to.
 
+use std::fs::{File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 
-use berth_contract::Class;
-use berth_image::{NoContainers, Removed, install};
+use berth_contract::{Class, Digest, Result};
+use berth_image::{Containers, NoContainers, Removed, Use, install};
 
 use crate::{Using, count, image, name, store};
 
@@ -110,4 +112,37 @@ fn what_a_killed_process_left_is_swept() {
     install(&store, &name("c"), &[image("c")]).unwrap();
     assert!(!left.exists());
     assert_eq!(count(&data, "ingest"), 0);
+}
+
+/// A container that is recorded at the last moment at which nobody holds the store's lock.
+struct JustMade {
+    lock: PathBuf,
+    layers: Vec<PathBuf>,
+}
+
+impl Containers for JustMade {
+    fn using(&self, _image: &Digest) -> Result<Vec<Use>> {
+        Ok(Vec::new())
+    }
+
+    fn layers(&self) -> Result<Vec<PathBuf>> {
+        let lock = File::open(&self.lock).unwrap();
+        let made_by_now = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
+        Ok(made_by_now.then(|| self.layers.clone()).unwrap_or_default())
+    }
+}
+
+#[test]
+fn containers_are_asked_beneath_the_lock() {
+    let (data, store) = store();
+    install(&store, &name("a"), &[image("a")]).unwrap();
+    let layers = store.find("a", None).unwrap().layers();
+    let made = JustMade {
+        lock: data.path().join("images.lock"),
+        layers: layers.clone(),
+    };
+    store.remove("a", true, &made).unwrap();
+    assert!(layers[0].is_dir());
+    store.collect(&made).unwrap();
+    assert!(layers[0].is_dir());
 }

@@ -76,9 +76,9 @@ impl Engine {
         let bytes = berth_sys::random::bytes().explain(|| "cannot choose an id".to_owned())?;
         let id = ContainerId::from_random(bytes);
         let store = Store::open(self.paths().data());
-        let source = Source::find(&store, request, options)?;
-        // Held from here until the record that counts as its root is visible.
+        // Held from before the image is looked up until the record that counts as its root is visible.
         let hold = store.hold()?;
+        let source = Source::find(&store, request, options)?;
         let empty = self.paths().data().join("layers/empty");
         let mut draft = Draft {
             engine: self,

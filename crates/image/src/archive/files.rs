@@ -10,11 +10,13 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Kind, Links};
 
 use super::invalid;
-use crate::layer::{Hashing, decompress};
+use crate::layer::{Hashing, Sparse, Tape, decompress};
 use crate::store::{Transaction, digest_of_reader};
 
 /// More files than an archive of images has.
 const FILES_LIMIT: usize = 100_000;
+/// `PATH_MAX` of Linux.
+const NAME_LIMIT: usize = 4096;
 /// Links that lead to links; Docker writes none that do.
 const LINK_LIMIT: usize = 16;
 /// How deep a directory of images is: `blobs/sha256/<hex>`.
@@ -43,14 +45,24 @@ impl Files {
                 .caused_by(error),
             None => because("it is damaged or no tar archive", &error),
         };
-        let mut archive = tar::Archive::new(decompress(source).map_err(damaged)?);
+        let tape = Tape::new(decompress(source).map_err(damaged)?);
+        let mut archive = tar::Archive::new(tape.clone());
+        let mut entries = archive.entries().map_err(damaged)?;
         let mut files = Self(HashMap::new());
-        for entry in archive.entries().map_err(damaged)? {
+        while let Some(entry) = tape.next(&mut entries) {
             let mut entry = entry.map_err(damaged)?;
+            if entry.path_bytes().len() > NAME_LIMIT {
+                return Err(invalid(format!(
+                    "a name in it has more than {NAME_LIMIT} bytes"
+                )));
+            }
             let name = normal(&String::from_utf8_lossy(&entry.path_bytes()));
             let kind = entry.header().entry_type();
             if kind.is_symlink() || kind.is_hard_link() {
                 let target = entry.link_name_bytes().unwrap_or_default().into_owned();
+                if target.len() > NAME_LIMIT {
+                    return Err(invalid(format!("the link {name} has an absurd target")));
+                }
                 let target = String::from_utf8_lossy(&target).into_owned();
                 let from = if kind.is_symlink() {
                     name.rsplit_once('/').map_or("", |(dir, _)| dir)
@@ -58,9 +70,17 @@ impl Files {
                     ""
                 };
                 let target = normal(&format!("{from}/{target}"));
-                files.insert(name, Spooled::Link(target))?;
-            } else if kind.is_file() {
-                let spooled = spool(&mut entry, transaction)?;
+                files.insert(name.clone(), Spooled::Link(target))?;
+            }
+            let map = tape.sparse_map(&entry).map_err(invalid)?;
+            let stored = map.as_ref().map(Sparse::stored);
+            let spooled = tape.with_content(&mut entry, stored, damaged, |mut content| {
+                let is_file = kind.is_file();
+                is_file
+                    .then(|| spool(&mut content, transaction))
+                    .transpose()
+            })?;
+            if let Some(spooled) = spooled {
                 files.insert(name, spooled)?;
             }
         }

@@ -16,6 +16,8 @@ use berth_sys::error::{Explain as _, class};
 use berth_sys::file::{self, Directory, Kind, Links, Time};
 
 use super::entry::{Action, Entry};
+use super::sparse::Sparse;
+use super::tape::Tape;
 
 /// overlayfs's mark of a directory that hides what is below: by root, and with `userxattr`.
 pub(crate) const OPAQUE_KEYS: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
@@ -53,17 +55,24 @@ pub(super) fn apply(source: impl Read, root: &Directory) -> Result<Applied> {
         applied,
         buffer: vec![0; 128 << 10],
     };
-    let mut archive = tar::Archive::new(source);
-    let entries = archive.entries().map_err(super::damaged)?;
-    for (count, entry) in (0..).zip(entries) {
+    let tape = Tape::new(source);
+    let mut archive = tar::Archive::new(tape.clone());
+    let mut entries = archive.entries().map_err(super::damaged)?;
+    let mut count = 0_u64;
+    while let Some(entry) = tape.next(&mut entries) {
+        count += 1;
         if count > ENTRIES_LIMIT {
             return Err(Error::new(Class::Invalid, "the layer has too many entries"));
         }
         let mut stream = entry.map_err(super::damaged)?;
-        let shown = || String::from_utf8_lossy(&stream.path_bytes()).into_owned();
-        let path = shown();
-        let entry = Entry::read(&mut stream).map_err(|reason| refused(&path, reason))?;
-        layer.add(entry, &mut stream)?;
+        let path = String::from_utf8_lossy(&stream.path_bytes()).into_owned();
+        let refused = |reason: String| refused(&path, reason);
+        let map = tape.sparse_map(&stream).map_err(refused)?;
+        let stored = map.as_ref().map(Sparse::stored);
+        let entry = Entry::read(&mut stream, map).map_err(refused)?;
+        tape.with_content(&mut stream, stored, super::damaged, |content| {
+            layer.add(entry, content)
+        })?;
     }
     Ok(layer.applied)
 }
@@ -71,7 +80,7 @@ pub(super) fn apply(source: impl Read, root: &Directory) -> Result<Applied> {
 fn refused(path: &str, reason: impl Into<String>) -> Error {
     Error::new(
         Class::Invalid,
-        format!("the layer's entry {path:?} is refused"),
+        format!("the layer's entry {:?} is refused", super::shown(path)),
     )
     .caused_by(reason.into())
 }
@@ -97,7 +106,7 @@ impl Applied {
 }
 
 impl Layer<'_> {
-    fn add<R: Read>(&mut self, entry: Entry, stream: &mut tar::Entry<'_, R>) -> Result<()> {
+    fn add(&mut self, entry: Entry, content: &mut dyn Read) -> Result<()> {
         if matches!(entry.action, Action::Skip) {
             return Ok(());
         }
@@ -119,7 +128,7 @@ impl Layer<'_> {
             Action::Opaque => mark_opaque(&parent, OsStr::new(".")).explain(unpack),
             Action::Whiteout => hide(&parent, &entry.name).explain(unpack),
             Action::Directory => self.make_directory(&parent, &entry, &path).explain(unpack),
-            Action::File(_) => self.make_file(&parent, entry, &path, stream),
+            Action::File(_) => self.make_file(&parent, entry, &path, content),
             Action::Symlink(target) => self
                 .replace(&parent, &entry.name, &path, |parent, name| {
                     parent.create_symlink(name, target)
@@ -217,12 +226,12 @@ impl Layer<'_> {
         attributes(parent, entry, true)
     }
 
-    fn make_file<R: Read>(
+    fn make_file(
         &mut self,
         parent: &Directory,
         entry: Entry,
         path: &Path,
-        stream: &mut tar::Entry<'_, R>,
+        content: &mut dyn Read,
     ) -> Result<()> {
         let unpack = || format!("cannot unpack {}", path.display());
         let mut made = None;
@@ -233,7 +242,7 @@ impl Layer<'_> {
         .explain(unpack)?;
         let Some(mut file) = made else { return Ok(()) };
         let size = match entry.action {
-            Action::File(Some(sparse)) => sparse.write(stream, &mut file).map_err(|error| {
+            Action::File(Some(sparse)) => sparse.write(content, &mut file).map_err(|error| {
                 let kind = if error.raw_os_error().is_some() {
                     class(&error)
                 } else {
@@ -241,7 +250,7 @@ impl Layer<'_> {
                 };
                 Error::new(kind, unpack()).caused_by(error)
             })?,
-            _ => self.copy(stream, &mut file, &unpack)?,
+            _ => self.copy(content, &mut file, &unpack)?,
         };
         self.applied.size += size;
         let attributes = || {
@@ -256,13 +265,13 @@ impl Layer<'_> {
 
     fn copy(
         &mut self,
-        stream: &mut impl Read,
+        content: &mut dyn Read,
         file: &mut File,
         unpack: &impl Fn() -> String,
     ) -> Result<u64> {
         let mut size = 0;
         loop {
-            match stream.read(&mut self.buffer) {
+            match content.read(&mut self.buffer) {
                 Ok(0) => return Ok(size),
                 Ok(length) => {
                     file.write_all(&self.buffer[..length]).explain(unpack)?;

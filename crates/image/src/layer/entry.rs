@@ -7,10 +7,13 @@ use std::path::PathBuf;
 
 use berth_sys::file::{Kind, Time};
 
-use super::sparse::PaxSparse;
+use super::shown;
+use super::sparse::Sparse;
 
 /// Deeper than any real tree (security.md 27).
 const DEPTH_LIMIT: usize = 512;
+/// `PATH_MAX` of Linux.
+const PATH_LIMIT: usize = 4096;
 const WHITEOUT: &[u8] = b".wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// What aufs kept beside the files; means nothing here.
@@ -27,7 +30,7 @@ pub(super) enum Action {
     Opaque,
     Directory,
     /// A regular file, perhaps with a map of its holes.
-    File(Option<PaxSparse>),
+    File(Option<Sparse>),
     Symlink(OsString),
     HardLink(Vec<OsString>),
     Node(Kind),
@@ -54,12 +57,16 @@ struct Pax {
     gid: Option<u32>,
     modified: Option<Time>,
     attributes: Vec<(OsString, Vec<u8>)>,
-    sparse: PaxSparse,
+    sparse: Sparse,
 }
 
 impl Entry {
-    /// Reads an entry's headers; the error is the reason it is refused for.
-    pub(super) fn read<R: Read>(entry: &mut tar::Entry<'_, R>) -> Result<Self, String> {
+    /// Reads an entry's headers, `map` being that of an old GNU sparse file; the error is the reason it is
+    /// refused for.
+    pub(super) fn read<R: Read>(
+        entry: &mut tar::Entry<'_, R>,
+        map: Option<Sparse>,
+    ) -> Result<Self, String> {
         let pax = Pax::read(entry)?;
         let raw_path = match &pax.sparse.name {
             Some(name) => name.clone(),
@@ -103,7 +110,7 @@ impl Entry {
             name = OsStr::from_bytes(hidden).to_owned();
             Action::Whiteout
         } else {
-            action(entry, pax.sparse)?
+            action(entry, map.unwrap_or(pax.sparse))?
         };
         if parents
             .iter()
@@ -144,7 +151,7 @@ fn field(raw: &[u8], value: u64, what: &str) -> Result<u32, String> {
     number.ok_or_else(|| format!("its {what} is damaged or too large"))
 }
 
-fn action<R: Read>(entry: &tar::Entry<'_, R>, sparse: PaxSparse) -> Result<Action, String> {
+fn action<R: Read>(entry: &tar::Entry<'_, R>, sparse: Sparse) -> Result<Action, String> {
     use tar::EntryType as Type;
     let header = entry.header();
     let device = || {
@@ -160,7 +167,7 @@ fn action<R: Read>(entry: &tar::Entry<'_, R>, sparse: PaxSparse) -> Result<Actio
         // Archives older than POSIX mark a directory by a trailing slash alone.
         Type::Regular | Type::Continuous if entry.path_bytes().ends_with(b"/") => Action::Directory,
         Type::Regular | Type::Continuous => Action::File(sparse.is_sparse().then_some(sparse)),
-        Type::GNUSparse => Action::File(Some(PaxSparse::default())),
+        Type::GNUSparse => Action::File(Some(sparse)),
         Type::Directory => Action::Directory,
         Type::Symlink => Action::Symlink(OsString::from_vec(target()?.into_owned())),
         Type::Link => {
@@ -183,13 +190,18 @@ fn action<R: Read>(entry: &tar::Entry<'_, R>, sparse: PaxSparse) -> Result<Actio
     })
 }
 
-/// A path's parts; `..` is refused rather than resolved, a leading `/` means the layer's root.
+/// A path's parts, cleaned as text (`a/../b` is `b`, whatever `a` is) as Docker does; what would leave the
+/// layer's root is refused. A leading `/` means that root.
 fn components(path: &[u8]) -> Result<Vec<OsString>, String> {
+    if path.len() > PATH_LIMIT {
+        return Err(format!("its path has more than {PATH_LIMIT} bytes"));
+    }
     let mut parts = Vec::new();
     for part in path.split(|byte| *byte == b'/') {
         match part {
             b"" | b"." => {}
-            b".." => return Err("its path leads upwards".into()),
+            b".." if parts.pop().is_none() => return Err("its path leaves the layer".into()),
+            b".." => {}
             part if part.contains(&0) => return Err("its path has a NUL".into()),
             part => parts.push(OsStr::from_bytes(part).to_owned()),
         }
@@ -214,7 +226,7 @@ impl Pax {
                 text()
                     .parse()
                     .ok()
-                    .ok_or_else(|| format!("its {what} {:?} is no id", text()))
+                    .ok_or_else(|| format!("its {what} {:?} is no id", shown(&text())))
             };
             match key {
                 b"uid" => pax.uid = Some(id("owner")?),
@@ -280,12 +292,15 @@ mod tests {
     }
 
     #[test]
-    fn upward_paths_are_refused_and_absolute_ones_are_not() {
+    fn paths_that_leave_the_layer_are_refused_and_others_are_cleaned() {
         assert_eq!(components(b"/a//./b/").unwrap(), ["a", "b"]);
         assert!(components(b"./").unwrap().is_empty());
+        assert_eq!(components(b"a/../b/./c/..").unwrap(), ["b"]);
+        assert!(components(b"a/..").unwrap().is_empty());
         for path in [&b"../a"[..], b"a/../../b", b"/..", b"a\0b"] {
             assert!(components(path).is_err());
         }
+        assert!(components("ab/".repeat(2000).as_bytes()).is_err());
         assert!(components("a/".repeat(600).as_bytes()).is_err());
     }
 }

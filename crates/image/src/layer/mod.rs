@@ -11,6 +11,7 @@ mod entry;
 mod sparse;
 mod stage;
 mod stream;
+mod tape;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -23,8 +24,10 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::{self, Directory, Links};
 
 pub(crate) use apply::OPAQUE_KEYS;
+pub(crate) use sparse::Sparse;
 pub(crate) use stage::{stage_layer, unpack_missing, unpack_new};
 pub(crate) use stream::{Hashing, decompress, decompress_rare};
+pub(crate) use tape::Tape;
 pub(crate) use write::{WriteOptions, write};
 
 /// What must come out of a layer's stream.
@@ -88,6 +91,15 @@ fn compare(what: &str, expected: Option<&Digest>, found: &Digest) -> Result<()> 
         )
         .caused_by(format!("its content has the digest {found}"))),
         _ => Ok(()),
+    }
+}
+
+/// What an archive says, short enough to be told.
+fn shown(text: &str) -> String {
+    const LENGTH: usize = 200;
+    match text.char_indices().nth(LENGTH) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
     }
 }
 

@@ -1,21 +1,25 @@
-//! GNU tar's sparse files in PAX archives, formats 0.0, 0.1 and 1.0 (GNU tar manual, "Sparse Formats").
+//! GNU tar's sparse files: the old format, and 0.0, 0.1 and 1.0 in PAX archives (GNU tar manual, "Sparse
+//! Formats").
 //!
 //! ```text
+//!  old        the map is in the header and those that extend it
 //!  0.0, 0.1   the map is in the PAX header, the content is the data blocks one after the other
 //!  1.0        the content begins with the map: decimal lines (count, then offset and length of each
 //!             block), padded to 512 bytes
 //! ```
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read, Seek as _, SeekFrom};
 
 /// More blocks than any real file has.
 const BLOCK_LIMIT: u64 = 1 << 20;
 const TAR_BLOCK: usize = 512;
+/// ext4 holds no larger file; a size alone, without content, costs nothing to claim.
+const SIZE_LIMIT: u64 = 16 << 40;
 
-/// What a PAX header says about a sparse file.
+/// What an archive says about a sparse file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct PaxSparse {
+pub(crate) struct Sparse {
     /// The file's real name.
     pub(super) name: Option<Vec<u8>>,
     major: u32,
@@ -24,7 +28,26 @@ pub(super) struct PaxSparse {
     offset: u64,
 }
 
-impl PaxSparse {
+impl Sparse {
+    /// A file of this size without any content yet.
+    pub(super) fn new(size: u64) -> Self {
+        Self {
+            size: Some(size),
+            ..Self::default()
+        }
+    }
+
+    /// Adds a block of content.
+    pub(super) fn push(&mut self, offset: u64, length: u64) {
+        self.blocks.push((offset, length));
+    }
+
+    /// How many bytes the blocks hold, where the map is not part of the content.
+    pub(crate) fn stored(&self) -> u64 {
+        let lengths = self.blocks.iter().map(|(_, length)| *length);
+        lengths.fold(0, u64::saturating_add)
+    }
+
     pub(super) fn is_sparse(&self) -> bool {
         *self != Self::default()
     }
@@ -56,10 +79,9 @@ impl PaxSparse {
     }
 
     /// Writes the file with its holes; bytes it has.
-    pub(super) fn write(self, content: &mut impl Read, file: &mut File) -> io::Result<u64> {
-        let Some(size) = self.size else {
-            return write_holes(content, file);
-        };
+    pub(super) fn write(self, content: &mut dyn Read, file: &mut File) -> io::Result<u64> {
+        let size = self.size.filter(|size| *size <= SIZE_LIMIT);
+        let size = size.ok_or_else(|| io::Error::other("its size is missing or absurd"))?;
         let mut content = BufReader::with_capacity(64 << 10, content);
         let blocks = if self.major > 0 {
             read_map(&mut content)?
@@ -104,29 +126,4 @@ fn read_map(content: &mut BufReader<impl Read>) -> io::Result<Vec<(u64, u64)>> {
     let padding = consumed.next_multiple_of(TAR_BLOCK) - consumed;
     io::copy(&mut content.take(padding as u64), &mut io::sink())?;
     Ok(blocks)
-}
-
-/// Old GNU sparse files arrive with their holes filled by zeroes; makes them holes again.
-fn write_holes(content: &mut impl Read, file: &mut File) -> io::Result<u64> {
-    const PAGE: usize = 4096;
-    let mut buffer = [0_u8; PAGE];
-    let mut size: u64 = 0;
-    loop {
-        let mut filled = 0;
-        while filled < PAGE {
-            match content.read(&mut buffer[filled..])? {
-                0 => break,
-                length => filled += length,
-            }
-        }
-        if filled == 0 {
-            file.set_len(size)?;
-            return Ok(size);
-        }
-        if buffer[..filled].iter().any(|byte| *byte != 0) {
-            file.seek(SeekFrom::Start(size))?;
-            file.write_all(&buffer[..filled])?;
-        }
-        size += filled as u64;
-    }
 }

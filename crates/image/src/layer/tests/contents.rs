@@ -160,6 +160,80 @@ fn sparse_files_keep_content_and_holes() {
     }
 }
 
+/// An old GNU sparse file: its first blocks in the header, the others in one that extends it.
+fn old_sparse(archive: Archive, path: &str, blocks: &[(u64, &[u8])], size: u64) -> Archive {
+    let number = |field: &mut [u8; 12], value: u64| {
+        field.copy_from_slice(&[0; 12]);
+        field[4..].copy_from_slice(&value.to_be_bytes());
+        field[0] = 0x80;
+    };
+    let fill = |into: &mut [tar::GnuSparseHeader], from: &[(u64, &[u8])]| {
+        for (header, (offset, content)) in into.iter_mut().zip(from) {
+            number(&mut header.offset, *offset);
+            number(&mut header.numbytes, content.len() as u64);
+        }
+    };
+    let mut header = tar::Header::new_gnu();
+    header.set_path(path).unwrap();
+    header.set_entry_type(tar::EntryType::GNUSparse);
+    for set in [tar::Header::set_uid, tar::Header::set_gid] {
+        set(&mut header, 0);
+    }
+    header.set_mode(0o644);
+    header.set_size(blocks.iter().map(|(_, content)| content.len() as u64).sum());
+    let (first, more) = blocks.split_at(blocks.len().min(4));
+    let gnu = header.as_gnu_mut().unwrap();
+    fill(&mut gnu.sparse, first);
+    number(&mut gnu.realsize, size);
+    gnu.isextended[0] = u8::from(!more.is_empty());
+    header.set_cksum();
+    let mut bytes = archive.0;
+    bytes.extend_from_slice(header.as_bytes());
+    if !more.is_empty() {
+        let mut extension = tar::GnuExtSparseHeader::new();
+        fill(&mut extension.sparse, more);
+        bytes.extend_from_slice(extension.as_bytes());
+    }
+    for (_, content) in blocks {
+        bytes.extend_from_slice(content);
+    }
+    bytes.resize(bytes.len().next_multiple_of(512), 0);
+    Archive(bytes)
+}
+
+#[test]
+fn old_sparse_files_are_read_without_their_holes() {
+    let sandbox = Sandbox::new();
+    let block = |byte: u8| [byte; 512];
+    let blocks: Vec<[u8; 512]> = (1..7).map(block).collect();
+    let mut map: Vec<(u64, &[u8])> = (0..)
+        .step_by(1 << 20)
+        .zip(blocks.iter().map(|b| &b[..]))
+        .collect();
+    map.push((6 << 20, b"end"));
+    map.push((8 << 40, b""));
+    let archive = old_sparse(Archive::new(), "many", &map, 8 << 40);
+    // Nobody wants this one; what follows has to be found all the same.
+    let archive = old_sparse(archive, ".wh..wh.plnk/x", &map[..3], (2 << 20) + 512);
+    let archive = old_sparse(archive, "empty", &[(1 << 40, b"")], 1 << 40).file("next", b"next");
+    sandbox.unpack(archive).unwrap();
+    let file = std::fs::File::open(sandbox.layer().join("many")).unwrap();
+    assert_eq!(file.metadata().unwrap().len(), 8 << 40);
+    for (offset, content) in &map {
+        let mut found = vec![0; content.len()];
+        std::os::unix::fs::FileExt::read_exact_at(&file, &mut found, *offset).unwrap();
+        assert_eq!(found, *content);
+    }
+    let empty = sandbox.layer().join("empty").metadata().unwrap();
+    assert_eq!((empty.len(), empty.blocks()), (1 << 40, 0));
+    assert_eq!(
+        std::fs::read(sandbox.layer().join("next")).unwrap(),
+        b"next"
+    );
+    let absurd = old_sparse(Archive::new(), "absurd", &[(1 << 60, b"")], 1 << 60);
+    assert!(Sandbox::new().unpack(absurd).is_err());
+}
+
 #[test]
 fn implied_directories_take_their_attributes_from_below() {
     assert!(is_root(), "these tests need root");

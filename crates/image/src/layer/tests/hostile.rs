@@ -144,3 +144,51 @@ fn a_link_is_replaced_and_never_written_through() {
     sandbox.unpack(archive).unwrap();
     assert_eq!(std::fs::read(sandbox.layer().join("b")).unwrap(), b"own");
 }
+
+#[test]
+fn what_describes_an_entry_is_bounded() {
+    let long = "x".repeat(5 << 20);
+    for archive in [
+        Archive::new().pax(&[("comment", long.as_bytes())]),
+        Archive::new().raw("././@LongLink", b'L', long.as_bytes(), gnu),
+        Archive::new().raw("././@LongLink", b'K', long.as_bytes(), gnu),
+    ] {
+        let error = Sandbox::new().unpack(archive.file("a", b"")).unwrap_err();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.contains("more than 4 MiB"), "{cause}");
+    }
+    // What nobody has read of an entry before is no part of the next one's description.
+    let large = vec![7; 5 << 20];
+    let archive = Archive::new()
+        .file(".wh..wh.plnk/unread", &large)
+        .pax(&[("comment", &large[..900_000])])
+        .file("a", b"content");
+    let sandbox = Sandbox::new();
+    sandbox.unpack(archive).unwrap();
+    assert_eq!(
+        std::fs::read(sandbox.layer().join("a")).unwrap(),
+        b"content"
+    );
+    // A path that no system can have is refused with a message people can read.
+    let path = format!("{}/a", "d/".repeat(4000));
+    let archive = Archive::new().pax(&[("path", path.as_bytes())]);
+    let error = Sandbox::new().unpack(archive.file("a", b"")).unwrap_err();
+    assert!(error.to_string().len() < 300, "{error}");
+}
+
+fn gnu(header: &mut tar::Header) {
+    header.as_mut_bytes()[257..265].copy_from_slice(b"ustar  \0");
+}
+
+#[test]
+fn a_path_is_cleaned_before_it_is_judged() {
+    let sandbox = Sandbox::new();
+    let archive = Archive::new()
+        .file("a/../b", b"b")
+        .link("c", b'1', "x/../b")
+        .file("d/./../e/f/..", b"e");
+    sandbox.unpack(archive).unwrap();
+    assert_eq!(std::fs::read(sandbox.layer().join("c")).unwrap(), b"b");
+    assert_eq!(std::fs::read(sandbox.layer().join("e")).unwrap(), b"e");
+    assert!(!sandbox.layer().join("a").exists());
+}

@@ -8,6 +8,8 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
+use crate::download::without_secrets;
+
 /// No registry asks for more patience than a person has.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -39,6 +41,18 @@ struct ReplyError {
 impl Failure {
     /// No answer, or one that broke off.
     pub(crate) fn connection(method: &Method, url: &Url, error: &reqwest::Error) -> Self {
+        let again = (!error.is_redirect() && !error.is_builder()).then_some(Duration::ZERO);
+        Self {
+            request: request(method, url),
+            status: None,
+            reason: Self::reason(url, error),
+            again,
+            damaged: false,
+        }
+    }
+
+    /// Why a request failed, in words without its URL.
+    pub(crate) fn reason(url: &Url, error: &reqwest::Error) -> String {
         let (mut reason, mut resolving) = (String::new(), false);
         let mut next: Option<&dyn std::error::Error> = Some(error);
         while let Some(cause) = next {
@@ -59,14 +73,7 @@ impl Failure {
         if let Some((words, _)) = reason.rsplit_once(" (os error ") {
             reason.truncate(words.len());
         }
-        let again = (!error.is_redirect() && !error.is_builder()).then_some(Duration::ZERO);
-        Self {
-            request: request(method, url),
-            status: None,
-            reason,
-            again,
-            damaged: false,
-        }
+        reason
     }
 
     /// An answer that is not the one wanted.
@@ -191,14 +198,8 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Signed URLs carry their secret in the query, careless ones in the user part.
 fn request(method: &Method, url: &Url) -> String {
-    let port = url
-        .port()
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
-    let host = url.host_str().unwrap_or_default();
-    format!("{method} {}://{host}{port}{}", url.scheme(), url.path())
+    format!("{method} {}", without_secrets(url.as_str()))
 }
 
 fn retry_after(headers: &HeaderMap) -> Duration {

@@ -298,6 +298,8 @@ fn change(path: &Path, change: impl FnOnce(&mut Map<String, Value>)) -> Result<(
         |_| path.to_owned(),
         |target| path.parent().unwrap_or(Path::new("/")).join(target),
     );
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let _lock = lock_beside(path, parent).explain(cannot)?;
     let before = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -315,13 +317,9 @@ fn change(path: &Path, change: impl FnOnce(&mut Map<String, Value>)) -> Result<(
     document.insert("auths".to_owned(), Value::Object(auths));
     let mut text = serde_json::to_vec_pretty(&document).map_err(invalid)?;
     text.push(b'\n');
-    let parent = path.parent().unwrap_or(Path::new("/"));
     let name = berth_sys::file::unique_name(".login-");
     let aside = parent.join(&name);
     let write = || {
-        let mut builder = fs::DirBuilder::new();
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(parent)?;
         let mut options = fs::File::options();
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.write(true).create_new(true).open(&aside)?;
@@ -335,4 +333,20 @@ fn change(path: &Path, change: impl FnOnce(&mut Map<String, Value>)) -> Result<(
         drop(fs::remove_file(&aside));
     }
     written.explain(cannot)
+}
+
+/// Keeps other logins from changing the file meanwhile. The lock is a file of its own, since the login file is
+/// replaced; it stays, for removing it would let two have it.
+fn lock_beside(path: &Path, parent: &Path) -> io::Result<fs::File> {
+    let mut builder = fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(parent)?;
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let mut options = fs::File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let lock = options.open(name)?;
+    lock.lock()?;
+    Ok(lock)
 }

@@ -88,9 +88,10 @@ fn logins_are_kept_beside_what_is_not_ours() {
         text.contains("ctrl-e") && text.contains("r.example:5000"),
         "{text}"
     );
+    // The file and its lock.
     assert_eq!(
         std::fs::read_dir(file.parent().unwrap()).unwrap().count(),
-        1
+        2
     );
 }
 
@@ -130,4 +131,27 @@ fn helpers_are_asked_and_told() {
         error.to_string().contains("docker-credential-gone"),
         "{error}"
     );
+}
+
+#[test]
+fn logins_at_the_same_time_are_all_kept() {
+    let place = tempfile::tempdir().unwrap();
+    let file = place.path().join("config.json");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let file = &file;
+            scope.spawn(move || {
+                for again in 0..4 {
+                    let registry = format!("r{number}-{again}.example");
+                    let login = password("me", "one");
+                    Credentials::default()
+                        .save(file, &registry, &login)
+                        .unwrap();
+                }
+            });
+        }
+    });
+    let document: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    assert_eq!(document["auths"].as_object().unwrap().len(), 32);
 }

@@ -127,8 +127,11 @@ impl Containers for JustMade {
 
     fn layers(&self) -> Result<Vec<PathBuf>> {
         let lock = File::open(&self.lock).unwrap();
-        let made_by_now = matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock));
-        Ok(made_by_now.then(|| self.layers.clone()).unwrap_or_default())
+        // Before the store has its lock there is no such container.
+        Ok(match lock.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => self.layers.clone(),
+            _ => Vec::new(),
+        })
     }
 }
 

@@ -11,6 +11,8 @@ pub(crate) struct Program {
     feature: Option<&'static str>,
     /// Of which there is one for every running container.
     resident: bool,
+    /// Linked at a fixed address (ARCHITECTURE.md, "Build").
+    fixed: bool,
 }
 
 /// What a resident program is built by (Cargo.toml).
@@ -24,51 +26,61 @@ const PROGRAMS: [Program; 4] = [
         name: "berth",
         feature: None,
         resident: false,
+        fixed: false,
     },
     Program {
         package: "berth-monitor",
         name: "berth-monitor",
         feature: None,
         resident: true,
+        fixed: true,
     },
     Program {
         package: "berth-wasm-runtime",
         name: "berth-wasm",
         feature: Some("executor"),
         resident: false,
+        fixed: true,
     },
     Program {
         package: "berth-wasm-runtime",
         name: "berth-wasmc",
         feature: Some("compiler"),
         resident: false,
+        fixed: false,
     },
 ];
 
 /// Builds all four and returns the folder that holds them.
 pub(crate) fn build() -> Outcome<PathBuf> {
     for program in &PROGRAMS {
-        if program.resident {
-            build_resident(program)?;
-            continue;
-        }
-        let mut cargo = shell::cargo();
-        cargo.args(["build", "--release"]);
-        shell::run(cargo.args(selection(program)))?;
+        build_one(program)?;
     }
     folder()
 }
 
-/// Builds a resident program and puts it beside the others.
-pub(crate) fn build_resident(program: &Program) -> Outcome {
+/// Builds a program; a resident one is put beside the others.
+fn build_one(program: &Program) -> Outcome {
     let mut cargo = shell::cargo();
-    cargo.args(["rustc", "--profile", RESIDENT_PROFILE]);
+    let profile = if program.resident {
+        RESIDENT_PROFILE
+    } else {
+        "release"
+    };
+    cargo.args(["rustc", "--profile", profile]);
     cargo.args(selection(program));
-    // At a fixed address: relocating a position-independent program would copy 300 kB of its pages in
-    // every process.
-    cargo.args(["--", "-C", "relocation-model=static"]);
-    // What several functions have in common becomes one: 26 kB of the program.
-    shell::run(cargo.args(["-C", "llvm-args=-enable-machine-outliner=always"]))?;
+    if program.fixed {
+        // Of all crates only this one sees the flag, and the code of the others comes along in the link.
+        cargo.args(["--", "-C", "relocation-model=static"]);
+    }
+    if program.resident {
+        // What several functions have in common becomes one: 26 kB of the program.
+        cargo.args(["-C", "llvm-args=-enable-machine-outliner=always"]);
+    }
+    shell::run(&mut cargo)?;
+    if !program.resident {
+        return Ok(());
+    }
     let release = folder()?;
     let built = release.with_file_name(RESIDENT_PROFILE).join(program.name);
     let put = std::fs::create_dir_all(&release)
@@ -88,7 +100,7 @@ fn selection(program: &Program) -> impl Iterator<Item = &'static str> {
 /// delay the start of a container.
 pub(crate) fn check_resident(problems: &mut Vec<String>) -> Outcome {
     for program in PROGRAMS.iter().filter(|program| program.resident) {
-        build_resident(program)?;
+        build_one(program)?;
         let path = folder()?.join(program.name);
         let bytes = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
         let size = bytes.len() as u64;

@@ -6,6 +6,8 @@
 //!
 //! Everything else fails with ENOSYS, which C libraries take as "this kernel is older" and work around.
 
+use std::collections::BTreeMap;
+
 use crate::seccomp::Instruction;
 
 /// The system calls of this architecture by name.
@@ -87,8 +89,8 @@ const X32_BIT: u32 = 0x4000_0000;
 const LOAD: u16 = 0x20; // BPF_LD | BPF_W | BPF_ABS
 const AND: u16 = 0x54; // BPF_ALU | BPF_AND | BPF_K
 const IF_EQUAL: u16 = 0x15; // BPF_JMP | BPF_JEQ | BPF_K
-#[cfg(target_arch = "x86_64")]
 const IF_AT_LEAST: u16 = 0x35; // BPF_JMP | BPF_JGE | BPF_K
+const JUMP: u16 = 0x05; // BPF_JMP | BPF_JA
 const RETURN: u16 = 0x06; // BPF_RET | BPF_K
 
 const KILL: u32 = 0x8000_0000; // SECCOMP_RET_KILL_PROCESS
@@ -118,73 +120,132 @@ const fn jump(code: u16, operand: u32, jump_true: u8, jump_false: u8) -> Instruc
     }
 }
 
-/// The program for these rules; the calls made most often should come first.
+/// The program for these rules.
+///
+/// When a filter is loaded the kernel runs it once for every system call there is, to learn which are always
+/// allowed (Linux 5.11): a search that halves the list thrice costs it half the time that the list in order
+/// does, which for short-lived programs is most of what a filter costs at all.
 #[must_use]
 pub fn program(rules: &[Rule]) -> Vec<Instruction> {
-    let mut program = Vec::with_capacity(8 + 2 * rules.len());
-    program.push(plain(LOAD, ARCHITECTURE_FIELD));
-    program.push(jump(IF_EQUAL, ARCHITECTURE, 1, 0));
-    program.push(plain(RETURN, KILL));
-    program.push(plain(LOAD, NUMBER));
+    let mut program = vec![
+        plain(LOAD, ARCHITECTURE_FIELD),
+        jump(IF_EQUAL, ARCHITECTURE, 1, 0),
+        plain(RETURN, KILL),
+        plain(LOAD, NUMBER),
+    ];
     #[cfg(target_arch = "x86_64")]
     {
         program.push(jump(IF_AT_LEAST, X32_BIT, 0, 1));
         program.push(plain(RETURN, KILL));
     }
-    for rule in rules {
-        add(&mut program, rule);
-    }
-    program.push(plain(RETURN, REFUSE));
+    program.extend(search(&calls(rules)));
     program
 }
 
-/// One rule: `if number { conditions…; return allow }`, leaving the number loaded for the next rule.
-fn add(program: &mut Vec<Instruction>, rule: &Rule) {
-    let number = u32::try_from(rule.number).unwrap_or(u32::MAX);
+/// One system call: the conditions of each of its rules.
+struct Call {
+    number: u32,
+    alternatives: Vec<&'static [Condition]>,
+}
+
+/// The calls of these rules in the order of their numbers.
+fn calls(rules: &[Rule]) -> Vec<Call> {
+    let mut calls: BTreeMap<u32, Vec<_>> = BTreeMap::new();
+    for rule in rules {
+        // A number that is none of the kernel's is nobody's.
+        if let Ok(number) = u32::try_from(rule.number) {
+            calls.entry(number).or_default().push(rule.conditions);
+        }
+    }
+    let call = |(number, alternatives)| Call {
+        number,
+        alternatives,
+    };
+    calls.into_iter().map(call).collect()
+}
+
+/// As many calls are compared one by one: fewer make the program longer, more make it slower.
+const BUCKET: usize = 12;
+
+/// Leads from a loaded number to the answer.
+fn search(calls: &[Call]) -> Vec<Instruction> {
+    if calls.len() <= BUCKET
+        && let Some(bucket) = bucket(calls)
+    {
+        return bucket;
+    }
+    let (below, [first, ..]) = calls.split_at(calls.len() / 2) else {
+        return vec![plain(RETURN, REFUSE)];
+    };
+    if below.is_empty() {
+        // More conditions than a jump can pass: what cannot be checked is refused.
+        return vec![plain(RETURN, REFUSE)];
+    }
+    let (left, right) = (search(below), search(&calls[below.len()..]));
+    let mut program = match (u8::try_from(left.len()), u32::try_from(left.len())) {
+        (Ok(distance), _) => vec![jump(IF_AT_LEAST, first.number, distance, 0)],
+        (_, distance) => vec![
+            jump(IF_AT_LEAST, first.number, 0, 1),
+            plain(JUMP, distance.unwrap_or(u32::MAX)),
+        ],
+    };
+    program.extend(left);
+    program.extend(right);
+    program
+}
+
+/// `if number == a goto allow; if number == b goto b's conditions; …; refuse; allow: allow; b's conditions: …`;
+/// nothing when a jump would have to go too far.
+fn bucket(calls: &[Call]) -> Option<Vec<Instruction>> {
+    let mut answers = vec![plain(RETURN, REFUSE), plain(RETURN, ALLOW)];
+    let mut program = Vec::new();
+    for (call, further) in calls.iter().zip((0..calls.len()).rev()) {
+        let is_always = call.alternatives.iter().any(|rule| rule.is_empty());
+        let place = if is_always { 1 } else { answers.len() };
+        let distance = u8::try_from(further + place).ok()?;
+        program.push(jump(IF_EQUAL, call.number, distance, 0));
+        if !is_always {
+            for conditions in &call.alternatives {
+                answers.extend(alternative(conditions)?);
+            }
+            answers.push(plain(RETURN, REFUSE));
+        }
+    }
+    program.extend(answers);
+    Some(program)
+}
+
+/// Allows when these conditions hold, and goes on behind itself otherwise.
+fn alternative(conditions: &[Condition]) -> Option<Vec<Instruction>> {
     let mut body = Vec::new();
-    for condition in rule.conditions {
+    for condition in conditions {
         match *condition {
             Condition::Bits {
                 argument,
                 mask,
                 value,
             } => {
-                body.push(Step::Plain(plain(
-                    LOAD,
-                    ARGUMENTS + 8 * u32::from(argument),
-                )));
-                body.push(Step::Plain(plain(AND, mask)));
-                body.push(Step::Require(value));
+                body.push(plain(LOAD, ARGUMENTS + 8 * u32::from(argument)));
+                body.push(plain(AND, mask));
+                body.push(plain(IF_EQUAL, value));
             }
             Condition::Null { argument } => {
                 let low = ARGUMENTS + 8 * u32::from(argument);
                 for half in [low, low + 4] {
-                    body.push(Step::Plain(plain(LOAD, half)));
-                    body.push(Step::Require(0));
+                    body.push(plain(LOAD, half));
+                    body.push(plain(IF_EQUAL, 0));
                 }
             }
         }
     }
-    // After a failed condition the number has to be loaded again; that instruction ends the rule.
-    let reload = !rule.conditions.is_empty();
-    let length = body.len() + 1;
-    let skip = |from: usize| u8::try_from(length - from).unwrap_or(u8::MAX);
-    program.push(jump(IF_EQUAL, number, 0, skip(0) + u8::from(reload)));
-    for (index, step) in body.into_iter().enumerate() {
-        program.push(match step {
-            Step::Plain(instruction) => instruction,
-            Step::Require(value) => jump(IF_EQUAL, value, 0, skip(index + 1)),
-        });
+    let length = body.len();
+    for (index, instruction) in body.iter_mut().enumerate() {
+        if instruction.code == IF_EQUAL {
+            instruction.jump_false = u8::try_from(length - index).ok()?;
+        }
     }
-    program.push(plain(RETURN, ALLOW));
-    if reload {
-        program.push(plain(LOAD, NUMBER));
-    }
-}
-
-enum Step {
-    Plain(Instruction),
-    Require(u32),
+    body.push(plain(RETURN, ALLOW));
+    Some(body)
 }
 
 #[cfg(test)]
@@ -213,6 +274,10 @@ mod tests {
                 }
                 AND => {
                     accumulator &= instruction.operand;
+                    continue;
+                }
+                JUMP => {
+                    next += usize::try_from(instruction.operand).unwrap();
                     continue;
                 }
                 RETURN => return instruction.operand,
@@ -275,6 +340,50 @@ mod tests {
             verdict(call::SYS_prlimit64, [0, 7, 1 << 40, 0, 0, 0]),
             REFUSE
         );
+    }
+
+    /// Many rules, of several searches deep, answer for every number as reading them one by one does.
+    #[test]
+    fn the_search_answers_as_the_list() {
+        const FLAGS: &[Condition] = &[
+            Condition::Bits {
+                argument: 1,
+                mask: 6,
+                value: 4,
+            },
+            Condition::Null { argument: 3 },
+        ];
+        for count in [0, 1, 12, 13, 100, 700] {
+            let rules: Vec<Rule> = (0..count)
+                .flat_map(|index| match index % 5 {
+                    0 => vec![when(index * 2, FLAGS), when(index * 2, RULES[1].conditions)],
+                    1 => vec![when(index * 2, FLAGS), always(index * 2)],
+                    _ => vec![always(index * 2)],
+                })
+                .rev()
+                .collect();
+            let program = program(&rules);
+            for number in 0..count * 2 + 3 {
+                for arguments in [[0; 6], [4; 6], [0, 4, 4, 0, 0, 0], [0, 4, 0, 0, 0, 0]] {
+                    let holds = |condition: &Condition| match *condition {
+                        Condition::Bits {
+                            argument,
+                            mask,
+                            value,
+                        } => arguments[usize::from(argument)] & u64::from(mask) == u64::from(value),
+                        Condition::Null { argument } => arguments[usize::from(argument)] == 0,
+                    };
+                    let allows =
+                        |rule: &Rule| rule.number == number && rule.conditions.iter().all(holds);
+                    let expected = if rules.iter().any(allows) {
+                        ALLOW
+                    } else {
+                        REFUSE
+                    };
+                    assert_eq!(run(&program, number, arguments), expected, "{number}");
+                }
+            }
+        }
     }
 
     #[cfg(target_arch = "x86_64")]

@@ -1,5 +1,7 @@
 //! The lifecycle table over both runtimes: every row is one test natively and one as wasm.
 
+mod entries;
+mod guests;
 mod toolchains;
 
 use berth_testkit::{Kind, conformance};

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Compiles the programs of this folder with the real toolchains: Rust for WASI preview 1 and 2, Go for
-# preview 1.   make.sh TARGET   leaves TARGET/{rust-p1,rust-p2,go}.wasm
+# Compiles the programs of this folder with the real toolchains: Rust for WASI preview 1, 2 and 3, Go for
+# preview 1.   make.sh TARGET   leaves TARGET/{rust-p1,rust-p2,p2-command,p3-command,p3-service,go}.wasm
 #
 # The Rust toolchain here has no WASI standard library, so it is built from Debian's rust-src of the same
 # version, against Debian's wasi-libc; Go comes from Debian too. Packages are unpacked, never installed.
@@ -9,7 +9,9 @@ here=$(cd "$(dirname "$0")" && pwd)
 target=$(realpath -m "${1:?usage: make.sh TARGET}")
 mkdir -p "$target"
 cd "$target"
-[ -s rust-p1.wasm ] && [ -s rust-p2.wasm ] && [ -s go.wasm ] && exit 0
+made=1
+for name in rust-p1 rust-p2 p2-command p3-command p3-service go; do [ -s $name.wasm ] || made=; done
+[ -n "$made" ] && exit 0
 
 # An apt of its own: other suites, nothing of the machine's state.
 mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null |
@@ -38,14 +40,26 @@ if [ -n "$exact" ]; then
     unpack wasi-libc/sid wasi-libc
     export RUSTC_BOOTSTRAP=1 __CARGO_TESTS_ONLY_SRC_ROOT="$target/rust-src/usr/src/rustc-$version/library"
     lib=$target/wasi-libc/usr/lib
-    for preview in 1 2; do
-        folder=$lib/wasm32-wasip$preview
+    # The start files are given to the last link alone, so that all programs share one standard library.
+    rust() { # preview, folder, start file, what to build
+        folder=$lib/wasm32-wasip$1
         [ -d "$folder" ] || folder=$lib/wasm32-wasi
-        variable=CARGO_TARGET_WASM32_WASIP${preview}_RUSTFLAGS
-        export "$variable=-Clink-self-contained=no -Clink-arg=$folder/crt1-command.o -Lnative=$folder"
-        (cd "$here/rust" && cargo build --quiet --release -Zbuild-std=std,panic_abort --target "wasm32-wasip$preview" --target-dir "$target/build")
-        cp "$target/build/wasm32-wasip$preview/release/guest.wasm" "rust-p$preview.wasm"
+        variable=CARGO_TARGET_WASM32_WASIP${1}_RUSTFLAGS
+        export "$variable=-Clink-self-contained=no -Lnative=$folder"
+        (cd "$here/$2" && cargo rustc --quiet --release -Zbuild-std=std,panic_abort --target "wasm32-wasip$1" \
+            --target-dir "$target/build" $4 -- "-Clink-arg=$folder/$3")
+    }
+    for preview in 1 2; do
+        rust $preview rust crt1-command.o "--bin guest"
+        cp "build/wasm32-wasip$preview/release/guest.wasm" "rust-p$preview.wasm"
     done
+    rust 2 p2 crt1-command.o "--bin command"
+    cp build/wasm32-wasip2/release/command.wasm p2-command.wasm
+    # Rust has no target of its own for preview 3 yet: the crate's interfaces beside a library for preview 2.
+    rust 2 p3 crt1-reactor.o --lib
+    cp build/wasm32-wasip2/release/p3.wasm p3-service.wasm
+    rust 2 p3 crt1-reactor.o "--example command"
+    cp build/wasm32-wasip2/release/examples/command.wasm p3-command.wasm
 else
     echo "make.sh: Debian has no rust-src $version: the Rust programs are left out" >&2
 fi

@@ -35,6 +35,7 @@ const WORTH_A_MEMO: u64 = 1 << 20;
 pub struct Cache {
     directory: PathBuf,
     compiler: Compiler,
+    function: Option<String>,
 }
 
 impl Cache {
@@ -57,7 +58,22 @@ impl Cache {
         Ok(Self {
             directory: directory.to_owned(),
             compiler: Compiler::new(compiler),
+            function: None,
         })
+    }
+
+    /// Takes modules that have this function in place of an entry of their own.
+    #[must_use]
+    pub fn entered_at(self, function: Option<String>) -> Self {
+        Self { function, ..self }
+    }
+
+    /// Turns wasm in text form into a module, in the compiler's jail.
+    ///
+    /// # Errors
+    /// The text cannot be read, or is no module (class `CannotInvoke`).
+    pub fn assemble(&self, text: &File, module: &File) -> Result<()> {
+        self.compiler.assemble(&read(text)?, module)
     }
 
     /// The compiled form of a module that lies in a file of the host's own, which no guest can write.
@@ -183,7 +199,9 @@ impl Cache {
     fn made(&self, digest: &str, engine: &str, module: &[u8]) -> Result<PathBuf> {
         let path = self.place(digest, engine);
         if !path.exists() {
-            self.compiler.compile(module, &self.directory, &path)?;
+            let place = (self.directory.as_path(), path.as_path());
+            self.compiler
+                .compile(module, self.function.as_deref(), place)?;
         }
         Ok(path)
     }

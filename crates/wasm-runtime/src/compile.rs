@@ -40,7 +40,7 @@ impl Compiler {
     pub(crate) fn engine(&self) -> Result<String> {
         let (reader, writer) = fd::pipe().explain(|| "cannot make a pipe".to_owned())?;
         let (_, reports) = fd::pipe().explain(|| "cannot make a pipe".to_owned())?;
-        let exit = self.run("engine", &[writer.as_fd(), reports.as_fd()])?;
+        let exit = self.run(&["engine"], &[writer.as_fd(), reports.as_fd()])?;
         drop(writer);
         if exit != (Exit::Code { code: 0 }) {
             return Err(Error::new(
@@ -57,25 +57,35 @@ impl Compiler {
     }
 
     /// Compiles `module` into `place`; nobody sees the file before it is whole and on disk.
-    pub(crate) fn compile(&self, module: &[u8], directory: &Path, place: &Path) -> Result<()> {
+    ///
+    /// The module must have its own entry, or this function.
+    pub(crate) fn compile(
+        &self,
+        module: &[u8],
+        function: Option<&str>,
+        (directory, place): (&Path, &Path),
+    ) -> Result<()> {
         sweep(directory);
         let partial = Partial::create(directory)?;
-        self.fill(module, &partial.file)?;
+        let verb = std::iter::once("compile").chain(function);
+        self.translate(&verb.collect::<Vec<_>>(), module, &partial.file)?;
         let unwritten = || format!("cannot keep the compiled module {}", place.display());
         // The engine maps and executes this file unread; after a power cut it must be whole or absent.
         partial.file.sync_data().explain(unwritten)?;
         std::fs::rename(&partial.path, place).explain(unwritten)
     }
 
-    fn fill(&self, module: &[u8], artefact: &File) -> Result<()> {
+    /// Turns wasm in text form into a module.
+    pub(crate) fn assemble(&self, text: &[u8], module: &File) -> Result<()> {
+        self.translate(&["assemble"], text, module)
+    }
+
+    fn translate(&self, verb: &[&str], from: &[u8], into: &File) -> Result<()> {
         // The compiler reads these bytes and no file that anybody could still change.
-        let module = memory_file::sealed("module", module)
+        let from = memory_file::sealed("module", from)
             .explain(|| "cannot pass the wasm module on".to_owned())?;
         let (reader, reports) = fd::pipe().explain(|| "cannot make a pipe".to_owned())?;
-        let exit = self.run(
-            "compile",
-            &[artefact.as_fd(), reports.as_fd(), module.as_fd()],
-        )?;
+        let exit = self.run(verb, &[into.as_fd(), reports.as_fd(), from.as_fd()])?;
         drop(reports);
         match exit {
             Exit::Code { code: 0 } => Ok(()),
@@ -88,8 +98,9 @@ impl Compiler {
         }
     }
 
-    fn run(&self, verb: &str, files: &[BorrowedFd<'_>]) -> Result<Exit> {
-        let arguments = [OsStr::new("berth-wasmc"), OsStr::new(verb)];
+    fn run(&self, verb: &[&str], files: &[BorrowedFd<'_>]) -> Result<Exit> {
+        let words = std::iter::once("berth-wasmc").chain(verb.iter().copied());
+        let arguments: Vec<&OsStr> = words.map(OsStr::new).collect();
         let program = Program {
             executable: Executable::Path(&self.path),
             arguments: &arguments,

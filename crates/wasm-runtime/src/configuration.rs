@@ -7,6 +7,8 @@
 //! fd 5       the report: a pipe's writing end; one JSON document, or nothing
 //! ```
 
+use std::time::Duration;
+
 use berth_contract::Report;
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +25,7 @@ pub const TRAP_STATUS: u8 = 134;
 pub const REFUSED_STATUS: u8 = 126;
 
 /// Everything the executor needs to know about its guest.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Configuration {
     /// The guest's arguments, its own name first.
     pub arguments: Vec<String>,
@@ -31,12 +33,42 @@ pub struct Configuration {
     pub environment: Vec<(String, String)>,
     /// The working directory, absolute.
     pub working_directory: String,
+    /// The function that is called in place of the program's own entry; `INTERFACE#FUNCTION` is one of an
+    /// interface that a component exports.
+    #[serde(default)]
+    pub function: Option<String>,
+    /// The directory that the guest has as `/`; `None` is the process's own root.
+    #[serde(default)]
+    pub root: Option<String>,
     /// How many bytes all linear memories and tables may have together.
     #[serde(default)]
     pub memory_limit: Option<u64>,
     /// The exposed TCP ports in order: listeners of a preview 1 module, the first one for HTTP.
     #[serde(default)]
     pub ports: Vec<u16>,
+    /// How long a client may take for a request's head, and keep a connection without a request.
+    #[serde(default = "a_minute")]
+    pub head_patience: Duration,
+}
+
+impl Default for Configuration {
+    fn default() -> Self {
+        Self {
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            working_directory: String::new(),
+            function: None,
+            root: None,
+            memory_limit: None,
+            ports: Vec::new(),
+            head_patience: a_minute(),
+        }
+    }
+}
+
+/// What nginx and others give a client.
+fn a_minute() -> Duration {
+    Duration::from_secs(60)
 }
 
 /// How a guest ended when its exit status alone does not say it.

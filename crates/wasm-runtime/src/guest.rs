@@ -3,7 +3,8 @@
 //! What `exec` means here: a wasm file runs as a second instance, with its own memory, in the same
 //! namespaces, root and cgroup; a native file runs as in any container. In a container whose own program
 //! is not one of its files (an artifact holds just a module) a command that is no file there becomes
-//! arguments for another instance of that module; no command at all is such an instance everywhere.
+//! arguments for another instance of that module; no command at all is such an instance everywhere. Behind
+//! a wasm file's name `#FUNCTION` is where the instance is entered; without a name it is the own module's.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -39,6 +40,93 @@ struct Exec {
     module: OwnedFd,
 }
 
+/// What a command is in a container.
+enum Wanted {
+    /// No wasm, or nothing: the native runtime has the words for a command that does not exist.
+    Native,
+    /// An instance of a module.
+    Instance(Instance),
+}
+
+/// A further instance.
+struct Instance {
+    module: OwnedFd,
+    function: Option<String>,
+    arguments: Vec<String>,
+}
+
+impl Exec {
+    /// The container's files as its guest sees them.
+    fn root(&self, pid: i32) -> Result<Directory> {
+        let below = self.settings.root.unwrap_or_default();
+        let root = format!("/proc/{pid}/root{below}");
+        Directory::open(Path::new(&root)).map_err(|error| match error.kind() {
+            // The guest has just ended.
+            std::io::ErrorKind::NotFound => {
+                Error::new(Class::Conflict, "cannot run a command in the container")
+                    .caused_by("it is not running")
+            }
+            _ => Error::new(Class::Internal, "cannot look into the container").caused_by(error),
+        })
+    }
+
+    fn wanted(&self, root: &Directory, process: &oci::Process) -> Result<Wanted> {
+        let words = process.args.as_deref().unwrap_or_default();
+        let Some((first, rest)) = words.split_first() else {
+            return self.own(self.settings.function(), &[]);
+        };
+        if let Some((path, function)) = inside::module(root, first, process) {
+            let name = inside::without(first, function.as_deref()).to_owned();
+            let words: Vec<String> = std::iter::once(name).chain(rest.iter().cloned()).collect();
+            return self.file(root, &path, function, words);
+        }
+        if inside::find(root, first, process).is_some() {
+            return Ok(Wanted::Native);
+        }
+        if let Some((name, function)) = first.split_once('#')
+            && (name.is_empty() || name == self.name)
+        {
+            return self.own(Some(function.to_owned()), rest);
+        }
+        if inside::find(root, &self.name, process).is_some() {
+            return Ok(Wanted::Native);
+        }
+        let further = if *first == self.name { rest } else { words };
+        self.own(self.settings.function(), further)
+    }
+
+    /// Another instance of the container's own module.
+    fn own(&self, function: Option<String>, further: &[String]) -> Result<Wanted> {
+        let module = fd::duplicate(&self.module)
+            .explain(|| "cannot reuse the compiled module".to_owned())?;
+        let name = std::iter::once(self.name.clone());
+        Ok(Wanted::Instance(Instance {
+            module,
+            function,
+            arguments: name.chain(further.iter().cloned()).collect(),
+        }))
+    }
+
+    /// An instance of a module in the container.
+    fn file(
+        &self,
+        root: &Directory,
+        path: &Path,
+        function: Option<String>,
+        arguments: Vec<String>,
+    ) -> Result<Wanted> {
+        let cache = self.programs.cache()?.entered_at(function.clone());
+        let compiled = inside::compiled(&cache, root, path)?;
+        let module =
+            File::open(&compiled).explain(|| format!("cannot open {}", compiled.display()))?;
+        Ok(Wanted::Instance(Instance {
+            module: module.into(),
+            function,
+            arguments,
+        }))
+    }
+}
+
 impl WasmGuest {
     /// The guest's first process.
     pub(crate) fn first(
@@ -71,10 +159,13 @@ impl WasmGuest {
         &mut self,
         process: &oci::Process,
         stdio: Stdio,
-        module: OwnedFd,
+        instance: Instance,
     ) -> Result<Box<dyn Guest>> {
         let exec = self.exec.as_ref().ok_or_else(nested)?;
-        let launch = exec.programs.launch(process, &exec.settings, module)?;
+        let mut process = process.clone();
+        process.args = Some(instance.arguments);
+        let settings = exec.settings.entered_at(instance.function);
+        let launch = exec.programs.launch(&process, &settings, instance.module)?;
         let inner =
             self.inner
                 .exec_program(&launch.process, stdio, launch.program, launch.inherited)?;
@@ -149,39 +240,9 @@ impl Guest for WasmGuest {
 
     fn exec(&mut self, process: &oci::Process, stdio: Stdio) -> Result<Box<dyn Guest>> {
         let exec = self.exec.as_ref().ok_or_else(nested)?;
-        let arguments = process.args.clone().unwrap_or_default();
-        let root = Directory::open(Path::new(&format!("/proc/{}/root", self.inner.pid())))
-            .map_err(|error| match error.kind() {
-                // The guest has just ended.
-                std::io::ErrorKind::NotFound => {
-                    Error::new(Class::Conflict, "cannot run a command in the container")
-                        .caused_by("it is not running")
-                }
-                _ => Error::new(Class::Internal, "cannot look into the container").caused_by(error),
-            })?;
-        let found = arguments
-            .first()
-            .and_then(|name| inside::find(&root, name, process));
-        match found {
-            Some(path) if inside::is_wasm(&root, &path) => {
-                let compiled = inside::compiled(&exec.programs.cache()?, &root, &path)?;
-                let module = File::open(&compiled)
-                    .explain(|| format!("cannot open {}", compiled.display()))?;
-                self.instance(process, stdio, module.into())
-            }
-            Some(_) => self.inner.exec(process, stdio),
-            None if arguments.is_empty() || inside::find(&root, &exec.name, process).is_none() => {
-                let module = fd::duplicate(&exec.module)
-                    .explain(|| "cannot reuse the compiled module".to_owned())?;
-                let mut again = process.clone();
-                let own_name = std::iter::once(exec.name.clone());
-                let says_name = arguments.first() == Some(&exec.name);
-                let further = arguments.into_iter().skip(usize::from(says_name));
-                again.args = Some(own_name.chain(further).collect());
-                self.instance(&again, stdio, module)
-            }
-            // The native runtime has the words for a command that does not exist.
-            None => self.inner.exec(process, stdio),
+        match exec.wanted(&exec.root(self.inner.pid())?, process)? {
+            Wanted::Native => self.inner.exec(process, stdio),
+            Wanted::Instance(instance) => self.instance(process, stdio, instance),
         }
     }
 

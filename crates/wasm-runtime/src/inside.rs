@@ -22,10 +22,32 @@ pub fn compile_ahead(cache: &Cache, pid: i32, process: &oci::Process) -> Result<
     let (Some(name), Ok(root)) = (name, root) else {
         return Ok(());
     };
-    match find(&root, name, process) {
-        Some(path) if is_wasm(&root, &path) => compiled(cache, &root, &path).map(drop),
-        _ => Ok(()),
+    let Some((path, function)) = module(&root, name, process) else {
+        return Ok(());
+    };
+    compiled(&cache.clone().entered_at(function), &root, &path).map(drop)
+}
+
+/// The module a command names inside the container, and the function behind `#`.
+pub(crate) fn module(
+    root: &Directory,
+    command: &str,
+    process: &oci::Process,
+) -> Option<(PathBuf, Option<String>)> {
+    // A file's own name may have the sign in it.
+    if let Some(path) = find(root, command, process) {
+        return is_wasm(root, &path).then_some((path, None));
     }
+    let (name, function) = command.split_once('#')?;
+    let path = find(root, name, process).filter(|path| is_wasm(root, path))?;
+    Some((path, Some(function.to_owned())))
+}
+
+/// A command without the function behind it.
+pub(crate) fn without<'a>(command: &'a str, function: Option<&str>) -> &'a str {
+    function
+        .and_then(|function| command.strip_suffix(function)?.strip_suffix('#'))
+        .unwrap_or(command)
 }
 
 /// The compiled form of a module in the container. The container can write this file: it is read once, and
@@ -60,7 +82,7 @@ pub(crate) fn find(root: &Directory, name: &str, process: &oci::Process) -> Opti
         .find(is_file)
 }
 
-pub(crate) fn is_wasm(root: &Directory, path: &Path) -> bool {
+fn is_wasm(root: &Directory, path: &Path) -> bool {
     root.read_head(path, 8)
         .is_ok_and(|head| ProgramKind::from_head(&head).is_wasm())
 }

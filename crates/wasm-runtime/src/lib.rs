@@ -25,4 +25,4 @@ mod runtime;
 pub use accepts::verdict;
 pub use cache::Cache;
 pub use inside::compile_ahead;
-pub use runtime::{PORTS_ANNOTATION, WasmRuntime};
+pub use runtime::{FUNCTION_ANNOTATION, PORTS_ANNOTATION, WasmRuntime};

@@ -25,6 +25,16 @@ use crate::guest::WasmGuest;
 /// The annotation of a spec that lists its exposed TCP ports in order, separated by commas.
 pub const PORTS_ANNOTATION: &str = "berth.wasm.ports";
 
+/// The annotation of a spec that names the function to call in place of the program's own entry.
+pub const FUNCTION_ANNOTATION: &str = "berth.wasm.function";
+
+/// Where a directory lies that is mounted at `/`: a process cannot have its root hidden under a mount, and
+/// the executor needs nothing that the guest sees there. The kernel's directories stay where they are.
+pub(crate) const MOUNTED_ROOT: &str = "/.guest-root";
+
+/// Files of the container that the executor itself reads.
+const OWN_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
 /// Lets a process without capabilities bind ports below 1024, in its own network namespace.
 const UNPRIVILEGED_PORTS: &str = "net.ipv4.ip_unprivileged_port_start";
 
@@ -120,6 +130,8 @@ impl Runtime for WasmRuntime {
 pub(crate) struct Settings {
     memory_limit: Option<u64>,
     ports: Vec<u16>,
+    function: Option<String>,
+    pub(crate) root: Option<&'static str>,
 }
 
 impl Settings {
@@ -132,10 +144,9 @@ impl Settings {
             .and_then(|memory| memory.limit)
             .and_then(|limit| u64::try_from(limit).ok())
             .filter(|limit| *limit > 0);
-        let ports = spec
-            .annotations
-            .as_ref()
-            .and_then(|annotations| annotations.get(PORTS_ANNOTATION))
+        let annotations = spec.annotations.as_ref();
+        let annotation = |name: &str| annotations.and_then(|annotations| annotations.get(name));
+        let ports = annotation(PORTS_ANNOTATION)
             .map(|list| {
                 list.split(',')
                     .filter_map(|port| port.trim().parse().ok())
@@ -145,6 +156,8 @@ impl Settings {
         Self {
             memory_limit: limit.map(configuration::memory_limit),
             ports,
+            function: annotation(FUNCTION_ANNOTATION).cloned(),
+            root: mounted_root(spec).map(|_| MOUNTED_ROOT),
         }
     }
 
@@ -152,6 +165,19 @@ impl Settings {
     pub(crate) fn without_ports(&self) -> Self {
         Self {
             ports: Vec::new(),
+            ..self.clone()
+        }
+    }
+
+    /// Where the first instance is entered.
+    pub(crate) fn function(&self) -> Option<String> {
+        self.function.clone()
+    }
+
+    /// The same for an instance that is entered elsewhere.
+    pub(crate) fn entered_at(&self, function: Option<String>) -> Self {
+        Self {
+            function,
             ..self.clone()
         }
     }
@@ -181,8 +207,11 @@ impl Programs {
             arguments: process.args.clone().unwrap_or_default(),
             environment: configuration::environment(process.env.as_deref().unwrap_or_default()),
             working_directory: process.cwd.to_string_lossy().into_owned(),
+            function: settings.function.clone(),
+            root: settings.root.map(str::to_owned),
             memory_limit: settings.memory_limit,
             ports: settings.ports.clone(),
+            ..Configuration::default()
         };
         let text = serde_json::to_vec(&configuration).map_err(|error| {
             Error::new(Class::Internal, "cannot describe the wasm guest").caused_by(error)
@@ -197,7 +226,7 @@ impl Programs {
             (reports, REPORT_FILE),
         ];
         Ok(Launch {
-            process: confined(process),
+            process: confined(process, settings),
             program: Program::File(executor(&self.executor)?),
             inherited: inherited
                 .into_iter()
@@ -218,8 +247,12 @@ fn executor(path: &Path) -> Result<OwnedFd> {
 
 /// The process as the native runtime sees it. Its arguments stay, for process listings; its environment
 /// must not reach the executor, whose own C library would listen to it.
-fn confined(process: &oci::Process) -> oci::Process {
+fn confined(process: &oci::Process, settings: &Settings) -> oci::Process {
     let mut process = process.clone();
+    if settings.root.is_some() {
+        // The guest's directory is below its own root.
+        process.cwd = "/".into();
+    }
     process.env = Some(Vec::new());
     process.no_new_privileges = Some(true);
     process.capabilities = Some(oci::LinuxCapabilities {
@@ -232,9 +265,32 @@ fn confined(process: &oci::Process) -> oci::Process {
     process
 }
 
+/// The place in the list of what is mounted at `/`.
+fn mounted_root(spec: &oci::Spec) -> Option<usize> {
+    let mounts = spec.mounts.as_deref().unwrap_or_default();
+    mounts
+        .iter()
+        .position(|mount| mount.destination == Path::new("/"))
+}
+
+/// Moves what is mounted at `/`, and what was mounted into it after that.
+fn move_root(spec: &mut oci::Spec) {
+    let Some(first) = mounted_root(spec) else {
+        return;
+    };
+    for mount in spec.mounts.iter_mut().flatten().skip(first) {
+        let place = mount.destination.clone();
+        if !OWN_FILES.iter().any(|own| Path::new(own) == place) {
+            let below = place.strip_prefix("/").unwrap_or(&place);
+            mount.destination = Path::new(MOUNTED_ROOT).join(below);
+        }
+    }
+}
+
 fn rewrite(spec: &oci::Spec, process: &oci::Process) -> oci::Spec {
     let mut spec = spec.clone();
     spec.process = Some(process.clone());
+    move_root(&mut spec);
     if let Some(linux) = &mut spec.linux {
         let has_own_network = linux.namespaces.iter().flatten().any(|namespace| {
             namespace.kind == oci::LinuxNamespaceType::Network && namespace.path.is_none()
@@ -271,7 +327,7 @@ mod tests {
             }),
             ..oci::Spec::default()
         };
-        let process = confined(spec.process.as_ref().unwrap());
+        let process = confined(spec.process.as_ref().unwrap(), &Settings::of(&spec));
         assert_eq!(process.env.as_deref(), Some(&[][..]));
         assert_eq!(process.no_new_privileges, Some(true));
         let capabilities = process.capabilities.as_ref().unwrap();
@@ -293,13 +349,40 @@ mod tests {
     }
 
     #[test]
+    fn a_mounted_root_lies_beside_the_process_own() {
+        let mount = |place: &str| oci::Mount {
+            destination: place.into(),
+            ..oci::Mount::default()
+        };
+        let mut spec = oci::Spec::default();
+        let places = ["/proc", "/", "/data", "/etc/hosts"];
+        spec.mounts = Some(places.map(mount).to_vec());
+        assert_eq!(Settings::of(&spec).root, Some(MOUNTED_ROOT));
+        let moved = rewrite(&spec, &oci::Process::default());
+        let moved: Vec<_> = moved
+            .mounts
+            .iter()
+            .flatten()
+            .map(|mount| &mount.destination)
+            .collect();
+        let expected = ["/proc", "/.guest-root", "/.guest-root/data", "/etc/hosts"];
+        assert_eq!(moved, expected.map(Path::new));
+        spec.mounts = Some(vec![mount("/data")]);
+        assert_eq!(Settings::of(&spec).root, None);
+    }
+
+    #[test]
     fn settings_come_from_limits_and_annotations() {
         let mut spec = oci::Spec::default();
-        let annotations = [(PORTS_ANNOTATION.to_owned(), "80, 443,x".to_owned())];
+        let annotations = [
+            (PORTS_ANNOTATION.to_owned(), "80, 443,x".to_owned()),
+            (FUNCTION_ANNOTATION.to_owned(), "work".to_owned()),
+        ];
         spec.annotations = Some(annotations.into_iter().collect());
         let settings = Settings::of(&spec);
         assert_eq!(settings.ports, [80, 443]);
         assert_eq!(settings.memory_limit, None);
+        assert_eq!(settings.function.as_deref(), Some("work"));
         assert!(settings.without_ports().ports.is_empty());
     }
 }

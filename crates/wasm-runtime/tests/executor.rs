@@ -440,6 +440,46 @@ fn an_http_component_is_served_and_drained() {
     assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
 }
 
+/// A client that does not finish its request's head, or sends none at all, loses its connection when the time
+/// for that is over; it is a minute where nobody says anything else.
+#[test]
+fn a_head_has_its_time() {
+    assert_eq!(
+        Configuration::default().head_patience,
+        Duration::from_secs(60)
+    );
+    let Some(mut run) = Run::new(include_str!("http.wat")) else {
+        return;
+    };
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr();
+    let port = port.unwrap().port();
+    run.configuration.ports = vec![port];
+    run.configuration.head_patience = Duration::from_millis(100);
+    let mut child = run.command(&[]).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let connect = || loop {
+        match TcpStream::connect(("127.0.0.1", port)) {
+            Ok(stream) => return stream,
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+    };
+    for start in [&b"GET / HTT"[..], b""] {
+        let mut slow = connect();
+        slow.set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        slow.write_all(start).unwrap();
+        let mut text = String::new();
+        // The server closes: a timeout of ours would be an error.
+        slow.read_to_string(&mut text).unwrap();
+        assert!(
+            text.is_empty() || text.starts_with("HTTP/1.1 408"),
+            "{text}"
+        );
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// Reads the rest of a response whose body is empty or chunked and short.
 fn drain(stream: &mut TcpStream) {
     let mut text = Vec::new();

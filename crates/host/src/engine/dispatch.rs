@@ -32,16 +32,36 @@ pub(super) struct Program {
     pub(super) kind: ProgramKind,
     /// Where that is.
     pub(super) path: PathBuf,
+    /// Where a wasm program is entered, when the command says so: `PATH#FUNCTION`.
+    pub(super) function: Option<String>,
 }
 
 impl Files<'_> {
-    /// Finds a command as `execvp` will: by its path, else along `PATH`.
+    /// Finds a command as `execvp` will: by its path, else along `PATH`. Behind a wasm program's name there
+    /// may be `#FUNCTION`.
     pub(super) fn program(
         &self,
         command: &str,
         env: &[String],
         cwd: &str,
     ) -> Result<Option<Program>> {
+        // A file's own name may have the sign in it.
+        if let Some(found) = self.named(command, env, cwd)? {
+            return Ok(Some(found));
+        }
+        let Some((name, function)) = command.split_once('#') else {
+            return Ok(None);
+        };
+        let found = self.named(name, env, cwd)?;
+        Ok(found
+            .filter(|found| found.kind.is_wasm())
+            .map(|found| Program {
+                function: Some(function.to_owned()),
+                ..found
+            }))
+    }
+
+    fn named(&self, command: &str, env: &[String], cwd: &str) -> Result<Option<Program>> {
         for path in candidates(command, env, cwd) {
             let Some(mut head) = self.head(&path)? else {
                 continue;
@@ -60,6 +80,7 @@ impl Files<'_> {
             return Ok(Some(Program {
                 kind: ProgramKind::from_head(&head),
                 path,
+                function: None,
             }));
         }
         Ok(None)
@@ -195,6 +216,9 @@ mod tests {
                 .is_none()
         );
         assert!(files.program("./script", &[], "/bin").unwrap().is_some());
+        let entered = files.program("/opt/interpreter#a#b", &[], "/").unwrap();
+        assert_eq!(entered.unwrap().function.as_deref(), Some("a#b"));
+        assert!(files.program("/bin/round#a", &[], "/").unwrap().is_none());
         let round = files.program("/bin/round", &[], "/").unwrap().unwrap();
         assert!(matches!(round.kind, ProgramKind::Script { .. }));
         let bare = Files {

@@ -21,11 +21,32 @@ pub(super) enum Source {
     /// An image.
     Image(Box<Image>),
     /// A wasm file of the host (`berth run ./app.wasm`).
-    File { path: PathBuf, kind: ProgramKind },
+    File(Program),
     /// A directory that is the root file system (`--rootfs`).
     Directory(PathBuf),
     /// The layers of a stage that is being built.
     Stack(LayerStack),
+}
+
+/// A wasm file of the host.
+#[derive(Debug)]
+pub(super) struct Program {
+    path: PathBuf,
+    kind: ProgramKind,
+    /// What is called in place of its own entry: what stands behind `#`.
+    function: Option<String>,
+    is_text: bool,
+}
+
+/// Where a container's module is to be had.
+#[derive(Debug)]
+pub(super) enum Module {
+    /// In the store, under its digest.
+    Stored(PathBuf, Digest),
+    /// In the user's own file, which may change or go.
+    Loose(PathBuf),
+    /// The same, in text form.
+    Text(PathBuf),
 }
 
 impl Source {
@@ -46,7 +67,14 @@ impl Source {
             return Err(Error::new(Class::Invalid, "no image is named"));
         }
         if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") {
-            return Self::file(Path::new(text));
+            return Self::file(text, request.wat);
+        }
+        if request.wat {
+            return Err(
+                Error::new(Class::Invalid, format!("cannot run {text} with --wat"))
+                    .caused_by("it is no path of a file")
+                    .hint(format!("berth run --wat ./{text}")),
+            );
         }
         let image = image(store, text, options)?;
         image.mark_used();
@@ -75,8 +103,13 @@ impl Source {
         }
     }
 
-    fn file(path: &Path) -> Result<Self> {
-        let explain = || format!("cannot run the file {}", path.display());
+    fn file(text: &str, is_text: bool) -> Result<Self> {
+        let (path, function) = match text.split_once('#') {
+            // A file's own name may have the sign in it.
+            Some((path, function)) if !Path::new(text).exists() => (path, Some(function)),
+            _ => (text, None),
+        };
+        let explain = || format!("cannot run the file {path}");
         let metadata = fs::metadata(path).explain(explain)?;
         if metadata.is_dir() {
             return Err(Error::new(Class::Invalid, explain())
@@ -86,23 +119,41 @@ impl Source {
         let mut head = Vec::new();
         let file = fs::File::open(path).explain(explain)?;
         file.take(256).read_to_end(&mut head).explain(explain)?;
-        let kind = ProgramKind::from_head(&head);
-        if !kind.is_wasm() {
-            return Err(Error::new(Class::Unsupported, explain())
-                .caused_by("only wasm files can be run without an image")
-                .hint("put it into an image, or use --rootfs DIR"));
-        }
-        Ok(Self::File {
-            path: path.to_owned(),
+        let kind = match ProgramKind::from_head(&head) {
+            kind if kind.is_wasm() && is_text => {
+                return Err(Error::new(Class::Invalid, explain())
+                    .caused_by("it is no text but a module already")
+                    .hint("leave --wat out"));
+            }
+            kind if kind.is_wasm() => kind,
+            // What it becomes is seen when it is assembled.
+            _ if is_text => ProgramKind::WasmModule,
+            kind => {
+                let refused = Error::new(Class::Unsupported, explain());
+                return Err(if kind == ProgramKind::Unknown && looks_like_text(&head) {
+                    refused
+                        .caused_by("it is wasm in text form")
+                        .hint(format!("berth run --wat {text}"))
+                } else {
+                    refused
+                        .caused_by("only wasm files can be run without an image")
+                        .hint("put it into an image, or use --rootfs DIR")
+                });
+            }
+        };
+        Ok(Self::File(Program {
+            path: path.into(),
             kind,
-        })
+            function: function.map(str::to_owned),
+            is_text,
+        }))
     }
 
     /// The image's id; empty for what is no image.
     pub(super) fn id(&self) -> String {
         match self {
             Self::Image(image) => image.id().to_string(),
-            Self::File { .. } | Self::Directory(_) | Self::Stack(_) => String::new(),
+            Self::File(_) | Self::Directory(_) | Self::Stack(_) => String::new(),
         }
     }
 
@@ -121,8 +172,9 @@ impl Source {
                 }
                 defaults
             }
-            Self::File { path, .. } => {
-                let name = path
+            Self::File(program) => {
+                let name = program
+                    .path
                     .file_name()
                     .unwrap_or_default()
                     .to_string_lossy()
@@ -140,7 +192,7 @@ impl Source {
     pub(super) fn layers(&self, empty: &Path) -> Vec<PathBuf> {
         match self {
             Self::Image(image) => image.layers(),
-            Self::File { .. } => vec![empty.to_owned()],
+            Self::File(_) => vec![empty.to_owned()],
             Self::Directory(path) => vec![path.clone()],
             Self::Stack(stack) => stack.layers.clone(),
         }
@@ -152,13 +204,23 @@ impl Source {
     }
 
     /// The wasm module that is the program whatever the command says.
-    pub(super) fn module(&self) -> Option<(PathBuf, Option<Digest>)> {
+    pub(super) fn module(&self) -> Option<Module> {
         match self {
-            Self::Image(image) => image
-                .module()
-                .map(|path| (path, image.module_digest().cloned())),
-            Self::File { path, .. } => Some((path.clone(), None)),
+            Self::Image(image) => {
+                let digest = image.module_digest()?;
+                Some(Module::Stored(image.module()?, digest.clone()))
+            }
+            Self::File(program) if program.is_text => Some(Module::Text(program.path.clone())),
+            Self::File(program) => Some(Module::Loose(program.path.clone())),
             Self::Directory(_) | Self::Stack(_) => None,
+        }
+    }
+
+    /// The function that a file's name goes on with.
+    pub(super) fn function(&self) -> Option<&str> {
+        match self {
+            Self::File(program) => program.function.as_deref(),
+            Self::Image(_) | Self::Directory(_) | Self::Stack(_) => None,
         }
     }
 
@@ -177,11 +239,20 @@ impl Source {
                 image.check_runnable()?;
                 Ok(image.facts(program))
             }
-            Self::File { kind, .. } => Ok(plain(Platform::new("wasi", "wasm"), Some(kind.clone()))),
+            Self::File(file) => {
+                let wasm = Platform::new("wasi", "wasm");
+                Ok(plain(wasm, Some(file.kind.clone())))
+            }
             Self::Directory(_) => Ok(plain(host, program)),
             Self::Stack(stack) => Ok(plain(stack.platform.clone(), program)),
         }
     }
+}
+
+/// Whether a file begins as wasm in text form does: with a parenthesis, behind comments perhaps.
+fn looks_like_text(head: &[u8]) -> bool {
+    let head = head.trim_ascii_start();
+    head.starts_with(b"(") || head.starts_with(b";;")
 }
 
 /// An image by name, pulled when the policy says so. Without a platform that was asked for, the preferred

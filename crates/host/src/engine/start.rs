@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use berth_contract::oci::Spec;
 use berth_contract::{Class, ContainerId, Error, Result, Rootfs, State};
 use berth_image::Merged;
 use berth_monitor::client;
-use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind};
+use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::Request;
 use berth_monitor::volume::Held;
 use berth_sys::error::Explain as _;
@@ -180,7 +181,11 @@ impl Engine {
     /// Without a source there is none; the monitor refuses to start then, and writes that down.
     fn compile_again(&self, record: &Record, launch: &Launch) -> Result<Option<PathBuf>> {
         let id = &record.id;
-        let cache = self.wasm_cache()?;
+        let spec: Spec =
+            read_document(&self.paths().container(id).join(SPEC_FILE))?.unwrap_or_default();
+        let mut annotations = spec.annotations.unwrap_or_default();
+        let function = annotations.remove(berth_wasm_runtime::FUNCTION_ANNOTATION);
+        let cache = self.wasm_cache()?.entered_at(function);
         let kept = self.paths().container(id).join(MODULE_FILE);
         let explain = || format!("cannot read the module of container {}", id.short());
         if kept.exists() {

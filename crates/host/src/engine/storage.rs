@@ -37,6 +37,8 @@ pub(super) struct Workshop<'a> {
     pub(super) paths: &'a Paths,
     pub(super) store: &'a Store,
     pub(super) image: &'a Merged,
+    /// Whether the program is one of these files, which a mount at `/` would hide.
+    pub(super) has_root_of_its_own: bool,
     pub(super) now: u64,
 }
 
@@ -53,6 +55,7 @@ impl Workshop<'_> {
         for text in config.volumes.keys() {
             add(&mut all, image_volume(text)?);
         }
+        self.check_root(&all)?;
         let mut storage = Storage::default();
         let made = all.iter().try_for_each(|wish| {
             let planned = self.carry_out(wish, &mut storage)?;
@@ -66,6 +69,16 @@ impl Workshop<'_> {
                 Err(error)
             }
         }
+    }
+
+    /// A module without files around it can be given any root; every other program lies in its own.
+    fn check_root(&self, wishes: &[Wish]) -> Result<()> {
+        let covers = wishes.iter().any(|wish| wish.destination == Path::new("/"));
+        if !covers || !self.has_root_of_its_own {
+            return Ok(());
+        }
+        let refused = Error::new(Class::Invalid, "the mount destination cannot be /");
+        Err(refused.hint("to run a directory as root file system, use --rootfs"))
     }
 
     /// Gives up the volumes of a container that will not be.

@@ -29,6 +29,9 @@ pub struct CreateRequest {
     /// A directory to run in place of an image (`--rootfs`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rootfs: Option<PathBuf>,
+    /// Whether the file in place of an image is wasm in text form (`--wat`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub wat: bool,
 }
 
 /// The part of a container's configuration that does not depend on the host.

@@ -90,6 +90,10 @@ pub(crate) struct CreateFlags {
     #[arg(long, help_heading = "Container options")]
     rootfs: bool,
 
+    /// Run a file of wasm in text form
+    #[arg(long, conflicts_with = "rootfs", help_heading = "Container options")]
+    wat: bool,
+
     /// Write the container's id to this file
     #[arg(long, value_name = "FILE", help_heading = "Container options")]
     cidfile: Option<PathBuf>,
@@ -192,6 +196,7 @@ impl CreateFlags {
         } else {
             request.config.image = image;
         }
+        request.wat = self.wat;
         if !command.is_empty() {
             request.config.cmd = Some(command);
         }

@@ -164,6 +164,7 @@ impl Draft<'_> {
             paths: self.engine.paths(),
             store: self.store,
             image: &self.files,
+            has_root_of_its_own: self.source.module().is_none(),
             now: self.created,
         }
     }
@@ -175,13 +176,21 @@ impl Draft<'_> {
         name: Option<&ContainerName>,
     ) -> Result<ContainerName> {
         let identity = self.identity()?;
-        let runtime = self.runtime(storage)?;
+        let program = self.program(storage)?;
+        let program = program.as_ref();
+        let runtime = self.runtime(program)?;
         make_log_directory(staging.path())?;
         let etc = self.etc_files();
         let gateway_names = self.write_etc(staging.path(), &etc)?;
         let rootfs = self.rootfs(staging.path())?;
         fault::point("host-create-filled");
-        let module = self.module(runtime, storage, staging.path())?;
+        let function = self.function(program);
+        let module = match runtime {
+            RuntimeKind::Wasm => {
+                self.module(function.as_deref(), (program, storage), staging.path())?
+            }
+            RuntimeKind::Linux => None,
+        };
         fault::point("host-create-compiled");
         // Locked until the container can be seen, for its ids to be nobody else's.
         let chosen = self
@@ -194,7 +203,7 @@ impl Draft<'_> {
         ownership::settle(&mut storage.mounts, maps, &identity)?;
         let mut spec = self.spec(&identity, storage, &etc, &rootfs)?;
         if runtime == RuntimeKind::Wasm {
-            self.adapt_to_wasm(&mut spec);
+            self.adapt_to_wasm(&mut spec, function);
         }
         write_spec(&staging.path().join(SPEC_FILE), &spec)?;
         if self.host.ipc_mode == "shareable" {

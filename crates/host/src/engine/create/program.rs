@@ -7,33 +7,24 @@ use berth_contract::{Class, Error, HostFacts, Result, Runtime, Support, oci};
 use berth_linux_runtime::LinuxRuntime;
 use berth_monitor::launch::RuntimeKind;
 use berth_sys::error::Explain as _;
-use berth_wasm_runtime::WasmRuntime;
+use berth_wasm_runtime::{FUNCTION_ANNOTATION, PORTS_ANNOTATION, WasmRuntime};
 
 use super::Draft;
-use crate::engine::dispatch::{self, Files};
+use crate::engine::dispatch::{self, Files, Program};
+use crate::engine::source::{Module, Source};
 use crate::engine::storage::Storage;
-use crate::engine::{Engine, MODULE_FILE, network};
+use crate::engine::{Engine, MODULE_FILE, network, spec};
 use crate::records::command;
 
 impl Draft<'_> {
-    pub(super) fn runtime(&self, storage: &Storage) -> Result<RuntimeKind> {
-        let files = Files {
-            image: &self.files,
-            mounts: &storage.mounts,
-        };
-        let words = command(&self.config);
-        let program = match words.first() {
-            Some(word) if self.source.module().is_none() => {
-                files.program(word, &self.config.env, &self.config.working_dir)?
-            }
-            _ => None,
-        };
-        let (program, path) = program.map(|program| (program.kind, program.path)).unzip();
+    pub(super) fn runtime(&self, program: Option<&Program>) -> Result<RuntimeKind> {
+        let path = program.map(|program| program.path.as_path());
+        let program = program.map(|program| program.kind.clone());
         let facts = self.source.facts(program)?;
         let (linux, wasm) = runtimes(self.engine);
         let kind = dispatch::choose(
             &facts,
-            path.as_deref(),
+            path,
             &[(RuntimeKind::Wasm, &wasm), (RuntimeKind::Linux, &linux)],
         )?;
         let name = crate::records::runtime_name(kind);
@@ -65,52 +56,98 @@ impl Draft<'_> {
         }
     }
 
+    /// The program among the container's files; `None` when a module is the program whatever they are.
+    pub(super) fn program(&self, storage: &Storage) -> Result<Option<Program>> {
+        let words = command(&self.config);
+        match words.first() {
+            Some(word) if self.source.module().is_none() => {
+                self.guest_files(storage)
+                    .program(word, &self.config.env, &self.config.working_dir)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn guest_files<'a>(&'a self, storage: &'a Storage) -> Files<'a> {
+        Files {
+            image: &self.files,
+            mounts: &storage.mounts,
+        }
+    }
+
+    /// The function in place of the program's own entry, if one is named.
+    pub(super) fn function(&self, program: Option<&Program>) -> Option<String> {
+        if let Source::File(_) = &self.source {
+            return self.source.function().map(str::to_owned);
+        }
+        if self.source.module().is_some() {
+            let words = command(&self.config);
+            let (_, function) = words.first()?.split_once('#')?;
+            return Some(function.to_owned());
+        }
+        program?.function.clone()
+    }
+
     /// Compiles the guest's module, unless the cache has it.
     pub(super) fn module(
         &self,
-        runtime: RuntimeKind,
-        storage: &Storage,
+        function: Option<&str>,
+        (program, storage): (Option<&Program>, &Storage),
         staging: &Path,
     ) -> Result<Option<PathBuf>> {
-        if runtime != RuntimeKind::Wasm {
-            return Ok(None);
+        let cache = self
+            .engine
+            .wasm_cache()?
+            .entered_at(function.map(str::to_owned));
+        let unreadable = |path: &Path| format!("cannot read the module {}", path.display());
+        // The user's own file may change or go; the container keeps what it was made from.
+        let kept = staging.join(MODULE_FILE);
+        let open_kept = || fs::File::open(&kept).explain(|| unreadable(&kept));
+        match self.source.module() {
+            Some(Module::Stored(path, digest)) => {
+                let file = fs::File::open(&path).explain(|| unreadable(&path))?;
+                return cache.compiled_blob(&digest, &file).map(Some);
+            }
+            Some(Module::Loose(path)) => {
+                fs::copy(&path, &kept).explain(|| unreadable(&path))?;
+                return cache.compiled(&open_kept()?).map(Some);
+            }
+            Some(Module::Text(path)) => {
+                let text = fs::File::open(&path).explain(|| unreadable(&path))?;
+                let module = fs::File::create_new(&kept)
+                    .explain(|| format!("cannot make {}", kept.display()))?;
+                cache.assemble(&text, &module)?;
+                return cache.compiled(&open_kept()?).map(Some);
+            }
+            None => {}
         }
-        let cache = self.engine.wasm_cache()?;
-        if let Some((path, digest)) = self.source.module() {
-            let explain = || format!("cannot read the module {}", path.display());
-            return match digest {
-                Some(digest) => {
-                    let file = fs::File::open(&path).explain(explain)?;
-                    cache.compiled_blob(&digest, &file).map(Some)
-                }
-                None => {
-                    // The user's own file may change or go; the container keeps what it was made from.
-                    let kept = staging.join(MODULE_FILE);
-                    fs::copy(&path, &kept).explain(explain)?;
-                    let file = fs::File::open(&kept).explain(explain)?;
-                    cache.compiled(&file).map(Some)
-                }
-            };
-        }
-        let files = Files {
-            image: &self.files,
-            mounts: &storage.mounts,
-        };
-        let words = command(&self.config);
-        let program = match words.first() {
-            Some(word) => files.program(word, &self.config.env, &self.config.working_dir)?,
-            None => None,
-        };
-        let file = match &program {
-            Some(program) => files.open(&program.path)?,
+        let file = match program {
+            Some(program) => self.guest_files(storage).open(&program.path)?,
             None => None,
         };
         // A program that is not there is the start's failure, as for a native guest.
         file.map(|file| cache.compiled(&file)).transpose()
     }
 
-    /// The executor loads its own, tighter seccomp rules and opens the ports a module listens on.
-    pub(super) fn adapt_to_wasm(&self, spec: &mut oci::Spec) {
+    /// The executor loads its own, tighter seccomp rules, opens the ports a module listens on, and is told
+    /// where to enter it.
+    pub(super) fn adapt_to_wasm(&self, spec: &mut oci::Spec, function: Option<String>) {
+        let mut annotations = spec.annotations.clone().unwrap_or_default();
+        if let Some(process) = spec.process.as_mut() {
+            // Nobody made defaults for a bare module: it gets the variables it was given and no others.
+            if let Source::File(_) = &self.source {
+                process.env = Some(spec::overlay(Vec::new(), &self.config.env));
+            }
+            let name = process.args.as_mut().and_then(|words| words.first_mut());
+            if let (Some(name), Some(function)) = (name, &function)
+                && let Some(shorter) = name.strip_suffix(&format!("#{function}"))
+            {
+                *name = shorter.to_owned();
+            }
+        }
+        if let Some(function) = function {
+            annotations.insert(FUNCTION_ANNOTATION.to_owned(), function);
+        }
         let own_profile = self
             .host
             .security_opt
@@ -130,16 +167,11 @@ impl Draft<'_> {
                 ports.push(number);
             }
         }
-        if ports.is_empty() {
-            return;
+        if !ports.is_empty() {
+            let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+            annotations.insert(PORTS_ANNOTATION.to_owned(), ports.join(","));
         }
-        let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
-        let mut annotations = spec.annotations.clone().unwrap_or_default();
-        annotations.insert(
-            berth_wasm_runtime::PORTS_ANNOTATION.to_owned(),
-            ports.join(","),
-        );
-        spec.annotations = Some(annotations);
+        spec.annotations = Some(annotations).filter(|all| !all.is_empty());
     }
 }
 

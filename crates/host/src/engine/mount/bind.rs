@@ -124,7 +124,6 @@ mod tests {
             "/a:/b:sometimes",
             "./x:/y",
             "a/b:/c",
-            "/a:/",
             "/a:/proc",
             "/a:/proc/self",
             "/a:/proc/sys/kernel/core_pattern",

@@ -19,9 +19,6 @@ pub(super) fn destination_of(text: &str) -> Result<PathBuf> {
         return Err(refuse("a mount destination has a NUL byte in it"));
     }
     let path = clean(text);
-    if path == Path::new("/") {
-        return Err(refuse("the mount destination cannot be /"));
-    }
     let internal = match (path.strip_prefix("/proc"), path.strip_prefix("/sys")) {
         (Ok(below), _) => !MOUNTABLE_BELOW_PROC
             .iter()

@@ -82,7 +82,7 @@ fn trap(reason: &str, backtrace: &str) -> String {
 }
 
 /// A parent sees eight bits of a status, natively too.
-fn truncated(status: i32) -> u8 {
+pub(crate) fn truncated(status: i32) -> u8 {
     status.to_le_bytes()[0]
 }
 
@@ -103,6 +103,16 @@ fn backtrace_only(description: &str) -> String {
 /// Turns wasmtime's error, which is no `std::error::Error`, into a refusal with this sentence.
 pub(crate) fn refusal(sentence: &str) -> impl FnOnce(wasmtime::Error) -> Error + '_ {
     move |error| Error::new(Class::CannotInvoke, sentence).caused_by(format!("{error:#}"))
+}
+
+/// A function is not there, but others are.
+pub(crate) fn absent(sentence: &str, exports: &[&str]) -> Error {
+    let there = if exports.is_empty() {
+        "nothing".to_owned()
+    } else {
+        exports.join(", ")
+    };
+    Error::new(Class::CannotInvoke, sentence).caused_by(format!("it exports {there}"))
 }
 
 #[cfg(test)]

@@ -52,7 +52,6 @@ pub(crate) fn interfaces(
     builder
         .args(&configuration.arguments)
         .envs(&configuration.environment)
-        .initial_cwd(&configuration.working_directory)
         .stdin(Input::shared())
         .stdout(Output::Standard)
         .stderr(Output::Error)
@@ -62,6 +61,9 @@ pub(crate) fn interfaces(
         .allow_tcp(true)
         .allow_udp(true)
         .allow_ip_name_lookup(false);
+    if configuration.working_directory != "/" {
+        builder.initial_cwd(&configuration.working_directory);
+    }
     open_directories(&mut builder, configuration, placeholders)?;
     Ok(builder)
 }
@@ -84,14 +86,21 @@ fn open_directories(
             .map(|_| ())
             .map_err(unopened)
     };
+    let root = configuration.root.as_deref().unwrap_or("/");
     for _ in 0..placeholders {
-        open("/", "")?;
+        open(root, "")?;
     }
-    open("/", "/")?;
+    open(root, "/")?;
     if configuration.working_directory != "/" {
-        open(&configuration.working_directory, ".")?;
+        open(&working_directory(configuration), ".")?;
     }
     Ok(())
+}
+
+/// Where the working directory is to be found.
+pub(crate) fn working_directory(configuration: &Configuration) -> String {
+    let root = configuration.root.as_deref().unwrap_or_default();
+    format!("{root}{}", configuration.working_directory)
 }
 
 /// What all linear memories and tables of a process may have together; instances share it.

@@ -13,6 +13,7 @@ mod confinement;
 mod ending;
 mod guest;
 mod load;
+mod places;
 mod preview1;
 mod streams;
 
@@ -74,24 +75,11 @@ fn unreadable(error: impl std::error::Error + Send + Sync + 'static) -> Error {
     Error::new(Class::Internal, "berth-wasm cannot read its configuration").caused_by(error)
 }
 
-/// Adds what only the started process knows: the native runtime looks up the user's home directory.
+/// A C library of preview 1 knows no other way to learn of a working directory.
 fn complete(configuration: &mut Configuration) {
-    let has = |name: &str, configuration: &Configuration| {
-        configuration
-            .environment
-            .iter()
-            .any(|(known, _)| known == name)
-    };
-    let home = std::env::vars().find(|(name, _)| name == "HOME");
-    if let Some(home) = home
-        && !has("HOME", configuration)
-    {
-        configuration.environment.push(home);
-    }
-    if !has("PWD", configuration) {
-        let directory = configuration.working_directory.clone();
-        configuration
-            .environment
-            .push(("PWD".to_owned(), directory));
+    let directory = &configuration.working_directory;
+    let variables = &mut configuration.environment;
+    if directory != "/" && !variables.iter().any(|(name, _)| name == "PWD") {
+        variables.push(("PWD".to_owned(), directory.clone()));
     }
 }

@@ -34,11 +34,11 @@ const ENTRIES: [&str; 4] = [
     "wasi:http/handler@0.3",
 ];
 
-/// Says what the file is, or why it cannot be run.
-pub(crate) fn runnable(bytes: &[u8]) -> Result<Kind> {
+/// Says what the file is, or why it cannot be run from its own entry or from this function.
+pub(crate) fn runnable(bytes: &[u8], function: Option<&str>) -> Result<Kind> {
     match ProgramKind::from_head(bytes) {
-        ProgramKind::WasmModule => module(bytes).map(|()| Kind::Module),
-        ProgramKind::WasmComponent => component(bytes).map(|()| Kind::Component),
+        ProgramKind::WasmModule => module(bytes, function).map(|()| Kind::Module),
+        ProgramKind::WasmComponent => component(bytes, function).map(|()| Kind::Component),
         _ if bytes.trim_ascii_start().starts_with(b"(") => {
             Err(refused("the file is wasm in text form, not a module")
                 .hint("turn it into a module first: wasm-tools parse FILE.wat -o FILE.wasm"))
@@ -55,8 +55,8 @@ fn malformed(error: wasmparser::BinaryReaderError) -> Error {
     refused("the wasm module is damaged").caused_by(error)
 }
 
-fn module(bytes: &[u8]) -> Result<()> {
-    let mut has_start = false;
+fn module(bytes: &[u8], function: Option<&str>) -> Result<()> {
+    let mut functions = Vec::new();
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(malformed)? {
             Payload::ImportSection(section) => {
@@ -68,7 +68,9 @@ fn module(bytes: &[u8]) -> Result<()> {
             Payload::ExportSection(section) => {
                 for export in section {
                     let export = export.map_err(malformed)?;
-                    has_start |= export.name == "_start" && export.kind == ExternalKind::Func;
+                    if export.kind == ExternalKind::Func {
+                        functions.push(export.name);
+                    }
                 }
             }
             // Everything that matters lies before the code.
@@ -76,13 +78,26 @@ fn module(bytes: &[u8]) -> Result<()> {
             _ => {}
         }
     }
-    if has_start {
-        Ok(())
-    } else {
-        Err(refused(
+    match function {
+        None if functions.contains(&"_start") => Ok(()),
+        None => Err(refused(
             "the wasm module has no _start function: it is a library, not a program",
-        ))
+        )),
+        Some(function) if functions.contains(&function) => Ok(()),
+        Some(function) => Err(
+            refused(format!("the wasm module has no function {function}"))
+                .caused_by(format!("it exports {}", list(&functions))),
+        ),
     }
+}
+
+/// What there is in place of what was asked for.
+fn list<T: AsRef<str>>(names: &[T]) -> String {
+    if names.is_empty() {
+        return "nothing".to_owned();
+    }
+    let names: Vec<&str> = names.iter().map(AsRef::as_ref).collect();
+    names.join(", ")
 }
 
 fn check_import(module: &str, name: &str) -> Result<()> {
@@ -126,7 +141,7 @@ struct Component {
     exports: Vec<String>,
 }
 
-fn component(bytes: &[u8]) -> Result<()> {
+fn component(bytes: &[u8], function: Option<&str>) -> Result<()> {
     let mut seen = Component::default();
     for payload in Parser::new(0).parse_all(bytes) {
         match payload.map_err(malformed)? {
@@ -153,16 +168,26 @@ fn component(bytes: &[u8]) -> Result<()> {
             _ => {}
         }
     }
+    // `INTERFACE#FUNCTION` is a function of an interface; the executor sees what is in it.
+    let export = function.map(|name| {
+        name.rsplit_once('#')
+            .map_or(name, |(interface, _)| interface)
+    });
+    if let Some(export) = export.filter(|_| seen.has_code) {
+        if seen.exports.iter().any(|name| name == export) {
+            return Ok(());
+        }
+        return Err(
+            refused(format!("the wasm component has no function {export}"))
+                .caused_by(format!("it exports {}", list(&seen.exports))),
+        );
+    }
     if seen.entry {
         Ok(())
     } else if seen.has_code {
         Err(refused(format!(
             "the wasm component is no program: it exports {}, neither wasi:cli/run nor a wasi:http handler",
-            if seen.exports.is_empty() {
-                "nothing".to_owned()
-            } else {
-                seen.exports.join(", ")
-            },
+            list(&seen.exports)
         )))
     } else {
         Err(refused(
@@ -186,7 +211,7 @@ mod tests {
     use super::*;
 
     fn verdict(text: &str) -> Result<Kind, String> {
-        runnable(&wat::parse_str(text).unwrap()).map_err(|error| error.to_string())
+        runnable(&wat::parse_str(text).unwrap(), None).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -240,8 +265,29 @@ mod tests {
     }
 
     #[test]
+    fn functions_are_looked_for_by_name() {
+        let enter = |text: &str, function| {
+            let bytes = wat::parse_str(text).unwrap();
+            runnable(&bytes, Some(function)).map_err(|error| {
+                let cause = std::error::Error::source(&error).map(ToString::to_string);
+                cause.unwrap_or_default()
+            })
+        };
+        let library = r#"(module (memory (export "memory") 1) (func (export "work")) (func (export "rest")))"#;
+        assert_eq!(enter(library, "work"), Ok(Kind::Module));
+        assert_eq!(
+            enter(library, "memory").unwrap_err(),
+            "it exports work, rest"
+        );
+        let component = r#"(component (core module $m (func (export "f"))) (core instance $i (instantiate $m))
+            (func (export "work") (canon lift (core func $i "f"))))"#;
+        assert_eq!(enter(component, "work"), Ok(Kind::Component));
+        assert_eq!(enter(component, "play").unwrap_err(), "it exports work");
+    }
+
+    #[test]
     fn other_files_are_named_as_what_they_are() {
-        let says = |bytes: &[u8]| runnable(bytes).unwrap_err().to_string();
+        let says = |bytes: &[u8]| runnable(bytes, None).unwrap_err().to_string();
         assert!(says(b"(module)").contains("text form"));
         assert!(says(b"\x7fELF").contains("no wasm module"));
         assert!(says(b"\0asm\x01\0\0\0\xff\xff").contains("damaged"));

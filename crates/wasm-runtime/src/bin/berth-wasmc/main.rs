@@ -1,13 +1,17 @@
 //! `berth-wasmc`: wasm bytes in, their compiled form out.
 //!
 //! ```text
-//! berth-wasmc engine     fd 3 ◄─ what an artefact depends on beside the module, one line
-//! berth-wasmc compile    fd 3 ◄─ artefact     fd 4 ◄─ on failure a report as JSON     fd 5 ─► module
+//! berth-wasmc engine               fd 3 ◄─ what an artefact depends on beside the module, one line
+//! berth-wasmc compile [FUNCTION]   fd 3 ◄─ artefact   fd 4 ◄─ on failure a report as JSON   fd 5 ─► module
+//! berth-wasmc assemble             fd 3 ◄─ module     fd 4 ◄─ the same                      fd 5 ─► its text
 //! ```
+//!
+//! A module is entered at `_start`, a component at one of WASI's interfaces, or either at FUNCTION.
 //!
 //! The engine's cache starts it for bytes that nobody has vouched for: before it reads the first of them
 //! it gives up the file system, the network and every system call that a compiler does not need.
 
+mod assemble;
 mod confinement;
 mod inspect;
 
@@ -27,9 +31,11 @@ const REPORT_SIZE: usize = 64 * 1024;
 fn main() -> ExitCode {
     // Taken first: later the process cannot even look at numbers it has not opened.
     let report = file(4);
-    let outcome = match std::env::args().nth(1).as_deref() {
+    let mut arguments = std::env::args().skip(1);
+    let outcome = match arguments.next().as_deref() {
         Some("engine") => describe_engine(),
-        Some("compile") => compile(),
+        Some("compile") => compile(arguments.next().as_deref()),
+        Some("assemble") => assemble(),
         _ => Err(Error::new(
             Class::Invalid,
             "berth-wasmc is started by berth alone",
@@ -79,15 +85,12 @@ fn describe_engine() -> Result<()> {
     )
 }
 
-fn compile() -> Result<()> {
-    let (mut artefact, mut module) = (file(3)?, file(5)?);
+fn compile(function: Option<&str>) -> Result<()> {
+    let (mut artefact, module) = (file(3)?, file(5)?);
     let engine = engine()?;
     confinement::confine()?;
-    let mut bytes = Vec::new();
-    module.read_to_end(&mut bytes).map_err(|error| {
-        Error::new(Class::Internal, "cannot read the wasm module").caused_by(error)
-    })?;
-    let compiled = match inspect::runnable(&bytes)? {
+    let bytes = read(module)?;
+    let compiled = match inspect::runnable(&bytes, function)? {
         inspect::Kind::Module => engine.precompile_module(&bytes),
         inspect::Kind::Component => engine.precompile_component(&bytes),
     };
@@ -95,6 +98,21 @@ fn compile() -> Result<()> {
         Error::new(Class::CannotInvoke, "the wasm module is not valid").caused_by(chain(&error))
     })?;
     write(&mut artefact, &compiled)
+}
+
+fn assemble() -> Result<()> {
+    let (mut module, text) = (file(3)?, file(5)?);
+    confinement::confine()?;
+    write(&mut module, &assemble::module(read(text)?)?)
+}
+
+/// Reads what was passed on; only once nothing of it can do any harm.
+fn read(mut file: File) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(|error| {
+        Error::new(Class::Internal, "cannot read the wasm module").caused_by(error)
+    })?;
+    Ok(bytes)
 }
 
 fn write(file: &mut File, bytes: &[u8]) -> Result<()> {

@@ -1,72 +1,31 @@
 //! `wasi:filesystem` of WASI 0.2: wasmtime's, with relative paths that start at the working directory and
 //! read-only mounts named as such.
-//!
-//! Programs reach it through the same C library as preview 1, which drops the difference between
-//! absolute and relative paths; `preview1/paths.rs` tells the story.
-
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use wasmtime::component::{HasData, Linker, Resource};
-use wasmtime_wasi::filesystem::WasiFilesystemCtxView;
-use wasmtime_wasi::p2::bindings::filesystem::types::{self, Descriptor, ErrorCode, HostDescriptor};
+use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
+use wasmtime_wasi::p2::bindings::filesystem::types::{self, ErrorCode, HostDescriptor};
 use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as filesystem};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use super::State;
+use super::places::{Places, Search, at, without_slashes};
 
-/// The directories a component has open, by the number of their resource.
-#[derive(Debug, Default)]
-pub(super) struct Places {
-    /// A root directory that the guest cannot close.
-    root: Option<u32>,
-    working: Vec<u32>,
-    known: BTreeMap<u32, PathBuf>,
-    working_directory: PathBuf,
-}
-
-impl Places {
-    pub(super) fn new(working_directory: &str) -> Self {
-        Self {
-            working_directory: working_directory.into(),
-            ..Self::default()
-        }
-    }
-
-    /// Where a path relative to this directory is looked for, in order.
-    fn candidates(&self, directory: u32) -> impl Iterator<Item = u32> + use<> {
-        let second = if self.working.contains(&directory) {
-            self.root
-        } else {
-            None
-        };
-        std::iter::once(directory).chain(second)
-    }
-
-    fn is_read_only(&self, directory: u32, path: &str) -> bool {
-        let Some(base) = self.known.get(&directory) else {
-            return false;
-        };
-        let full = base.join(path);
-        full.ancestors()
-            .find(|path| path.exists())
-            .is_some_and(berth_sys::path::is_read_only)
-    }
-}
+super::places::code!(ErrorCode);
 
 /// The interface's implementation.
-struct Files;
+pub(super) struct Files;
 
-struct View<'a> {
-    inner: WasiFilesystemCtxView<'a>,
-    places: &'a mut Places,
+/// Over a guest's resources.
+pub(super) struct View<'a> {
+    pub(super) inner: WasiFilesystemCtxView<'a>,
+    pub(super) places: &'a mut Places,
 }
 
 impl HasData for Files {
     type Data<'a> = View<'a>;
 }
 
-fn view(state: &mut State) -> View<'_> {
+pub(super) fn view(state: &mut State) -> View<'_> {
     let inner = WasiFilesystemCtxView {
         ctx: state.wasi.filesystem(),
         table: &mut state.table,
@@ -83,71 +42,48 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<State, Files>(linker, view)
 }
 
-impl View<'_> {
-    /// What the guest is told when an operation on `path` had this result.
-    fn told<T>(&self, result: FsResult<T>, directory: u32, path: &str) -> FsResult<T> {
-        match result {
-            Err(error)
-                if is(&error, ErrorCode::Io) && self.places.is_read_only(directory, path) =>
-            {
-                Err(ErrorCode::ReadOnly.into())
-            }
-            result => result,
-        }
-    }
-}
-
-fn is(error: &FsError, code: ErrorCode) -> bool {
-    error.downcast_ref().is_some_and(|found| *found == code)
-}
-
-fn is_absent<T>(result: &FsResult<T>) -> bool {
-    result
-        .as_ref()
-        .is_err_and(|error| is(error, ErrorCode::NoEntry) || is(error, ErrorCode::NotDirectory))
-}
-
-fn at(number: u32) -> Resource<Descriptor> {
-    Resource::new_borrow(number)
-}
-
 /// Tries an operation on a path in each place where it may be.
 macro_rules! in_places {
     ($self:ident, $directory:ident, $path:ident, |$place:ident| $operation:expr) => {{
-        let mut result = Err(ErrorCode::NoEntry.into());
-        for number in $self.places.candidates($directory.rep()) {
+        let mut search = Search::new();
+        for number in $self.places.candidates(&$directory) {
             let $place = at(number);
-            result = $operation.await;
-            if !is_absent(&result) {
-                return $self.told(result, number, &$path);
+            let outcome = $operation.await;
+            let outcome = $self.places.told(outcome, (number, &$path));
+            if let Some(outcome) = search.take(outcome) {
+                return outcome;
             }
         }
-        result
+        search.absent()
+    }};
+}
+
+/// Tries an operation on two paths in each pair of places where they may be.
+macro_rules! in_pairs {
+    ($self:ident, ($from:ident, $old:ident), ($to:ident, $new:ident), |$source:ident, $target:ident| $operation:expr) => {{
+        let mut search = Search::new();
+        for (source, target) in $self.places.pairs(&$from, &$to) {
+            let ($source, $target) = (at(source), at(target));
+            let outcome = $operation.await;
+            let outcome = $self
+                .places
+                .told_of_two(outcome, (source, &$old), (target, &$new));
+            if let Some(outcome) = search.take(outcome) {
+                return outcome;
+            }
+        }
+        search.absent()
     }};
 }
 
 impl preopens::Host for View<'_> {
     fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        if self.places.root.is_none() {
-            for (directory, name) in preopens::Host::get_directories(&mut self.inner)? {
-                if name == "/" {
-                    self.places.root = Some(directory.rep());
-                    self.places
-                        .known
-                        .insert(directory.rep(), PathBuf::from("/"));
-                }
-            }
+        if self.places.wants_root() {
+            let kept = preopens::Host::get_directories(&mut self.inner)?;
+            self.places.keep_root(&kept);
         }
         let directories = preopens::Host::get_directories(&mut self.inner)?;
-        for (directory, name) in &directories {
-            let path = if name == "." {
-                self.places.working.push(directory.rep());
-                self.places.working_directory.clone()
-            } else {
-                PathBuf::from(name)
-            };
-            self.places.known.insert(directory.rep(), path);
-        }
+        self.places.given(&directories);
         Ok(directories)
     }
 }
@@ -236,17 +172,9 @@ impl HostDescriptor for View<'_> {
         to: Resource<Descriptor>,
         new: String,
     ) -> FsResult<()> {
-        let mut result = Err(ErrorCode::NoEntry.into());
-        for (source, target) in pairs(self.places, &from, &to) {
-            result = self
-                .inner
-                .link_at(at(source), flags, old.clone(), at(target), new.clone())
-                .await;
-            if !is_absent(&result) {
-                return self.told(result, target, &new);
-            }
-        }
-        result
+        in_pairs!(self, (from, old), (to, new), |source, target| self
+            .inner
+            .link_at(source, flags, old.clone(), target, new.clone()))
     }
 
     async fn open_at(
@@ -257,29 +185,27 @@ impl HostDescriptor for View<'_> {
         how: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
-        let mut result = Err(ErrorCode::NoEntry.into());
-        for number in self.places.candidates(directory.rep()) {
-            result = self
+        let mut search = Search::new();
+        for number in self.places.candidates(&directory) {
+            let outcome = self
                 .inner
                 .open_at(at(number), lookup, path.clone(), how, flags)
                 .await;
-            if let (Ok(opened), Some(base)) = (&result, self.places.known.get(&number))
+            if let Ok(opened) = &outcome
                 && how.contains(types::OpenFlags::DIRECTORY)
             {
-                let full = base.join(Path::new(&path));
-                self.places.known.insert(opened.rep(), full);
+                self.places.opened(opened.rep(), number, &path);
             }
-            if !is_absent(&result) {
-                return self.told(result, number, &path);
+            let outcome = self.places.told(outcome, (number, &path));
+            if let Some(outcome) = search.take(outcome) {
+                return outcome;
             }
         }
-        result
+        search.absent()
     }
 
     fn drop(&mut self, file: Resource<Descriptor>) -> wasmtime::Result<()> {
-        // The number will name something else.
-        self.places.known.remove(&file.rep());
-        self.places.working.retain(|number| *number != file.rep());
+        self.places.closed(file.rep());
         HostDescriptor::drop(&mut self.inner, file)
     }
 
@@ -298,6 +224,7 @@ impl HostDescriptor for View<'_> {
         directory: Resource<Descriptor>,
         path: String,
     ) -> FsResult<()> {
+        let path = without_slashes(path);
         in_places!(self, directory, path, |place| self
             .inner
             .remove_directory_at(place, path.clone()))
@@ -310,17 +237,9 @@ impl HostDescriptor for View<'_> {
         to: Resource<Descriptor>,
         new: String,
     ) -> FsResult<()> {
-        let mut result = Err(ErrorCode::NoEntry.into());
-        for (source, target) in pairs(self.places, &from, &to) {
-            result = self
-                .inner
-                .rename_at(at(source), old.clone(), at(target), new.clone())
-                .await;
-            if !is_absent(&result) {
-                return self.told(result, target, &new);
-            }
-        }
-        result
+        in_pairs!(self, (from, old), (to, new), |source, target| self
+            .inner
+            .rename_at(source, old.clone(), target, new.clone()))
     }
 
     async fn symlink_at(
@@ -381,19 +300,6 @@ impl HostDescriptor for View<'_> {
             path.clone()
         ))
     }
-}
-
-/// The pairs of directories two paths are looked for in.
-fn pairs(
-    places: &Places,
-    from: &Resource<Descriptor>,
-    to: &Resource<Descriptor>,
-) -> Vec<(u32, u32)> {
-    let second: Vec<u32> = places.candidates(to.rep()).collect();
-    places
-        .candidates(from.rep())
-        .flat_map(|from| second.iter().map(move |to| (from, *to)).collect::<Vec<_>>())
-        .collect()
 }
 
 impl types::HostDirectoryEntryStream for View<'_> {

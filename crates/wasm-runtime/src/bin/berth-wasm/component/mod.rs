@@ -2,8 +2,11 @@
 
 mod clock;
 mod files;
+mod files3;
+mod function;
 mod lookup;
 mod names;
+mod places;
 mod request;
 mod serve;
 
@@ -20,7 +23,7 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use crate::confinement::{self, Signals};
 use crate::ending::{Outcome, refusal};
 use crate::guest::{self, Limits, Memory};
-use files::Places;
+use places::Places;
 use request::Hooks;
 use serve::Server;
 
@@ -49,7 +52,7 @@ impl State {
             http: WasiHttpCtx::new(),
             hooks: Hooks,
             limits: Limits::new(memory),
-            places: Places::new(&configuration.working_directory),
+            places: Places::new(configuration),
         })
     }
 }
@@ -75,7 +78,9 @@ impl WasiHttpView for State {
 
 /// How a component is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entry {
+enum Entry<'a> {
+    /// A function that is exported, by name.
+    Function(&'a str),
     /// `wasi:cli/run@0.2`.
     Command2,
     /// `wasi:cli/run@0.3`.
@@ -92,10 +97,13 @@ pub(crate) fn run(
     component: &Component,
     configuration: &Configuration,
 ) -> Result<Outcome> {
-    let entry = entry(engine, component)?;
+    let entry = match configuration.function.as_deref() {
+        Some(function) => Entry::Function(function),
+        None => entry(engine, component)?,
+    };
     let linker = linker(engine, component).map_err(refusal("WASI cannot be set up"))?;
     match entry {
-        Entry::Command2 | Entry::Command3 => {
+        Entry::Function(_) | Entry::Command2 | Entry::Command3 => {
             program(engine, component, configuration, &linker, entry)
         }
         Entry::Server2 | Entry::Server3 => server(engine, component, configuration, &linker, entry),
@@ -130,6 +138,9 @@ fn linker(engine: &Engine, component: &Component) -> wasmtime::Result<Linker<Sta
     if imports("wasi:filesystem/", "@0.2") {
         files::add(&mut linker)?;
     }
+    if imports("wasi:filesystem/", "@0.3") {
+        files3::add(&mut linker)?;
+    }
     if imports("wasi:sockets/", "@") {
         lookup::add(&mut linker, versions)?;
     }
@@ -147,7 +158,7 @@ fn program(
     component: &Component,
     configuration: &Configuration,
     linker: &Linker<State>,
-    entry: Entry,
+    entry: Entry<'_>,
 ) -> Result<Outcome> {
     // The process ends right after the guest: taking things down one by one would only cost time.
     let runtime = ManuallyDrop::new(guest::runtime()?);
@@ -158,6 +169,7 @@ fn program(
     confinement::confine(Signals::End)?;
     runtime.block_on(async {
         match entry {
+            Entry::Function(name) => function::call(&mut store, component, linker, name).await,
             Entry::Command3 => command3(&mut store, component, linker).await,
             _ => command2(&mut store, component, linker).await,
         }
@@ -169,7 +181,7 @@ fn server(
     component: &Component,
     configuration: &Configuration,
     linker: &Linker<State>,
-    entry: Entry,
+    entry: Entry<'_>,
 ) -> Result<Outcome> {
     let prepared = linker
         .instantiate_pre(component)
@@ -208,7 +220,7 @@ fn server(
     runtime.block_on(serve::serve(server, port, signals))
 }
 
-fn entry(engine: &Engine, component: &Component) -> Result<Entry> {
+fn entry(engine: &Engine, component: &Component) -> Result<Entry<'static>> {
     let kind = component.component_type();
     let exports = |prefix: &str| {
         kind.exports(engine)

@@ -7,14 +7,15 @@
 
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::uri::Scheme;
 use http::{HeaderName, Request, Response, Uri};
 use http_body_util::BodyExt as _;
 use hyper::client::conn::http1::{self, SendRequest};
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -106,17 +107,29 @@ async fn open(uri: &Uri) -> Result<(SendRequest<WasiBody>, Connection), Error> {
     Ok((sender, Box::pin(connection)))
 }
 
-/// TLS with the roots browsers trust: a wasm image has no certificate files.
+/// Where Linux distributions keep the certificates they trust; a private authority's is put there.
+const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// TLS with the roots browsers trust, since a wasm image has no certificate files, and with those that
+/// the container has for all that.
 fn connector() -> Result<TlsConnector, Error> {
-    let roots = RootCertStore {
+    static SETTINGS: OnceLock<Arc<ClientConfig>> = OnceLock::new();
+    if let Some(settings) = SETTINGS.get() {
+        return Ok(TlsConnector::from(Arc::clone(settings)));
+    }
+    let mut roots = RootCertStore {
         roots: webpki_roots::TLS_SERVER_ROOTS.into(),
     };
+    let own = CertificateDer::pem_file_iter(CERTIFICATES);
+    roots.add_parsable_certificates(own.into_iter().flatten().flatten());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| Error::TlsProtocolError)?;
-    let settings = builder.with_root_certificates(roots).with_no_client_auth();
-    Ok(TlsConnector::from(Arc::new(settings)))
+    let settings = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+    Ok(TlsConnector::from(Arc::clone(
+        SETTINGS.get_or_init(|| settings),
+    )))
 }
 
 async fn connect(uri: &Uri) -> Result<TcpStream, Error> {

@@ -46,8 +46,6 @@ use crate::guest::Memory;
 const DEFAULT_PORT: u16 = 8080;
 /// How many requests are worked on at once; further ones wait.
 const MOST_REQUESTS: usize = 1024;
-/// How long a client may take for a request's head, and keep a connection without a request.
-const HEAD_PATIENCE: Duration = Duration::from_secs(60);
 /// What one instance of a 0.3 component serves, as `wasmtime serve` has it.
 const REQUESTS_PER_INSTANCE: usize = 128;
 const CONCURRENT_PER_INSTANCE: usize = 16;
@@ -70,6 +68,7 @@ pub(super) async fn serve(server: Server, port: u16, signals: Signals) -> Result
             .map_err(failed)?,
     };
     let signals = watched(signals).map_err(failed)?;
+    let patience = server.configuration.head_patience;
     let handler = ProxyHandler::new(server);
     let requests = Arc::new(Semaphore::new(MOST_REQUESTS));
     let (drain, draining) = watch::channel(false);
@@ -77,7 +76,8 @@ pub(super) async fn serve(server: Server, port: u16, signals: Signals) -> Result
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    tokio::spawn(connection(stream, handler.clone(), Arc::clone(&requests), draining.clone()));
+                    let requests = Arc::clone(&requests);
+                    tokio::spawn(connection(stream, patience, (handler.clone(), requests), draining.clone()));
                 }
                 // The connection is gone again, or no descriptor is left: either passes.
                 Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
@@ -124,8 +124,8 @@ async fn next(signals: &AsyncFd<Descriptor>) -> Signal {
 
 async fn connection(
     stream: TcpStream,
-    handler: ProxyHandler<Server>,
-    requests: Arc<Semaphore>,
+    patience: Duration,
+    (handler, requests): (ProxyHandler<Server>, Arc<Semaphore>),
     mut draining: watch::Receiver<bool>,
 ) {
     // Every request holds a copy until its answer is out.
@@ -141,7 +141,7 @@ async fn connection(
     });
     let connection = http1::Builder::new()
         .timer(Clock)
-        .header_read_timeout(HEAD_PATIENCE)
+        .header_read_timeout(patience)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = std::pin::pin!(connection);
     tokio::select! {

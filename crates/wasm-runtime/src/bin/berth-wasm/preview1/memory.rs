@@ -29,6 +29,7 @@ pub(super) const NOTSOCK: Errno = 57;
 pub(super) const NOTSUP: Errno = 58;
 pub(super) const PIPE: Errno = 64;
 pub(super) const ROFS: Errno = 69;
+pub(super) const XDEV: Errno = 75;
 
 /// The guest's memory beside the host's state, as wasmtime's own functions want them.
 pub(super) fn split<'a>(

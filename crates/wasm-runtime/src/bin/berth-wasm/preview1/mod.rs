@@ -1,9 +1,10 @@
-//! Running a core module: WASI preview 1, and preview 0 for modules of 2019.
+//! Running a core module: WASI preview 1, and preview 0 for modules of 2019; its `_start`, or another function.
 //!
 //! wasmtime's implementation does nearly everything. What a container needs beyond it is put in front of
 //! it, function by function: exact exit statuses here, a working directory in `paths`, listening sockets
 //! in `sockets`.
 
+mod functions;
 mod memory;
 mod paths;
 mod poll;
@@ -11,16 +12,17 @@ mod sockets;
 
 use std::mem::ManuallyDrop;
 
-use berth_contract::Result;
+use berth_contract::{Class, Error, Result};
 use berth_wasm_runtime::configuration::Configuration;
-use wasmtime::{Engine, Linker, Module, Store};
+use wasmtime::{Engine, Instance, Linker, Module, Store, Val, ValType};
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{I32Exit, p0, p1};
+use wasmtime_wasi::{I32Exit, p0};
 
 use crate::confinement::{self, Signals};
-use crate::ending::{Outcome, refusal};
+use crate::ending::{self, Outcome, refusal};
 use crate::guest::{self, Limits, Memory};
 
+use functions::Imports;
 use paths::Places;
 use sockets::{FIRST_LISTENER, Sockets};
 
@@ -40,7 +42,7 @@ pub(crate) struct State {
     sockets: Sockets,
 }
 
-/// Runs `_start` and says how it ended.
+/// Runs the program and says how it ended.
 pub(crate) fn run(
     engine: &Engine,
     module: &Module,
@@ -50,15 +52,16 @@ pub(crate) fn run(
     let runtime = ManuallyDrop::new(guest::runtime()?);
     // What is made below belongs to the runtime's event loop.
     let _entered = runtime.enter();
-    let sockets = if imports(module, PREVIEW_1, |name| name == "sock_accept") {
+    let imports = Imports::of(module);
+    let sockets = if imports.has("sock_accept") {
         Sockets::listen(&configuration.ports)?
     } else {
         Sockets::default()
     };
-    let linker = linker(engine, module).map_err(refusal("WASI cannot be set up"))?;
+    let linker = linker(engine, module, &imports).map_err(refusal("WASI cannot be set up"))?;
     let wasi = guest::interfaces(configuration, sockets.count())?.build_p1();
     let root = FIRST_LISTENER + i32::try_from(sockets.count()).unwrap_or_default();
-    let places = Places::new(root, &configuration.working_directory);
+    let places = Places::new(root, configuration);
     let state = State {
         wasi,
         limits: Limits::new(Memory::new(configuration)),
@@ -68,32 +71,23 @@ pub(crate) fn run(
     let mut store = ManuallyDrop::new(Store::new(engine, state));
     store.limiter(|state| &mut state.limits);
     confinement::confine(Signals::End)?;
-    runtime.block_on(start(&linker, &mut store, module))
+    let function = configuration.function.as_deref();
+    runtime.block_on(start(&linker, &mut store, module, function))
 }
 
-fn imports(module: &Module, interface: &str, is_meant: impl Fn(&str) -> bool) -> bool {
-    module
-        .imports()
-        .any(|import| import.module() == interface && is_meant(import.name()))
-}
-
-fn linker(engine: &Engine, module: &Module) -> wasmtime::Result<Linker<State>> {
+fn linker(engine: &Engine, module: &Module, imports: &Imports) -> wasmtime::Result<Linker<State>> {
     let mut linker = Linker::new(engine);
     linker.allow_shadowing(true);
-    if imports(module, PREVIEW_1, |_| true) {
-        p1::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
+    functions::add(&mut linker, imports)?;
+    paths::add(&mut linker, imports)?;
+    if imports.has("sock_accept") {
+        sockets::add(&mut linker)?;
     }
-    if imports(module, PREVIEW_0, |_| true) {
+    if module.imports().any(|import| import.module() == PREVIEW_0) {
         p0::add_to_linker_async(&mut linker, |state: &mut State| &mut state.wasi)?;
     }
     for interface in [PREVIEW_1, PREVIEW_0] {
         linker.func_wrap(interface, "proc_exit", exit)?;
-    }
-    if imports(module, PREVIEW_1, |name| name.starts_with("path_")) {
-        paths::add(&mut linker)?;
-    }
-    if imports(module, PREVIEW_1, |name| name == "sock_accept") {
-        sockets::add(&mut linker)?;
     }
     Ok(linker)
 }
@@ -102,6 +96,7 @@ async fn start(
     linker: &Linker<State>,
     store: &mut Store<State>,
     module: &Module,
+    function: Option<&str>,
 ) -> Result<Outcome> {
     let instance = match linker.instantiate_async(&mut *store, module).await {
         Ok(instance) => instance,
@@ -111,11 +106,70 @@ async fn start(
         }
         Err(error) => return Err(refusal("the wasm module cannot be started")(error)),
     };
+    if let Some(function) = function {
+        return call(store, module, &instance, function).await;
+    }
+    if instance.get_func(&mut *store, "_start").is_none() {
+        return Err(Error::new(
+            Class::CannotInvoke,
+            "the wasm module has no _start function: it is a library, not a program",
+        ));
+    }
     let entry = instance
         .get_typed_func::<(), ()>(&mut *store, "_start")
         .map_err(refusal("the wasm module's _start is no program"))?;
     Ok(match entry.call_async(store, ()).await {
         Ok(()) => Outcome::Status(0),
+        Err(error) => Outcome::of(&error),
+    })
+}
+
+/// Calls a function that takes nothing; a number it returns is the exit status.
+async fn call(
+    store: &mut Store<State>,
+    module: &Module,
+    instance: &Instance,
+    name: &str,
+) -> Result<Outcome> {
+    let refused = |sentence: String| Error::new(Class::CannotInvoke, sentence);
+    let function = instance.get_func(&mut *store, name).ok_or_else(|| {
+        let exports = module
+            .exports()
+            .filter(|export| export.ty().func().is_some());
+        let names: Vec<&str> = exports.map(|export| export.name()).collect();
+        ending::absent(&format!("the wasm module has no function {name}"), &names)
+    })?;
+    let kind = function.ty(&mut *store);
+    if kind.params().len() > 0 {
+        return Err(
+            refused(format!("the wasm function {name} takes parameters"))
+                .caused_by("a container's entry has none"),
+        );
+    }
+    let results: Vec<ValType> = kind.results().collect();
+    let mut values = match results.as_slice() {
+        [] => vec![],
+        [ValType::I32] => vec![Val::I32(0)],
+        _ => {
+            return Err(refused(format!(
+                "the wasm function {name} returns what is no exit status"
+            ))
+            .caused_by("a container's entry returns nothing, or an i32"));
+        }
+    };
+    // What a library has to do before any other function of it is called.
+    if let Ok(initialize) = instance.get_typed_func::<(), ()>(&mut *store, "_initialize")
+        && let Err(error) = initialize.call_async(&mut *store, ()).await
+    {
+        return Ok(Outcome::of(&error));
+    }
+    Ok(match function.call_async(store, &[], &mut values).await {
+        Ok(()) => Outcome::Status(
+            values
+                .first()
+                .and_then(Val::i32)
+                .map_or(0, ending::truncated),
+        ),
         Err(error) => Outcome::of(&error),
     })
 }

@@ -9,16 +9,17 @@
 //! program: an absolute path that also exists below the working directory means that one, and a file
 //! newly made directly in `/` lands in the working directory.
 //!
-//! wasmtime reports EROFS as an I/O error; what the mount says is looked up when that happens.
+//! wasmtime reports EROFS and EXDEV as I/O errors; what is mounted there is looked up when that happens.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
+use berth_wasm_runtime::configuration::Configuration;
 use wasmtime::{Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 
-use super::memory::{Errno, IO, NOENT, NOTDIR, ROFS, SUCCESS, bytes, split};
+use super::functions::Imports;
+use super::memory::{Errno, IO, NOENT, NOTDIR, ROFS, SUCCESS, XDEV, bytes, split};
 use super::{PREVIEW_1, State};
+use crate::guest;
+use crate::places::Known;
 
 /// `oflags::directory`.
 const DIRECTORY: i32 = 2;
@@ -26,47 +27,64 @@ const DIRECTORY: i32 = 2;
 /// The directories a guest has open, by number.
 #[derive(Debug, Default)]
 pub(super) struct Places {
-    root: i32,
+    /// `None` when the guest has closed it.
+    root: Option<i32>,
     working_directory: Option<i32>,
-    known: BTreeMap<i32, PathBuf>,
+    known: Known<i32>,
 }
+
+/// Two directories in which the two paths of one operation are looked for.
+type Pair = (i32, i32);
 
 impl Places {
     /// The preopened directories: `/` at `root`, and the working directory after it where it is another.
-    pub(super) fn new(root: i32, working_directory: &str) -> Self {
-        let mut known = BTreeMap::from([(root, PathBuf::from("/"))]);
-        let is_root = Path::new(working_directory) == Path::new("/");
-        let number = (!is_root).then_some(root + 1);
+    pub(super) fn new(root: i32, configuration: &Configuration) -> Self {
+        let mut known = Known::default();
+        known.insert(root, configuration.root.as_deref().unwrap_or("/").into());
+        let number = (configuration.working_directory != "/").then_some(root + 1);
         if let Some(number) = number {
-            known.insert(number, PathBuf::from(working_directory));
+            known.insert(number, guest::working_directory(configuration).into());
         }
         Self {
-            root,
+            root: Some(root),
             working_directory: number,
             known,
         }
     }
 
-    /// Where a path relative to this directory is looked for, in order.
-    fn candidates(&self, directory: i32, absolute: bool) -> [Option<i32>; 2] {
-        if self.working_directory != Some(directory) {
-            return [Some(directory), None];
-        }
-        if absolute {
-            [Some(self.root), Some(directory)]
-        } else {
-            [Some(directory), Some(self.root)]
+    /// A number means nothing any more.
+    pub(super) fn closed(&mut self, number: i32) {
+        self.known.remove(number);
+        for place in [&mut self.root, &mut self.working_directory] {
+            place.take_if(|place| *place == number);
         }
     }
 
-    fn is_read_only(&self, directory: i32, path: &str) -> bool {
-        let Some(base) = self.known.get(&directory) else {
-            return false;
-        };
-        let full = base.join(path);
-        full.ancestors()
-            .find(|path| path.exists())
-            .is_some_and(berth_sys::path::is_read_only)
+    /// What was one number is another now, in place of what that was.
+    fn moved(&mut self, from: i32, to: i32) {
+        if from == to {
+            return;
+        }
+        self.closed(to);
+        if let Some(path) = self.known.remove(from) {
+            self.known.insert(to, path);
+        }
+        for place in [&mut self.root, &mut self.working_directory] {
+            if *place == Some(from) {
+                *place = Some(to);
+            }
+        }
+    }
+
+    /// Where a path relative to this directory is looked for, in order.
+    fn candidates(&self, directory: i32, absolute: bool) -> [Option<i32>; 2] {
+        let root = self
+            .root
+            .filter(|_| self.working_directory == Some(directory));
+        match root {
+            Some(root) if absolute => [Some(root), Some(directory)],
+            root => [Some(directory), root],
+        }
     }
 }
 
@@ -82,6 +100,27 @@ fn candidates(
     Ok(places.into_iter().flatten())
 }
 
+/// The same for an operation on one path.
+fn singles(
+    caller: &mut Caller<'_, State>,
+    directory: i32,
+    path: i32,
+) -> wasmtime::Result<impl Iterator<Item = Pair> + use<>> {
+    Ok(candidates(caller, directory, path)?.map(|place| (place, place)))
+}
+
+/// The pairs of directories two paths are looked for in; each is given as directory and path.
+fn pairs(
+    caller: &mut Caller<'_, State>,
+    from: (i32, i32),
+    to: (i32, i32),
+) -> wasmtime::Result<Vec<Pair>> {
+    let from = candidates(caller, from.0, from.1)?;
+    let to: Vec<i32> = candidates(caller, to.0, to.1)?.collect();
+    let with_each = |from| to.iter().map(move |to| (from, *to));
+    Ok(from.flat_map(with_each).collect())
+}
+
 fn is_absent(errno: Errno) -> bool {
     matches!(errno, NOENT | NOTDIR)
 }
@@ -91,74 +130,152 @@ fn told(
     caller: &mut Caller<'_, State>,
     errno: Errno,
     directory: i32,
-    path: (i32, i32),
+    path: Text,
 ) -> wasmtime::Result<Errno> {
     if errno != IO {
         return Ok(errno);
     }
     let (memory, state) = bytes(caller)?;
-    let text = memory.text(path.0, path.1);
-    Ok(if state.places.is_read_only(directory, &text) {
-        ROFS
-    } else {
-        IO
-    })
+    let path = memory.text(path.0, path.1);
+    let is_read_only = state.places.known.is_read_only(directory, &path);
+    Ok(if is_read_only { ROFS } else { IO })
 }
 
-/// A function whose first parameter is the directory.
+/// The same for an operation on two paths.
+fn told_of_two(
+    caller: &mut Caller<'_, State>,
+    errno: Errno,
+    (from, old): (i32, Text),
+    (to, new): (i32, Text),
+) -> wasmtime::Result<Errno> {
+    if errno != IO {
+        return Ok(errno);
+    }
+    let (memory, state) = bytes(caller)?;
+    let (old_path, new_path) = (memory.text(old.0, old.1), memory.text(new.0, new.1));
+    if state
+        .places
+        .known
+        .are_apart((from, &old_path), (to, &new_path))
+    {
+        return Ok(XDEV);
+    }
+    told(caller, errno, to, new)
+}
+
+/// A text of the guest: address and length.
+type Text = (i32, i32);
+
+/// Tries one of wasmtime's functions in these directories until something is there; when nothing is, the
+/// first of them has the word. The last expression says what the guest is told of a result.
+macro_rules! try_in {
+    ($caller:ident, $pairs:expr, |$from:ident, $to:ident| $function:ident($($argument:expr),*), |$errno:ident| $told:expr) => {{
+        let mut absent = None;
+        for ($from, $to) in $pairs {
+            let (mut memory, state) = split(&mut $caller)?;
+            let $errno = preview1::$function(&mut state.wasi, &mut memory, $($argument),*).await?;
+            let $errno = $told?;
+            // Between two file systems the kernel does not look whether there is anything.
+            if !is_absent($errno) && !($errno == XDEV && absent.is_some()) {
+                return Ok($errno);
+            }
+            absent.get_or_insert($errno);
+        }
+        Ok(absent.unwrap_or(NOENT))
+    }};
+}
+
+/// A function whose first parameter is the directory of its one path.
 macro_rules! in_directory {
-    ($linker:ident, $function:ident, ($path:ident, $length:ident), ($($argument:ident: $type:ty),*)) => {
-        $linker.func_wrap_async(
-            PREVIEW_1,
-            stringify!($function),
-            |mut caller: Caller<'_, State>, (directory, $($argument),*): (i32, $($type),*)| {
-                Box::new(async move {
-                    let mut errno = NOENT;
-                    for place in candidates(&mut caller, directory, $path)? {
-                        let (mut memory, state) = split(&mut caller)?;
-                        errno = preview1::$function(&mut state.wasi, &mut memory, place, $($argument),*).await?;
-                        if !is_absent(errno) {
-                            return told(&mut caller, errno, place, ($path, $length));
-                        }
-                    }
-                    Ok(errno)
-                })
-            },
-        )?;
+    ($linker:ident, $imports:ident, $function:ident, ($path:ident, $length:ident), ($($argument:ident: $type:ty),*)) => {
+        if $imports.has(stringify!($function)) {
+            $linker.func_wrap_async(
+                PREVIEW_1,
+                stringify!($function),
+                |mut caller: Caller<'_, State>, (directory, $($argument),*): (i32, $($type),*)| {
+                    Box::new(async move {
+                        let places = singles(&mut caller, directory, $path)?;
+                        try_in!(
+                            caller,
+                            places,
+                            |place, _same| $function(place, $($argument),*),
+                            |errno| told(&mut caller, errno, place, ($path, $length))
+                        )
+                    })
+                },
+            )?;
+        }
+    };
+}
+
+/// A function of ours.
+macro_rules! own {
+    ($linker:ident, $imports:ident, $($name:literal => $function:ident;)*) => {
+        $(if $imports.has($name) {
+            $linker.func_wrap_async(PREVIEW_1, $name, |caller, arguments| {
+                Box::new($function(caller, arguments))
+            })?;
+        })*
     };
 }
 
 /// Puts our path functions in front of wasmtime's.
-pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
-    in_directory!(linker, path_create_directory, (path, length), (path: i32, length: i32));
-    in_directory!(linker, path_remove_directory, (path, length), (path: i32, length: i32));
-    in_directory!(linker, path_unlink_file, (path, length), (path: i32, length: i32));
-    in_directory!(linker, path_filestat_get, (path, length), (flags: i32, path: i32, length: i32, status: i32));
+pub(super) fn add(linker: &mut Linker<State>, imports: &Imports) -> wasmtime::Result<()> {
+    in_directory!(linker, imports, path_create_directory, (path, length), (path: i32, length: i32));
+    in_directory!(linker, imports, path_unlink_file, (path, length), (path: i32, length: i32));
     in_directory!(
         linker,
+        imports,
+        path_filestat_get,
+        (path, length),
+        (flags: i32, path: i32, length: i32, status: i32)
+    );
+    in_directory!(
+        linker,
+        imports,
         path_filestat_set_times,
         (path, length),
         (flags: i32, path: i32, length: i32, accessed: i64, modified: i64, which: i32)
     );
     in_directory!(
         linker,
+        imports,
         path_readlink,
         (path, length),
         (path: i32, length: i32, buffer: i32, size: i32, used: i32)
     );
-    linker.func_wrap_async(PREVIEW_1, "path_open", |caller, arguments| {
-        Box::new(open(caller, arguments))
-    })?;
-    linker.func_wrap_async(PREVIEW_1, "path_rename", |caller, arguments| {
-        Box::new(rename(caller, arguments))
-    })?;
-    linker.func_wrap_async(PREVIEW_1, "path_link", |caller, arguments| {
-        Box::new(link(caller, arguments))
-    })?;
-    linker.func_wrap_async(PREVIEW_1, "path_symlink", |caller, arguments| {
-        Box::new(symlink(caller, arguments))
-    })?;
+    own! { linker, imports,
+        "path_remove_directory" => remove_directory;
+        "path_open" => open;
+        "path_rename" => rename;
+        "path_link" => link;
+        "path_symlink" => symlink;
+        "fd_close" => close;
+        "fd_renumber" => renumber;
+    }
     Ok(())
+}
+
+/// wasmtime refuses a trailing slash here (bytecodealliance/wasmtime#11524); to the kernel it means what
+/// this function demands anyway: a directory.
+async fn remove_directory(
+    mut caller: Caller<'_, State>,
+    (directory, path, length): (i32, i32, i32),
+) -> wasmtime::Result<Errno> {
+    let (memory, _) = bytes(&mut caller)?;
+    let text = memory.text(path, length);
+    let slashes = text.len() - text.trim_end_matches('/').len();
+    let shorter = match i32::try_from(slashes) {
+        Ok(slashes) if slashes < length => length - slashes,
+        _ => length,
+    };
+    let places = singles(&mut caller, directory, path)?;
+    try_in!(
+        caller,
+        places,
+        |place, _same| path_remove_directory(place, path, shorter),
+        |errno| told(&mut caller, errno, place, (path, shorter))
+    )
 }
 
 /// Directory, lookup flags, path, open flags, two sets of rights, descriptor flags, where the number goes.
@@ -166,10 +283,10 @@ type Open = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
 async fn open(mut caller: Caller<'_, State>, arguments: Open) -> wasmtime::Result<Errno> {
     let (directory, lookup, path, length, flags, rights, inherited, descriptor, opened) = arguments;
-    let mut errno = NOENT;
-    for place in candidates(&mut caller, directory, path)? {
+    let mut absent = None;
+    for (place, _) in singles(&mut caller, directory, path)? {
         let (mut memory, state) = split(&mut caller)?;
-        errno = preview1::path_open(
+        let errno = preview1::path_open(
             &mut state.wasi,
             &mut memory,
             place,
@@ -189,114 +306,97 @@ async fn open(mut caller: Caller<'_, State>, arguments: Open) -> wasmtime::Resul
         if !is_absent(errno) {
             return told(&mut caller, errno, place, (path, length));
         }
+        absent.get_or_insert(errno);
     }
-    Ok(errno)
+    Ok(absent.unwrap_or(NOENT))
 }
 
 fn remember(
     caller: &mut Caller<'_, State>,
     place: i32,
-    path: (i32, i32),
+    path: Text,
     opened: i32,
 ) -> wasmtime::Result<()> {
     let (memory, state) = bytes(caller)?;
     let text = memory.text(path.0, path.1);
-    if let (Ok(number), Some(base)) = (
-        memory.word(opened.cast_unsigned()),
-        state.places.known.get(&place),
-    ) {
-        let full = base.join(text);
-        state.places.known.insert(number.cast_signed(), full);
+    if let Ok(number) = memory.word(opened.cast_unsigned()) {
+        state
+            .places
+            .known
+            .opened(number.cast_signed(), place, &text);
     }
     Ok(())
 }
 
-/// The pairs of directories two paths are looked for in; each is given as directory and path.
-fn pairs(
-    caller: &mut Caller<'_, State>,
-    from: (i32, i32),
-    to: (i32, i32),
-) -> wasmtime::Result<Vec<(i32, i32)>> {
-    let from = candidates(caller, from.0, from.1)?;
-    let to: Vec<i32> = candidates(caller, to.0, to.1)?.collect();
-    let with_each = |from| to.iter().map(move |to| (from, *to));
-    Ok(from.flat_map(with_each).collect())
-}
-
 async fn rename(
     mut caller: Caller<'_, State>,
-    arguments: (i32, i32, i32, i32, i32, i32),
+    (from, old, old_length, to, new, new_length): (i32, i32, i32, i32, i32, i32),
 ) -> wasmtime::Result<Errno> {
-    let (from, old, old_length, to, new, new_length) = arguments;
-    let mut errno = NOENT;
-    for (from, to) in pairs(&mut caller, (from, old), (to, new))? {
-        let (mut memory, state) = split(&mut caller)?;
-        errno = preview1::path_rename(
-            &mut state.wasi,
-            &mut memory,
-            from,
-            old,
-            old_length,
-            to,
-            new,
-            new_length,
+    let places = pairs(&mut caller, (from, old), (to, new))?;
+    try_in!(
+        caller,
+        places,
+        |from, to| path_rename(from, old, old_length, to, new, new_length),
+        |errno| told_of_two(
+            &mut caller,
+            errno,
+            (from, (old, old_length)),
+            (to, (new, new_length))
         )
-        .await?;
-        if !is_absent(errno) {
-            return told(&mut caller, errno, to, (new, new_length));
-        }
-    }
-    Ok(errno)
+    )
 }
 
 async fn link(
     mut caller: Caller<'_, State>,
-    arguments: (i32, i32, i32, i32, i32, i32, i32),
+    (from, flags, old, old_length, to, new, new_length): (i32, i32, i32, i32, i32, i32, i32),
 ) -> wasmtime::Result<Errno> {
-    let (from, flags, old, old_length, to, new, new_length) = arguments;
-    let mut errno = NOENT;
-    for (from, to) in pairs(&mut caller, (from, old), (to, new))? {
-        let (mut memory, state) = split(&mut caller)?;
-        errno = preview1::path_link(
-            &mut state.wasi,
-            &mut memory,
-            from,
-            flags,
-            old,
-            old_length,
-            to,
-            new,
-            new_length,
+    let places = pairs(&mut caller, (from, old), (to, new))?;
+    try_in!(
+        caller,
+        places,
+        |from, to| path_link(from, flags, old, old_length, to, new, new_length),
+        |errno| told_of_two(
+            &mut caller,
+            errno,
+            (from, (old, old_length)),
+            (to, (new, new_length))
         )
-        .await?;
-        if !is_absent(errno) {
-            return told(&mut caller, errno, to, (new, new_length));
-        }
-    }
-    Ok(errno)
+    )
 }
 
 async fn symlink(
     mut caller: Caller<'_, State>,
-    arguments: (i32, i32, i32, i32, i32),
+    (target, target_length, directory, path, length): (i32, i32, i32, i32, i32),
 ) -> wasmtime::Result<Errno> {
-    let (target, target_length, directory, path, length) = arguments;
-    let mut errno = NOENT;
-    for place in candidates(&mut caller, directory, path)? {
-        let (mut memory, state) = split(&mut caller)?;
-        errno = preview1::path_symlink(
-            &mut state.wasi,
-            &mut memory,
-            target,
-            target_length,
-            place,
-            path,
-            length,
-        )
-        .await?;
-        if !is_absent(errno) {
-            return told(&mut caller, errno, place, (path, length));
-        }
+    let places = singles(&mut caller, directory, path)?;
+    try_in!(
+        caller,
+        places,
+        |place, _same| path_symlink(target, target_length, place, path, length),
+        |errno| told(&mut caller, errno, place, (path, length))
+    )
+}
+
+pub(super) async fn close(
+    mut caller: Caller<'_, State>,
+    (number,): (i32,),
+) -> wasmtime::Result<Errno> {
+    let (mut memory, state) = split(&mut caller)?;
+    let errno = preview1::fd_close(&mut state.wasi, &mut memory, number).await?;
+    if errno == SUCCESS {
+        state.places.closed(number);
+    }
+    Ok(errno)
+}
+
+async fn renumber(
+    mut caller: Caller<'_, State>,
+    (from, to): (i32, i32),
+) -> wasmtime::Result<Errno> {
+    let (mut memory, state) = split(&mut caller)?;
+    let errno = preview1::fd_renumber(&mut state.wasi, &mut memory, from, to).await?;
+    if errno == SUCCESS {
+        state.places.moved(from, to);
     }
     Ok(errno)
 }
@@ -305,12 +405,36 @@ async fn symlink(
 mod tests {
     use super::*;
 
+    fn working_in(directory: &str) -> Configuration {
+        Configuration {
+            working_directory: directory.to_owned(),
+            ..Configuration::default()
+        }
+    }
+
     #[test]
     fn the_working_directory_comes_before_the_root() {
-        let places = Places::new(3, "/app");
+        let places = Places::new(3, &working_in("/app"));
         assert_eq!(places.candidates(4, false), [Some(4), Some(3)]);
         assert_eq!(places.candidates(4, true), [Some(3), Some(4)]);
         assert_eq!(places.candidates(3, false), [Some(3), None]);
-        assert_eq!(Places::new(3, "/").candidates(3, true), [Some(3), None]);
+        assert_eq!(
+            Places::new(3, &working_in("/")).candidates(3, true),
+            [Some(3), None]
+        );
+    }
+
+    #[test]
+    fn numbers_lose_their_meaning_when_they_are_closed() {
+        let mut places = Places::new(3, &working_in("/app"));
+        places.moved(4, 9);
+        assert_eq!(places.candidates(4, false), [Some(4), None]);
+        assert_eq!(places.candidates(9, false), [Some(9), Some(3)]);
+        places.closed(3);
+        assert_eq!(places.candidates(9, false), [Some(9), None]);
+        places.moved(9, 9);
+        assert_eq!(places.working_directory, Some(9));
+        places.moved(5, 9);
+        assert_eq!(places.working_directory, None);
     }
 }

@@ -30,7 +30,7 @@ use super::memory::{
     AGAIN, BADF, CONNRESET, Errno, INVAL, IO, MFILE, Memory, NOTCONN, NOTSOCK, NOTSUP, PIPE,
     SUCCESS, bytes, split,
 };
-use super::{PREVIEW_1, State, poll};
+use super::{PREVIEW_1, State, paths, poll};
 
 /// The first number of a listener.
 pub(super) const FIRST_LISTENER: i32 = 3;
@@ -373,8 +373,7 @@ async fn close(mut caller: Caller<'_, State>, (number,): (i32,)) -> wasmtime::Re
         Some(Socket::Connection(..)) => return Ok(SUCCESS),
         Some(Socket::Listener(..)) | None => {}
     }
-    let (mut memory, state) = split(&mut caller)?;
-    preview1::fd_close(&mut state.wasi, &mut memory, number).await
+    paths::close(caller, (number,)).await
 }
 
 async fn status(mut caller: Caller<'_, State>, arguments: (i32, i32)) -> wasmtime::Result<Errno> {

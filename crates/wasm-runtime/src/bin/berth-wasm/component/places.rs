@@ -1,0 +1,223 @@
+//! Where a component's paths are looked for, and what it is told when that fails: the same for every
+//! version of `wasi:filesystem`.
+//!
+//! Programs reach it through the same C library as preview 1, which drops the difference between
+//! absolute and relative paths; `preview1/paths.rs` tells the story.
+
+use std::path::PathBuf;
+
+use berth_wasm_runtime::configuration::Configuration;
+use wasmtime::component::Resource;
+use wasmtime_wasi::TrappableError;
+use wasmtime_wasi::filesystem::Descriptor;
+
+use crate::guest;
+use crate::places::Known;
+
+/// What a version's error codes have in common.
+pub(super) trait Code: std::error::Error + Send + Sync + 'static {
+    /// What this one means, where it matters here.
+    fn meaning(&self) -> Option<Meaning>;
+
+    /// The code for a meaning.
+    fn of(meaning: Meaning) -> Self;
+}
+
+/// The failures that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Meaning {
+    /// Nothing is there.
+    Absent,
+    /// A part of the path is no directory.
+    NotDirectory,
+    /// Something without a name of its own.
+    Unnamed,
+    /// The file system cannot be written.
+    ReadOnly,
+    /// Two paths are on two file systems.
+    Apart,
+}
+
+/// The codes of a version's `error-code` by their names.
+macro_rules! code {
+    ($code:ty) => {
+        impl crate::component::places::Code for $code {
+            fn meaning(&self) -> Option<crate::component::places::Meaning> {
+                use crate::component::places::Meaning;
+                Some(match self {
+                    Self::NoEntry => Meaning::Absent,
+                    Self::NotDirectory => Meaning::NotDirectory,
+                    Self::Io => Meaning::Unnamed,
+                    Self::ReadOnly => Meaning::ReadOnly,
+                    Self::CrossDevice => Meaning::Apart,
+                    _ => return None,
+                })
+            }
+
+            fn of(meaning: crate::component::places::Meaning) -> Self {
+                use crate::component::places::Meaning;
+                match meaning {
+                    Meaning::Absent => Self::NoEntry,
+                    Meaning::NotDirectory => Self::NotDirectory,
+                    Meaning::Unnamed => Self::Io,
+                    Meaning::ReadOnly => Self::ReadOnly,
+                    Meaning::Apart => Self::CrossDevice,
+                }
+            }
+        }
+    };
+}
+pub(super) use code;
+
+/// How an operation on a path ended.
+pub(super) type Outcome<T, C> = Result<T, TrappableError<C>>;
+
+fn meaning<T, C: Code>(outcome: &Outcome<T, C>) -> Option<Meaning> {
+    outcome.as_ref().err()?.downcast_ref()?.meaning()
+}
+
+/// An operation tried in one place after the other.
+pub(super) struct Search<T, C>(Option<Outcome<T, C>>);
+
+impl<T, C: Code> Search<T, C> {
+    pub(super) fn new() -> Self {
+        Self(None)
+    }
+
+    /// Takes how it ended in one place; gives it back when that is the end of the search.
+    pub(super) fn take(&mut self, outcome: Outcome<T, C>) -> Option<Outcome<T, C>> {
+        let goes_on = match meaning(&outcome) {
+            Some(Meaning::Absent | Meaning::NotDirectory) => true,
+            // Between two file systems the kernel does not look whether there is anything.
+            Some(Meaning::Apart) => self.0.is_some(),
+            _ => false,
+        };
+        if !goes_on {
+            return Some(outcome);
+        }
+        self.0.get_or_insert(outcome);
+        None
+    }
+
+    /// It is nowhere: the first place has the word.
+    pub(super) fn absent(self) -> Outcome<T, C> {
+        self.0.unwrap_or_else(|| Err(C::of(Meaning::Absent).into()))
+    }
+}
+
+/// A directory by its number.
+pub(super) fn at(number: u32) -> Resource<Descriptor> {
+    Resource::new_borrow(number)
+}
+
+/// wasmtime refuses a trailing slash where a directory is removed, as `preview1/paths.rs` tells.
+pub(super) fn without_slashes(path: String) -> String {
+    match path.trim_end_matches('/') {
+        "" => path,
+        trimmed => trimmed.to_owned(),
+    }
+}
+
+/// The directories a component has open, by the number of their resource.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    /// A root directory that the guest cannot close.
+    root: Option<u32>,
+    working: Vec<u32>,
+    known: Known<u32>,
+    root_path: PathBuf,
+    working_directory: PathBuf,
+}
+
+impl Places {
+    pub(super) fn new(configuration: &Configuration) -> Self {
+        Self {
+            root_path: configuration.root.as_deref().unwrap_or("/").into(),
+            working_directory: guest::working_directory(configuration).into(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the guest's root directory has no number yet that the guest does not know.
+    pub(super) fn wants_root(&self) -> bool {
+        self.root.is_none()
+    }
+
+    /// Keeps the root among preopened directories that the guest will not see.
+    pub(super) fn keep_root(&mut self, directories: &[(Resource<Descriptor>, String)]) {
+        for (directory, _) in directories.iter().filter(|(_, name)| name == "/") {
+            self.root = Some(directory.rep());
+            self.known.insert(directory.rep(), self.root_path.clone());
+        }
+    }
+
+    /// The guest was given these preopened directories.
+    pub(super) fn given(&mut self, directories: &[(Resource<Descriptor>, String)]) {
+        for (directory, name) in directories {
+            let path = if name == "." {
+                self.working.push(directory.rep());
+                self.working_directory.clone()
+            } else {
+                self.root_path.clone()
+            };
+            self.known.insert(directory.rep(), path);
+        }
+    }
+
+    /// A directory below another was opened.
+    pub(super) fn opened(&mut self, number: u32, below: u32, path: &str) {
+        self.known.opened(number, below, path);
+    }
+
+    /// The number will name something else.
+    pub(super) fn closed(&mut self, number: u32) {
+        self.known.remove(number);
+        self.working.retain(|working| *working != number);
+    }
+
+    /// Where a path relative to this directory is looked for, in order.
+    pub(super) fn candidates(
+        &self,
+        directory: &Resource<Descriptor>,
+    ) -> impl Iterator<Item = u32> + use<> {
+        let directory = directory.rep();
+        let second = self.root.filter(|_| self.working.contains(&directory));
+        std::iter::once(directory).chain(second)
+    }
+
+    /// The pairs of directories in which two paths are looked for, in order.
+    pub(super) fn pairs(
+        &self,
+        from: &Resource<Descriptor>,
+        to: &Resource<Descriptor>,
+    ) -> Vec<(u32, u32)> {
+        let to: Vec<u32> = self.candidates(to).collect();
+        let with_each = |from| to.iter().map(move |to| (from, *to));
+        self.candidates(from).flat_map(with_each).collect()
+    }
+
+    /// What the guest is told when an operation on `path` ended so.
+    pub(super) fn told<T, C: Code>(
+        &self,
+        outcome: Outcome<T, C>,
+        (directory, path): (u32, &str),
+    ) -> Outcome<T, C> {
+        if meaning(&outcome) == Some(Meaning::Unnamed) && self.known.is_read_only(directory, path) {
+            return Err(C::of(Meaning::ReadOnly).into());
+        }
+        outcome
+    }
+
+    /// The same for an operation on two paths.
+    pub(super) fn told_of_two<T, C: Code>(
+        &self,
+        outcome: Outcome<T, C>,
+        from: (u32, &str),
+        to: (u32, &str),
+    ) -> Outcome<T, C> {
+        if meaning(&outcome) == Some(Meaning::Unnamed) && self.known.are_apart(from, to) {
+            return Err(C::of(Meaning::Apart).into());
+        }
+        self.told(outcome, to)
+    }
+}

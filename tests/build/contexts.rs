@@ -1,8 +1,6 @@
-//! Where a build's files come from: directories, the Dockerfile's own path, standard input, git, images.
+//! Where a build's files come from: directories, the Dockerfile's own path, standard input, images.
 
 use std::process::Command;
-
-use berth_testkit::available;
 
 use crate::project::Project;
 
@@ -71,87 +69,14 @@ fn standard_input_is_a_dockerfile_or_a_context() {
         .berth_with_input(&["build", "-t", "t", "-"], &tar)
         .success();
     assert_eq!(project.run("cat /a"), "A");
-    project.sandbox.assert_nothing_left();
-}
-
-#[test]
-fn repositories_are_contexts_and_sources() {
-    if !available("repositories_are_contexts_and_sources", "git") {
-        return;
-    }
-    let project = Project::of("");
-    let repository = project.sandbox.path().join("repo.git");
-    let script = "git init -q -b main $1 && cd $1 && mkdir sub && echo one > sub/f && printf 'FROM busybox\\nCOPY sub/f /f\\n' > Dockerfile && \
-                  printf 'FROM busybox\\nCOPY f /sub\\n' > sub/Dockerfile && git add . && \
-                  git -c user.name=t -c user.email=t@t commit -qm one && git tag v1 && git config uploadpack.allowAnySHA1InWant true";
-    let made = Command::new("sh")
-        .args(["-c", script, "sh"])
-        .arg(&repository)
-        .status()
-        .unwrap();
-    assert!(made.success());
-    let daemon = Daemon::start(project.sandbox.path());
-    let url = format!("git://127.0.0.1:{}/repo.git", daemon.port);
-    project.sandbox.berth(&["build", "-t", "t", &url]).success();
-    assert_eq!(project.run("cat /f"), "one");
-    project
+    let both = project
         .sandbox
-        .berth(&["build", "-t", "t", &format!("{url}#v1:sub")])
-        .success();
-    assert_eq!(project.run("cat /sub"), "one");
-    project.write(
-        "Dockerfile",
-        &format!("FROM busybox\nADD {url}#main /r\nADD --keep-git-dir=true {url}#v1:sub /s\n"),
+        .berth_with_input(&["build", "-t", "t", "-f", "-", "-"], &tar);
+    assert!(
+        both.stderr.contains("both the context and the Dockerfile"),
+        "{both}"
     );
-    assert_eq!(
-        project.sh("cat /r/sub/f /s/f; ls -a /r | grep -c '^.git$'; true"),
-        "one\none\n0"
-    );
-}
-
-/// `git daemon` on a port of its own; ended when it is dropped.
-struct Daemon {
-    child: std::process::Child,
-    port: u16,
-}
-
-impl Daemon {
-    fn start(base: &std::path::Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let child = Command::new("git")
-            .args([
-                "daemon",
-                "--export-all",
-                "--listen=127.0.0.1",
-                "--reuseaddr",
-            ])
-            .arg(format!("--port={port}"))
-            .arg(format!("--base-path={}", base.display()))
-            .arg(base)
-            .stderr(std::process::Stdio::null())
-            .spawn()
-            .unwrap();
-        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
-            std::thread::yield_now();
-        }
-        Self { child, port }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // The daemon's own child does the work: it ends when its connections do.
-        drop(
-            Command::new("kill")
-                .arg(self.child.id().to_string())
-                .status(),
-        );
-        drop(self.child.wait());
-    }
+    project.sandbox.assert_nothing_left();
 }
 
 #[test]
@@ -163,7 +88,7 @@ fn files_of_the_web_are_added() {
         server.local_addr().unwrap().port()
     );
     let answering = std::thread::spawn(move || {
-        for _ in 0..3 {
+        for _ in 0..4 {
             use std::io::{BufRead as _, Write as _};
             let (mut stream, _) = server.accept().unwrap();
             let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
@@ -195,6 +120,32 @@ fn files_of_the_web_are_added() {
             .stderr
             .contains("digest mismatch")
     );
+    // A URL's secrets are the downloader's business alone.
+    let secret = url.replace("http://", "http://user:s3cret@");
+    project.write(
+        "Dockerfile",
+        &format!("FROM busybox\nADD {secret}?sig=t0ken /w/\n"),
+    );
+    let built = project.build(&["--progress", "plain"]);
+    built.success();
+    let history = project
+        .sandbox
+        .berth(&["history", "--no-trunc", "t"])
+        .success();
+    assert!(history.contains(&format!("ADD {url} /w/")), "{history}");
+    let records = Command::new("grep")
+        .args(["-rlE", "s3cret|t0ken"])
+        .arg(project.sandbox.data())
+        .output()
+        .unwrap();
+    let records = String::from_utf8_lossy(&records.stdout).into_owned();
+    for text in [&built.stdout, &built.stderr, &history] {
+        assert!(
+            !text.contains("s3cret") && !text.contains("t0ken"),
+            "{text}"
+        );
+    }
+    assert_eq!(records, "");
     answering.join().unwrap();
 }
 

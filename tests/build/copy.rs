@@ -159,3 +159,74 @@ fn what_is_not_there_is_said() {
             .contains("must be a directory and end with a /")
     );
 }
+
+/// What is a file does not become a directory because a directory is copied; an archive says so itself.
+#[test]
+fn directories_do_not_replace_files() {
+    let project = Project::new().file("d/x", "x");
+    let made = Command::new("sh")
+        .args([
+            "-c",
+            "mkdir -p a/n && echo y > a/n/y && tar -cf a.tar -C a n",
+        ])
+        .current_dir(&project.directory)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let base = "FROM busybox\nRUN echo file > /n\n";
+    for line in ["COPY d /n", "COPY d /n/", "COPY d/x /n/deep/", "WORKDIR /n"] {
+        project.write("Dockerfile", &format!("{base}{line}\n"));
+        let refused = project.build(&[]).status(1);
+        assert!(
+            refused.stderr.contains("cannot copy to non-directory /n"),
+            "{line}: {refused}"
+        );
+    }
+    project.write("Dockerfile", &format!("{base}ADD a.tar /\n"));
+    assert_eq!(project.sh("cat /n/y"), "y");
+}
+
+/// In layers such names mean that something is gone.
+#[test]
+fn archives_with_the_marks_of_layers_are_refused() {
+    let project = Project::new();
+    for name in [".wh.passwd", "d/.wh..wh..opq", ".wh.d/x", ".wh..wh.plnk"] {
+        let script = format!(
+            "rm -rf t && mkdir -p t/$(dirname {name}) && echo x > t/{name} && tar -cf a.tar -C t ."
+        );
+        let made = Command::new("sh")
+            .args(["-c", &script])
+            .current_dir(&project.directory)
+            .status()
+            .unwrap();
+        assert!(made.success());
+        project.write("Dockerfile", "FROM busybox\nADD a.tar /\n");
+        let refused = project.build(&[]).status(1);
+        assert!(refused.stderr.contains("begins with .wh."), "{refused}");
+    }
+}
+
+/// Whoever owns the context on the host: inside it is root's.
+#[test]
+fn what_comes_from_outside_belongs_to_root() {
+    let project = Project::new().file("d/x", "x");
+    for path in ["d", "d/x"] {
+        std::os::unix::fs::chown(project.directory.join(path), Some(1234), Some(5678)).unwrap();
+    }
+    let extra = format!("extra={}", project.directory.join("d").display());
+    let stat = |path: &str| format!("stat -c '%u:%g' {path} {path}/x");
+    project.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox\nRUN --mount=source=d,target=/m {} > /1\nRUN --mount=from=extra,target=/m {} > /2\nCOPY --from=extra . /c\nRUN {} > /3\n",
+            stat("/m"),
+            stat("/m"),
+            stat("/c")
+        ),
+    );
+    project.build(&["--build-context", &extra]).success();
+    assert_eq!(
+        project.run("cat /1 /2; tail -n 1 /3"),
+        ["0:0"; 5].join("\n")
+    );
+}

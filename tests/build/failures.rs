@@ -105,6 +105,44 @@ fn checks_are_made_alone_or_on_the_way() {
     );
 }
 
+/// What scripts say to other builders is so anyway, or is refused.
+#[test]
+fn flags_of_other_builders_mean_what_is_so_anyway() {
+    let project = Project::of("FROM busybox\nCMD [\"x\"]\n");
+    let all = [
+        "--provenance=false",
+        "--sbom=false",
+        "--isolation=default",
+        "--layers",
+        "--jobs=4",
+        "--builder=default",
+        "--pull=never",
+    ];
+    project.build(&all).success();
+    for policy in ["missing", "false", "never"] {
+        project.build(&[&format!("--pull={policy}")]).success();
+    }
+    for (flag, reason) in [
+        ("--provenance", "attestations are not made"),
+        ("--provenance=mode=max", "attestations are not made"),
+        ("--sbom=true", "attestations are not made"),
+        ("--isolation=chroot", "executed in containers"),
+        ("--layers=false", "each step makes a layer"),
+        ("--builder=remote", "berth builds by itself"),
+        ("--pull=sometimes", "use always, missing, never or newer"),
+        ("--jobs=many", "--jobs"),
+    ] {
+        let refused = project.build(&[flag]);
+        assert!(
+            refused.status != 0 && refused.stderr.contains(reason),
+            "{flag}: {refused}"
+        );
+    }
+    project.write("Dockerfile", "FROM absent\n");
+    let absent = project.build(&["--pull=never"]).status(1);
+    assert!(absent.stderr.contains("absent"), "{absent}");
+}
+
 #[test]
 fn an_interrupted_build_leaves_nothing() {
     let project = Project::of("FROM busybox\nRUN echo sleeping; sleep 1000\n");

@@ -29,6 +29,7 @@ mod list;
 mod merged;
 mod platform;
 mod progress;
+mod redacted;
 mod reference;
 #[cfg(feature = "registry")]
 mod registry;
@@ -56,6 +57,7 @@ pub use list::EntryChange;
 pub use merged::Merged;
 pub use platform::Platform;
 pub use progress::{Event, Progress, Provided, Silent};
+pub use redacted::urls_without_secrets;
 pub use reference::Reference;
 #[cfg(feature = "registry")]
 pub use registry::{

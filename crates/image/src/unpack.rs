@@ -8,7 +8,7 @@ use berth_contract::Result;
 use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
-use crate::layer::{Expected, WriteOptions, decompress, unpack, write};
+use crate::layer::{WriteOptions, decompress, unpack_files, write};
 
 /// Whether a file is a tar archive, plain or compressed: told from its content alone.
 ///
@@ -53,11 +53,12 @@ pub fn pack_archive(from: &Path, sink: impl Write) -> Result<()> {
     write(&directory, sink, options).explain(explain).map(drop)
 }
 
-/// Unpacks an archive into an empty directory, as a layer is: nothing leaves the directory.
+/// Unpacks an archive into an empty directory, as a layer is: nothing leaves the directory. What would be a layer's
+/// mark of something removed is refused.
 ///
 /// # Errors
-/// Class `Invalid` for what is no archive or a hostile one.
+/// Class `Invalid` for what is no archive, a hostile one, or one with names that begin with `.wh.`.
 pub fn unpack_archive(source: impl Read, into: &Path) -> Result<()> {
     let directory = Directory::open(into).explain(|| format!("cannot open {}", into.display()))?;
-    unpack(source, &directory, &Expected::default()).map(drop)
+    unpack_files(source, &directory)
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use berth_contract::{Class, Digest, Error, Result};
 use berth_image::{Assembly, Descriptor, Image, Platform, Store};
@@ -67,9 +68,38 @@ pub(super) struct Graph<'a> {
     pub(super) stages: &'a Stages,
     pub(super) platform: Platform,
     pub(super) predefined: BTreeMap<String, String>,
-    results: Mutex<BTreeMap<usize, Option<Arc<State>>>>,
+    progress: Mutex<Progress>,
     changed: Condvar,
 }
+
+/// How far the stages are.
+#[derive(Debug, Default)]
+struct Progress {
+    /// Those that somebody builds or has built.
+    begun: BTreeSet<usize>,
+    /// What they came to; nothing for those that failed.
+    results: BTreeMap<usize, Option<Arc<State>>>,
+    /// The first failure; what waited for it fails because of it.
+    failure: Option<Error>,
+}
+
+/// Settles a stage however its building ends, a panic included: others wait for it.
+struct Settling<'g, 'a> {
+    graph: &'g Graph<'a>,
+    index: usize,
+    state: Option<Arc<State>>,
+}
+
+impl Drop for Settling<'_, '_> {
+    fn drop(&mut self) {
+        let mut progress = lock(&self.graph.progress);
+        progress.results.insert(self.index, self.state.take());
+        self.graph.changed.notify_all();
+    }
+}
+
+/// How long waiting takes no notice of a cancelled build.
+const NOTICE: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Builds an image.
@@ -168,7 +198,8 @@ impl<'a> Build<'a> {
         for platform in platforms {
             let predefined = platform_arguments(&platform, &host);
             let stages = Stages::of(self.file, &self.request.arguments, &predefined)
-                .map_err(|misread| self.file.refuse(misread.reason, misread.lines))?;
+                .map_err(|misread| self.file.refuse(misread.reason, misread.lines))?
+                .with_contexts(self.request.contexts.keys());
             let target = stages
                 .target(self.request.target.as_deref())
                 .map_err(|reason| Error::new(Class::Invalid, reason))?;
@@ -176,7 +207,7 @@ impl<'a> Build<'a> {
                 stages: &stages,
                 platform: platform.clone(),
                 predefined,
-                results: Mutex::default(),
+                progress: Mutex::default(),
                 changed: Condvar::new(),
             };
             let state = self.stages(&graph, target)?;
@@ -192,36 +223,54 @@ impl<'a> Build<'a> {
     /// Builds a stage and all it needs.
     fn stages(&self, graph: &Graph<'_>, target: usize) -> Result<Arc<State>> {
         let order = graph.stages.order(target);
-        let failure: Mutex<Option<Error>> = Mutex::default();
-        let one = |index: usize| {
-            let result = StageBuilder::new(self, graph, index).build();
-            match result {
-                Ok(state) => graph.settle(index, Some(Arc::new(state))),
-                Err(error) => {
-                    // The first failure is told; what waited for it fails because of it.
-                    lock(&failure).get_or_insert(error);
-                    graph.settle(index, None);
-                }
-            }
-        };
-        if let [only] = order[..] {
-            one(only);
-        } else {
+        if order.len() > 1 {
             std::thread::scope(|scope| {
-                for index in &order {
-                    scope.spawn(|| one(*index));
+                for index in order {
+                    scope.spawn(move || drop(self.stage(graph, index)));
                 }
             });
         }
-        if let Some(error) = lock(&failure).take() {
-            return Err(error);
+        let built = self.stage(graph, target);
+        match lock(&graph.progress).failure.take() {
+            Some(error) => Err(error),
+            None => built,
         }
-        graph.wait(target)
+    }
+
+    /// What a stage comes to: built here unless somebody builds it already, who is waited for. Stages need
+    /// only earlier ones, so nobody waits for himself.
+    pub(super) fn stage(&self, graph: &Graph<'_>, index: usize) -> Result<Arc<State>> {
+        let mut progress = lock(&graph.progress);
+        if progress.begun.insert(index) {
+            drop(progress);
+            let mut settling = Settling {
+                graph,
+                index,
+                state: None,
+            };
+            match StageBuilder::new(self, graph, index).build() {
+                Ok(state) => settling.state = Some(Arc::new(state)),
+                Err(error) => drop(lock(&graph.progress).failure.get_or_insert(error)),
+            }
+            drop(settling);
+            progress = lock(&graph.progress);
+        }
+        loop {
+            match progress.results.get(&index) {
+                Some(Some(state)) => return Ok(Arc::clone(state)),
+                Some(None) => return Err(cancelled()),
+                None if self.cancel.is_cancelled() => return Err(cancelled()),
+                None => {
+                    let waited = graph.changed.wait_timeout(progress, NOTICE);
+                    (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
     }
 
     /// An image by name, or what a named context puts in its place.
     pub(super) fn image(&self, name: &str, platform: &Platform) -> Result<Arc<Image>> {
-        let name = match self.request.contexts.get(name) {
+        let name = match self.request.named_context(name) {
             Some(NamedContext::Image(other)) => other.as_str(),
             _ => name,
         };
@@ -277,30 +326,6 @@ impl<'a> Build<'a> {
     pub(super) fn ignores_cache(&self, stage: Option<&str>) -> bool {
         let no_cache = &self.request.no_cache;
         no_cache.all || stage.is_some_and(|stage| no_cache.stages.contains(stage))
-    }
-}
-
-impl Graph<'_> {
-    fn settle(&self, index: usize, result: Option<Arc<State>>) {
-        lock(&self.results).insert(index, result);
-        self.changed.notify_all();
-    }
-
-    /// What another stage came to, once it is done.
-    pub(super) fn wait(&self, index: usize) -> Result<Arc<State>> {
-        let mut results = lock(&self.results);
-        loop {
-            match results.get(&index) {
-                Some(Some(state)) => return Ok(Arc::clone(state)),
-                Some(None) => return Err(cancelled()),
-                None => {
-                    results = self
-                        .changed
-                        .wait(results)
-                        .unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
     }
 }
 

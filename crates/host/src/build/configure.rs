@@ -85,13 +85,16 @@ pub(super) fn apply(
             let words = words(command, state);
             let line = format!("CMD {}", list(&words));
             state.config.cmd = Some(words);
+            state.has_own_cmd = true;
             line
         }
         Instruction::Entrypoint(command) => {
             let words = words(command, state);
             let line = format!("ENTRYPOINT {}", list(&words));
-            // Arguments of the base were meant for the base's program.
-            state.config.cmd = None;
+            // Arguments of the base were meant for the base's program; the stage's own are meant for this one.
+            if !state.has_own_cmd {
+                state.config.cmd = None;
+            }
             state.config.entrypoint = Some(words);
             line
         }
@@ -292,10 +295,7 @@ mod tests {
         assert_eq!(config.labels["e"], "2");
         let ports: Vec<&str> = config.exposed_ports.keys().map(String::as_str).collect();
         assert_eq!(ports, ["80/tcp", "81/udp", "90/tcp", "91/tcp"]);
-        assert_eq!(
-            config.cmd, None,
-            "an entrypoint drops the arguments before it"
-        );
+        assert_eq!(config.cmd.as_ref().map(Vec::len), Some(3));
         assert_eq!(
             config.entrypoint.as_deref(),
             Some(&["a".to_owned(), "b".to_owned()][..])
@@ -312,6 +312,29 @@ mod tests {
     }
 
     #[test]
+    fn an_entrypoint_drops_the_arguments_of_the_base_alone() {
+        let base = built(&["CMD [\"base\"]"]);
+        let with = |lines: &[&str]| {
+            let mut state = base.derived();
+            let arguments = |_: &str| Values::default();
+            let given = Given {
+                escape: '\\',
+                arguments: &arguments,
+                created: None,
+            };
+            for line in lines {
+                apply(&parse_one(line).unwrap(), &mut state, given).unwrap();
+            }
+            state.config.cmd
+        };
+        let own = Some(vec!["own".to_owned()]);
+        assert_eq!(with(&["ENTRYPOINT [\"x\"]"]), None);
+        assert_eq!(with(&["CMD [\"own\"]", "ENTRYPOINT [\"x\"]"]), own);
+        assert_eq!(with(&["ENTRYPOINT [\"x\"]", "CMD [\"own\"]"]), own);
+        assert_eq!(with(&["USER a"]), Some(vec!["base".to_owned()]));
+    }
+
+    #[test]
     fn arguments_take_the_first_value_there_is() {
         let state = built(&[
             "ARG GIVEN=d GLOBAL NONE D=$GIVEN-x GLOBAL2=$GLOBAL",
@@ -324,6 +347,12 @@ mod tests {
         assert_eq!(
             state.config.env.last().map(String::as_str),
             Some("OUT=glg-x")
+        );
+        let state = built(&["ARG A=1 B", "ARG A B=2", "ENV OUT=$A$B"]);
+        assert_eq!(
+            state.config.env.last().map(String::as_str),
+            Some("OUT=12"),
+            "a name alone takes no value away"
         );
     }
 

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
-use berth_image::{Layer, Merged};
+use berth_image::{Layer, Merged, urls_without_secrets};
 use berth_sys::error::Explain as _;
 
 use super::cache::Key;
@@ -23,11 +23,7 @@ impl StageBuilder<'_, '_> {
     pub(super) fn copy(&mut self, copy: &Copy, step: Step<'_>) -> Result<()> {
         let nothing = Patterns::default();
         let unknown = FileDigests::none();
-        let from = match &copy.from {
-            Some(from) => Some(self.expanded(from)?),
-            None => None,
-        };
-        let (layers, is_context) = match &from {
+        let (layers, is_context) = match &copy.from {
             None => (vec![self.build.request.context.clone()], true),
             Some(name) => (self.source(name)?, false),
         };
@@ -111,8 +107,11 @@ impl StageBuilder<'_, '_> {
         let owner = match &copy.chown {
             Some(text) => Some(owner(&self.expanded(text)?, lower)?),
             // What comes from outside belongs to root.
-            None if copy.from.is_none() => Some((0, 0)),
-            None => None,
+            None => {
+                let from = copy.from.as_deref();
+                from.is_none_or(|from| self.is_directory(from))
+                    .then_some((0, 0))
+            }
         };
         let mode = match &copy.chmod {
             Some(text) => Some(mode_change(&self.expanded(text)?).map_err(invalid)?),
@@ -140,7 +139,7 @@ impl StageBuilder<'_, '_> {
             let source = self.expanded(source)?;
             if copy.add && super::remote::is_remote(&source) {
                 found.push(self.fetch(copy, &source, step)?);
-                told.push(source);
+                told.push(urls_without_secrets(&source));
                 continue;
             }
             if copy.checksum.is_some() {
@@ -181,7 +180,7 @@ impl StageBuilder<'_, '_> {
             None => None,
         };
         let into: PathBuf = self.build.assembly.directory()?;
-        step.note(&format!("fetching {source}"));
+        step.note(&format!("fetching {}", urls_without_secrets(source)));
         super::remote::fetch(
             source,
             &super::remote::Wish {

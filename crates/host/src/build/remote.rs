@@ -7,15 +7,36 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use berth_contract::{Class, Error, Result};
-use berth_image::{PullOptions, is_archive};
+use berth_image::{Merged, PullOptions, is_archive, urls_without_secrets};
 use berth_sys::error::Explain as _;
-use berth_sys::file::Time;
+use berth_sys::file::{Links, Time};
 use sha2::Digest as _;
 
 use super::copy::Item;
 
 /// More than any file that belongs into an image.
 const SIZE_LIMIT: u64 = 64 << 30;
+
+/// Variables that name a repository, as hooks have them: `git rev-parse --local-env-vars`.
+const OF_ONE_REPOSITORY: [&str; 17] = [
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_COMMON_DIR",
+    "GIT_CONFIG",
+    "GIT_CONFIG_COUNT",
+    "GIT_CONFIG_PARAMETERS",
+    "GIT_DIR",
+    "GIT_GRAFT_FILE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_INDEX_FILE",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_NAMESPACE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_PREFIX",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_SHALLOW_FILE",
+    "GIT_WORK_TREE",
+];
 
 /// How something is fetched.
 #[derive(Debug)]
@@ -57,6 +78,7 @@ pub(super) fn fetch(source: &str, wish: &Wish<'_>) -> Result<Item> {
     if is_repository(source) {
         return clone(source, wish);
     }
+    let shown = urls_without_secrets(source);
     let path = wish.into.join("fetched");
     let cannot = || format!("cannot write {}", path.display());
     let mut download = berth_image::download(source, wish.options)?;
@@ -73,7 +95,7 @@ pub(super) fn fetch(source: &str, wish: &Wish<'_>) -> Result<Item> {
     let name = file_name(source).ok_or_else(|| {
         Error::new(
             Class::Invalid,
-            format!("cannot tell the name of the file {source}"),
+            format!("cannot tell the name of the file {shown}"),
         )
     })?;
     let mut file = File::create_new(&path).explain(cannot)?;
@@ -83,13 +105,13 @@ pub(super) fn fetch(source: &str, wish: &Wish<'_>) -> Result<Item> {
     loop {
         let length = download
             .read(&mut buffer)
-            .explain(|| format!("cannot fetch {source}"))?;
+            .explain(|| format!("cannot fetch {shown}"))?;
         if length == 0 {
             break;
         }
         total += length as u64;
         if total > SIZE_LIMIT {
-            return Err(Error::new(Class::Invalid, format!("{source} is too large")));
+            return Err(Error::new(Class::Invalid, format!("{shown} is too large")));
         }
         hasher.update(&buffer[..length]);
         file.write_all(&buffer[..length]).explain(cannot)?;
@@ -98,7 +120,7 @@ pub(super) fn fetch(source: &str, wish: &Wish<'_>) -> Result<Item> {
         let found = berth_contract::Digest::sha256(hasher.finalize().into()).to_string();
         if found != expected {
             return Err(
-                Error::new(Class::Invalid, format!("digest mismatch for {source}")).caused_by(
+                Error::new(Class::Invalid, format!("digest mismatch for {shown}")).caused_by(
                     format!("its content has the digest {found}, not {expected}"),
                 ),
             );
@@ -171,29 +193,21 @@ impl Repository {
 /// # Errors
 /// There is no git, or the repository cannot be reached.
 pub fn check_out(source: &str, into: &Path, keep: bool) -> Result<(PathBuf, String)> {
+    let shown = urls_without_secrets(source);
     let invalid = |reason: String| {
-        Error::new(Class::Invalid, format!("cannot fetch {source}")).caused_by(reason)
+        Error::new(Class::Invalid, format!("cannot fetch {shown}")).caused_by(reason)
     };
     let repository = Repository::parse(source).map_err(invalid)?;
     let tree = into.join("repository");
     fs::create_dir(&tree).explain(|| format!("cannot make {}", tree.display()))?;
-    let git = |arguments: &[&str]| git(source, &tree, arguments);
+    let git = |arguments: &[&str]| git(&shown, &tree, arguments);
     git(&["init", "--quiet"])?;
     git(&["remote", "add", "origin", &repository.url])?;
-    let reference = repository.reference.as_deref().unwrap_or("HEAD");
-    // A server that sends no single commit sends everything.
-    if git(&["fetch", "--quiet", "--depth", "1", "origin", reference]).is_ok() {
-        git(&["checkout", "--quiet", "FETCH_HEAD"])?;
-    } else {
-        git(&[
-            "fetch",
-            "--quiet",
-            "--tags",
-            "origin",
-            "+refs/heads/*:refs/remotes/origin/*",
-        ])?;
-        git(&["checkout", "--quiet", "--detach", reference])?;
-    }
+    fetch_commit(&git, repository.reference.as_deref()).map_err(|error| match error {
+        Missed::Git(error) => error,
+        Missed::Reference(name) => Error::new(Class::NotFound, format!("cannot fetch {shown}"))
+            .caused_by(format!("it has no branch, tag or commit {name:?}")),
+    })?;
     git(&[
         "submodule",
         "update",
@@ -207,13 +221,77 @@ pub fn check_out(source: &str, into: &Path, keep: bool) -> Result<(PathBuf, Stri
     if !keep {
         fs::remove_dir_all(tree.join(".git")).explain(|| "cannot remove .git".into())?;
     }
-    Ok((tree, commit)).map(|(tree, commit)| match repository.directory {
-        Some(directory) => (
-            tree.join(super::ignore::clean(&format!("/{directory}")).trim_start_matches('/')),
-            commit,
-        ),
-        None => (tree, commit),
+    let path = match &repository.directory {
+        Some(directory) => beneath(&tree, directory)
+            .explain(|| format!("cannot use the directory {directory:?} of {shown}"))?,
+        None => tree,
+    };
+    Ok((path, commit))
+}
+
+/// Why there is nothing to check out.
+enum Missed {
+    Git(Error),
+    Reference(String),
+}
+
+impl From<Error> for Missed {
+    fn from(error: Error) -> Self {
+        Self::Git(error)
+    }
+}
+
+/// Fetches a branch, tag or commit, or what the repository's HEAD is, and checks it out.
+fn fetch_commit(
+    git: &impl Fn(&[&str]) -> Result<String>,
+    reference: Option<&str>,
+) -> std::result::Result<(), Missed> {
+    let wanted = reference.unwrap_or("HEAD");
+    if git(&["fetch", "--quiet", "--depth", "1", "origin", wanted]).is_ok() {
+        git(&["checkout", "--quiet", "FETCH_HEAD"])?;
+        return Ok(());
+    }
+    // A server that sends no single commit, or nothing shallow, sends everything.
+    let mut fetch = vec!["fetch", "--quiet", "--tags", "origin"];
+    fetch.push("+refs/heads/*:refs/remotes/origin/*");
+    if reference.is_none() {
+        fetch.push("+HEAD:refs/remotes/origin/HEAD");
+    }
+    git(&fetch)?;
+    let branch = wanted.strip_prefix("refs/heads/").unwrap_or(wanted);
+    let commit = [
+        format!("refs/remotes/origin/{branch}"),
+        format!("refs/tags/{wanted}"),
+        wanted.to_owned(),
+    ]
+    .iter()
+    .find_map(|name| {
+        let name = format!("{name}^{{commit}}");
+        git(&[
+            "rev-parse",
+            "--quiet",
+            "--verify",
+            "--end-of-options",
+            &name,
+        ])
+        .ok()
     })
+    .ok_or_else(|| Missed::Reference(wanted.to_owned()))?;
+    git(&["checkout", "--quiet", "--detach", commit.trim()])?;
+    Ok(())
+}
+
+/// A directory of a checkout. Links come from whoever wrote the repository: they are followed within it and
+/// nowhere else (the class of CVE-2024-23651).
+fn beneath(tree: &Path, directory: &str) -> io::Result<PathBuf> {
+    let opened = Merged::open(&[tree.to_owned()]).map_err(io::Error::other)?;
+    let place = opened.place(Path::new(directory), Links::InRoot)?;
+    match place.entry {
+        // What was found has no links on its way any more, and nobody else writes to the checkout.
+        Some(entry) if entry.is_directory() => Ok(tree.join(place.path)),
+        Some(_) => Err(io::ErrorKind::NotADirectory.into()),
+        None => Err(io::ErrorKind::NotFound.into()),
+    }
 }
 
 fn clone(source: &str, wish: &Wish<'_>) -> Result<Item> {
@@ -229,9 +307,13 @@ fn clone(source: &str, wish: &Wish<'_>) -> Result<Item> {
     Ok(Item::Directory(path))
 }
 
-fn git(source: &str, tree: &Path, arguments: &[&str]) -> Result<String> {
-    let cannot = || format!("cannot fetch {source}");
-    let output = Command::new("git")
+fn git(shown: &str, tree: &Path, arguments: &[&str]) -> Result<String> {
+    let cannot = || format!("cannot fetch {shown}");
+    let mut command = Command::new("git");
+    for name in OF_ONE_REPOSITORY {
+        command.env_remove(name);
+    }
+    let output = command
         .arg("-C")
         .arg(tree)
         .args([
@@ -239,6 +321,9 @@ fn git(source: &str, tree: &Path, arguments: &[&str]) -> Result<String> {
             "core.hooksPath=/dev/null",
             "-c",
             "protocol.ext.allow=never",
+            // A submodule of somebody else's is no way to the host's own repositories (CVE-2022-39253).
+            "-c",
+            "protocol.file.allow=never",
             "-c",
             "advice.detachedHead=false",
         ])
@@ -253,7 +338,7 @@ fn git(source: &str, tree: &Path, arguments: &[&str]) -> Result<String> {
             _ => Error::new(Class::Internal, cannot()).caused_by(error),
         })?;
     if !output.status.success() {
-        let reason = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        let reason = urls_without_secrets(String::from_utf8_lossy(&output.stderr).trim());
         return Err(Error::new(Class::Unavailable, cannot()).caused_by(reason));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
@@ -294,6 +379,37 @@ mod tests {
         }
         assert!(parsed("https://a/b.git?what=1").is_err());
         assert!(parsed("--upload-pack=x.git").is_err() && parsed("https://a/b.git#--x").is_err());
+    }
+
+    #[test]
+    fn a_directory_of_a_checkout_lies_within_it() {
+        let scratch = tempfile::tempdir().unwrap();
+        let tree = scratch.path().join("tree");
+        fs::create_dir_all(tree.join("a/etc")).unwrap();
+        fs::create_dir(scratch.path().join("outside")).unwrap();
+        fs::write(tree.join("file"), "").unwrap();
+        for (name, target) in [
+            ("out", "/etc"),
+            ("up", "../outside"),
+            ("a/in", "../a"),
+            ("a/absolute", "/a"),
+        ] {
+            std::os::unix::fs::symlink(target, tree.join(name)).unwrap();
+        }
+        let found = |name: &str| beneath(&tree, name).ok();
+        for (name, path) in [
+            ("a", Some("a")),
+            ("a/in/etc", Some("a/etc")),
+            ("a/absolute", Some("a")),
+            ("a/../a/./etc", Some("a/etc")),
+            ("../../a", Some("a")),
+            ("out", None),
+            ("up", None),
+            ("file", None),
+            ("missing", None),
+        ] {
+            assert_eq!(found(name), path.map(|path| tree.join(path)), "{name}");
+        }
     }
 
     #[test]

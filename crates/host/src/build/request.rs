@@ -70,6 +70,17 @@ pub struct BuildRequest {
     pub outputs: Vec<Output>,
 }
 
+impl BuildRequest {
+    /// The context of a name; as those of stages, names are the same in upper and lower case.
+    #[must_use]
+    pub fn named_context(&self, name: &str) -> Option<&NamedContext> {
+        let mut contexts = self.contexts.iter();
+        contexts
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, context)| context)
+    }
+}
+
 /// A context beside the main one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamedContext {

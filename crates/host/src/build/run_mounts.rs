@@ -208,7 +208,13 @@ impl StageBuilder<'_, '_> {
                 &unknown
             },
         };
-        let manner = Manner::default();
+        // What comes from outside belongs to root, as with COPY.
+        let manner = Manner {
+            owner: from
+                .is_none_or(|from| self.is_directory(from))
+                .then_some((0, 0)),
+            ..Manner::default()
+        };
         let literal: String = source
             .chars()
             .flat_map(|one| {

@@ -49,9 +49,11 @@ impl Scope {
         set(&mut self.environment, name, value.to_owned());
     }
 
-    /// Declares an argument.
+    /// Declares an argument; one that is declared again without a value keeps the one it has.
     pub fn declare(&mut self, name: &str, value: Option<String>) {
-        set(&mut self.arguments, name, value);
+        if value.is_some() || !self.declared().contains(name) {
+            set(&mut self.arguments, name, value);
+        }
     }
 
     /// The environment as an image's config has it.

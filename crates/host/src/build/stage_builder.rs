@@ -11,8 +11,10 @@ use super::builder::{Build, Graph};
 use super::cache::{CachedStep, Key};
 use super::configure::{Given, Values, apply};
 use super::dockerfile::expand::expand;
+use super::dockerfile::instruction::Copy;
 use super::dockerfile::{Base, Instruction, Lines, Stage, parse_one};
 use super::report::Step;
+use super::request::NamedContext;
 use super::state::State;
 
 /// Builds one stage.
@@ -85,7 +87,10 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
                 return Err(super::run::cancelled());
             }
             self.lines = one.lines;
-            let shown = self.shown(one.lines);
+            let mut shown = self.shown(one.lines);
+            if matches!(&one.instruction, Instruction::Copy(copy) if copy.add) {
+                shown = berth_image::urls_without_secrets(&shown);
+            }
             self.instruction(&one.instruction, &shown)?;
         }
         Ok(self.state)
@@ -103,9 +108,21 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         let platform = self.platform()?;
         match &self.stage.base {
             Base::Scratch => self.state = State::scratch(platform),
-            Base::Stage(index) => self.state = self.graph.wait(*index)?.derived(),
+            Base::Stage(index) => self.state = self.build.stage(self.graph, *index)?.derived(),
             Base::Image(name) => {
                 let step = self.begin(&format!("FROM {name}"));
+                if self.is_directory(name) {
+                    self.state = State::scratch(platform);
+                    // Its files are the first layer, as if they had been copied.
+                    let whole = Copy {
+                        from: Some(name.clone()),
+                        sources: vec![".".to_owned()],
+                        destination: "/".to_owned(),
+                        ..Copy::default()
+                    };
+                    let copied = step.end(self.copy(&whole, step));
+                    return copied.map_err(|error| self.explain(error));
+                }
                 let image = step.end(self.base_image(name, &platform));
                 self.state = image.map_err(|error| self.explain(error))?;
             }
@@ -113,17 +130,13 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         Ok(())
     }
 
+    /// Whether a name is that of a context which is a directory of the host.
+    pub(super) fn is_directory(&self, name: &str) -> bool {
+        let context = self.build.request.named_context(name);
+        matches!(context, Some(NamedContext::Directory(_)))
+    }
+
     fn base_image(&self, name: &str, platform: &Platform) -> Result<State> {
-        if let Some(super::request::NamedContext::Directory(_)) =
-            self.build.request.contexts.get(name)
-        {
-            return Err(Error::new(
-                Class::Unsupported,
-                format!("cannot use {name} as base image"),
-            )
-            .caused_by("its build context is a directory")
-            .hint("COPY --from takes files from it"));
-        }
         let image = self.build.image(name, platform)?;
         let mut state = State::of_image(&image);
         if state.platform.is_wasm() != platform.is_wasm() {
@@ -376,14 +389,22 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
 
     /// What another stage, image or named context holds: its layers, topmost first.
     pub(super) fn source(&self, name: &str) -> Result<Vec<PathBuf>> {
-        if let Some(index) = self.graph.stages.find(name, self.stage.index) {
-            let state = self.graph.wait(index)?;
-            return extracted(self.build, &state.layers);
-        }
-        if let Some(super::request::NamedContext::Directory(path)) =
-            self.build.request.contexts.get(name)
-        {
-            return Ok(vec![path.clone()]);
+        match self.build.request.named_context(name) {
+            Some(NamedContext::Directory(path)) => return Ok(vec![path.clone()]),
+            Some(NamedContext::Image(_)) => {}
+            None => {
+                if let Some(index) = self.graph.stages.find(name, self.stage.index) {
+                    let state = self.build.stage(self.graph, index)?;
+                    return extracted(self.build, &state.layers);
+                }
+                if name.parse::<usize>().is_ok() {
+                    return Err(Error::new(
+                        Class::Invalid,
+                        format!("there is no earlier stage {name}"),
+                    )
+                    .hint("stages are numbered from 0, and only earlier ones have files yet"));
+                }
+            }
         }
         if name == "scratch" {
             return Err(Error::new(Class::Invalid, "scratch has no files"));

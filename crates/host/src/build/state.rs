@@ -23,6 +23,8 @@ pub(super) struct State {
     pub(super) author: Option<String>,
     /// When the newest layer was made.
     pub(super) created: Option<String>,
+    /// Whether the stage itself says `CMD`.
+    pub(super) has_own_cmd: bool,
     /// The instructions that the base keeps for whoever is made from it.
     pub(super) triggers: Vec<String>,
 }
@@ -47,6 +49,7 @@ impl State {
             history: Vec::new(),
             author: None,
             created: None,
+            has_own_cmd: false,
             triggers: Vec::new(),
         }
     }
@@ -79,6 +82,7 @@ impl State {
             history: configuration.history.clone(),
             author: configuration.author.clone(),
             created: configuration.created.clone(),
+            has_own_cmd: false,
             triggers,
         }
     }
@@ -87,6 +91,7 @@ impl State {
     pub(super) fn derived(&self) -> Self {
         let mut derived = self.clone();
         derived.inherited = derived.layers.len();
+        derived.has_own_cmd = false;
         derived.triggers = std::mem::take(&mut derived.config.on_build);
         derived
     }

@@ -7,8 +7,8 @@ use super::{Arguments, Context, Group, Outcome, Verb};
 pub(crate) const VERB: Verb = Verb::new::<Tag>(
     "tag",
     Group::Images,
-    "Give an image a further name",
-    "IMAGE NAME[:TAG]",
+    "Give an image further names",
+    "IMAGE NAME[:TAG]...",
 )
 .examples("berth tag busybox registry.example.com/tools/busybox:1");
 
@@ -25,15 +25,20 @@ pub(crate) struct Tag {
     /// The image, by name or id
     #[arg(value_name = "IMAGE", required = true, hide = true)]
     image: String,
-    /// Its further name
+    /// Its further names
     #[arg(value_name = "NAME[:TAG]", required = true, hide = true)]
-    name: String,
+    names: Vec<String>,
 }
 
 impl Arguments for Tag {
     fn run(self, context: &Context) -> Outcome {
-        let name = Reference::parse(&self.name)?;
-        context.engine()?.tag(&self.image, &name)?;
+        let names = self.names.iter().map(|name| Reference::parse(name));
+        // A name that is none is found before any is given.
+        let names: Vec<Reference> = names.collect::<Result<_, _>>()?;
+        let engine = context.engine()?;
+        for name in &names {
+            engine.tag(&self.image, name)?;
+        }
         Ok(0)
     }
 }

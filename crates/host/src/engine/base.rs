@@ -9,8 +9,14 @@ use super::options::CreateOptions;
 use super::{Engine, source};
 
 impl Engine {
-    /// An image of the store, pulled when the policy says so.
+    /// An image of the store, pulled when the policy says so. The beginning of an id is none: a Dockerfile means
+    /// the same wherever it is built.
     pub(crate) fn base_image(&self, name: &str, options: &CreateOptions<'_>) -> Result<Image> {
+        let could_begin_an_id =
+            name.len() < 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if could_begin_an_id {
+            return source::image(&self.store(), &format!("{name}:latest"), options);
+        }
         source::image(&self.store(), name, options)
     }
 

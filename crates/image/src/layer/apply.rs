@@ -34,6 +34,15 @@ pub(super) struct Applied {
     directories: Vec<(PathBuf, Time)>,
 }
 
+/// What names that begin with `.wh.` are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marks {
+    /// A layer's marks of what is gone.
+    Meant,
+    /// In an archive that is no layer: names of files that no layer could hold.
+    Refused,
+}
+
 struct Layer<'d> {
     root: &'d Directory,
     /// The directory of the previous entry: archives list a directory's entries together.
@@ -43,7 +52,7 @@ struct Layer<'d> {
 }
 
 /// Unpacks an archive into an empty directory.
-pub(super) fn apply(source: impl Read, root: &Directory) -> Result<Applied> {
+pub(super) fn apply(source: impl Read, root: &Directory, marks: Marks) -> Result<Applied> {
     let applied = Applied {
         size: 0,
         implied: std::iter::once(PathBuf::new()).collect(),
@@ -67,6 +76,10 @@ pub(super) fn apply(source: impl Read, root: &Directory) -> Result<Applied> {
         let mut stream = entry.map_err(super::damaged)?;
         let path = String::from_utf8_lossy(&stream.path_bytes()).into_owned();
         let refused = |reason: String| refused(&path, reason);
+        if marks == Marks::Refused && path.split('/').any(|part| part.starts_with(".wh.")) {
+            let reason = "a name that begins with .wh. means a removal in layers, and no image can hold such a file";
+            return Err(refused(reason.to_owned()));
+        }
         let map = tape.sparse_map(&stream).map_err(refused)?;
         let stored = map.as_ref().map(Sparse::stored);
         let entry = Entry::read(&mut stream, map).map_err(refused)?;

@@ -23,6 +23,7 @@ use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{self, Directory, Links};
 
+use apply::Marks;
 pub(crate) use apply::OPAQUE_KEYS;
 pub(crate) use sparse::Sparse;
 pub(crate) use stage::{stage_layer, unpack_missing, unpack_new};
@@ -51,13 +52,27 @@ pub(crate) struct Unpacked {
 
 /// Unpacks a layer into an empty directory.
 pub(crate) fn unpack(source: impl Read, into: &Directory, expected: &Expected) -> Result<Unpacked> {
+    unpack_marked(source, into, expected, Marks::Meant)
+}
+
+/// Unpacks an archive that is no layer into an empty directory.
+pub(crate) fn unpack_files(source: impl Read, into: &Directory) -> Result<()> {
+    unpack_marked(source, into, &Expected::default(), Marks::Refused).map(drop)
+}
+
+fn unpack_marked(
+    source: impl Read,
+    into: &Directory,
+    expected: &Expected,
+    marks: Marks,
+) -> Result<Unpacked> {
     let blob = Hashing::new(source);
     let blob_sum = blob.sum();
     let mut rest = blob.handle();
     let archive = Hashing::new(decompress(blob).map_err(damaged)?).limited_by(&blob_sum);
     let archive_sum = archive.sum();
     let mut drain = archive.handle();
-    let mut applied = match apply::apply(archive, into) {
+    let mut applied = match apply::apply(archive, into, marks) {
         // What does not unpack is most often not what was asked for: then that is the better reason.
         Err(error) if error.class() == Class::Invalid && expected.blob.is_some() => {
             if std::io::copy(&mut rest, &mut std::io::sink()).is_ok() {

@@ -305,7 +305,10 @@ fn unpack(
 ) -> io::Result<()> {
     let scratch = (place.scratch)().map_err(|error| io::Error::other(chain(&error)))?;
     berth_image::unpack_archive(file, &scratch).map_err(|error| io::Error::other(chain(&error)))?;
-    whole(placer, &scratch, target, manner)
+    let replaces = std::mem::replace(&mut placer.replaces, true);
+    let unpacked = whole(placer, &scratch, target, manner);
+    placer.replaces = replaces;
+    unpacked
 }
 
 /// Puts everything in a directory.

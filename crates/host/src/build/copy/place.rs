@@ -28,6 +28,8 @@ pub(super) struct Placer<'a> {
     pub(super) mode: Option<&'a ModeChange>,
     /// The time of what has none of its own.
     pub(super) now: Time,
+    /// Whether a directory takes the place of what is none, as unpacking does and copying does not.
+    pub(super) replaces: bool,
     /// Directories get their times last: making an entry in one changes them.
     directories: Vec<(PathBuf, Time)>,
     /// Where the first name of a file with several was written.
@@ -42,6 +44,7 @@ impl<'a> Placer<'a> {
             owner: None,
             mode: None,
             now,
+            replaces: false,
             directories: Vec::new(),
             links: HashMap::new(),
         }
@@ -82,12 +85,16 @@ impl<'a> Placer<'a> {
         let above = self.directory(parent(path))?;
         let name = path.file_name().unwrap_or_default();
         let below = self.lower.place(path, Links::Refused)?.entry;
-        if let Some(entry) = below.filter(Entry::is_directory) {
+        if let Some(entry) = below.as_ref().filter(|entry| entry.is_directory()) {
             above.create_directory(name, 0o700)?;
-            self.attributes(&above, name, &entry, Change::Kept)?;
+            self.attributes(&above, name, entry, Change::Kept)?;
             self.directories
                 .push((path.to_owned(), entry.metadata().modified));
         } else {
+            if below.is_some() && !self.replaces {
+                let reason = format!("cannot copy to non-directory /{}", path.display());
+                return Err(io::Error::other(reason));
+            }
             above.create_directory(name, 0o755)?;
             above.set_mode(name, 0o755)?;
             if let Some((uid, gid)) = self.owner {

@@ -110,6 +110,17 @@ struct Keys {
     given: Vec<String>,
 }
 
+impl Mount {
+    /// Where its files come from, as it is written.
+    #[must_use]
+    pub fn from(&self) -> Option<String> {
+        fields(&self.text).iter().find_map(|field| {
+            let (key, value) = field.split_once('=')?;
+            key.eq_ignore_ascii_case("from").then(|| value.to_owned())
+        })
+    }
+}
+
 impl MountKind {
     /// Reads the value of `--mount`.
     ///

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::expand::{Expanded, Variables, expand};
 use super::instruction::{Argument, From, Instruction, Located};
-use super::mount::MountKind;
+use super::mount::Mount;
 use super::position::Lines;
 use super::{Dockerfile, Misread};
 
@@ -60,6 +60,8 @@ pub struct Stages {
     pub globals: BTreeMap<String, String>,
     /// The names of the global arguments.
     pub declared: BTreeSet<String>,
+    /// The named contexts, in lower case; files are taken from them and not from a stage of the name.
+    contexts: BTreeSet<String>,
 }
 
 /// The global arguments while they are read.
@@ -129,7 +131,34 @@ impl Stages {
             stages,
             globals: globals.values,
             declared,
+            contexts: BTreeSet::new(),
         })
+    }
+
+    /// Puts named contexts in the place of what is called like them: a stage of the name is overwritten, and whoever
+    /// begins with that name begins with the context.
+    #[must_use]
+    pub fn with_contexts<'n>(mut self, names: impl IntoIterator<Item = &'n String>) -> Self {
+        let names = names.into_iter().map(|name| name.to_ascii_lowercase());
+        self.contexts = names.collect();
+        for stage in &mut self.stages {
+            let own = stage
+                .name
+                .as_ref()
+                .filter(|name| self.contexts.contains(*name));
+            if let Some(name) = own {
+                stage.base = Base::Image(name.clone());
+                stage.base_name.clone_from(name);
+                stage.instructions.clear();
+            } else if matches!(stage.base, Base::Stage(_))
+                && self
+                    .contexts
+                    .contains(&stage.base_name.to_ascii_lowercase())
+            {
+                stage.base = Base::Image(stage.base_name.clone());
+            }
+        }
+        self
     }
 
     /// A stage by name or number, before the stage `before`.
@@ -157,7 +186,8 @@ impl Stages {
         })
     }
 
-    /// What a stage needs of earlier ones, its base first.
+    /// What a stage needs of earlier ones as far as its text tells, its base first: the instructions that a base
+    /// keeps for it, and mounts that are variables, may need more.
     #[must_use]
     pub fn needs(&self, index: usize) -> Vec<usize> {
         let Some(stage) = self.stages.get(index) else {
@@ -169,7 +199,9 @@ impl Stages {
         }
         for one in &stage.instructions {
             for name in sources(&one.instruction) {
-                needs.extend(self.find(&name, index));
+                if !self.contexts.contains(&name.to_ascii_lowercase()) {
+                    needs.extend(self.find(&name, index));
+                }
             }
         }
         needs.dedup();
@@ -194,16 +226,7 @@ impl Stages {
 fn sources(instruction: &Instruction) -> Vec<String> {
     match instruction {
         Instruction::Copy(copy) => copy.from.iter().cloned().collect(),
-        Instruction::Run(run) => {
-            let from = |text: &str| match MountKind::parse(text) {
-                Ok(MountKind::Bind { from, .. } | MountKind::Cache { from, .. }) => from,
-                _ => None,
-            };
-            run.mounts
-                .iter()
-                .filter_map(|mount| from(&mount.text))
-                .collect()
-        }
+        Instruction::Run(run) => run.mounts.iter().filter_map(Mount::from).collect(),
         _ => Vec::new(),
     }
 }
@@ -326,6 +349,19 @@ mod tests {
         )
         .unwrap();
         assert!(forward.needs(0).is_empty());
+    }
+
+    #[test]
+    fn contexts_stand_for_stages_of_their_name() {
+        let text = "FROM a AS One\nRUN x\nFROM b AS two\nFROM one AS child\nFROM scratch\nCOPY --from=ONE / /\nCOPY --from=two / /\nCOPY --from=0 / /\n";
+        let found = stages(text, &[]).unwrap();
+        assert_eq!((found.needs(2), found.needs(3)), (vec![0], vec![0, 1, 0]));
+        let found = found.with_contexts(&["oNE".to_owned()]);
+        assert_eq!(found.stages[0].base, Base::Image("one".to_owned()));
+        assert!(found.stages[0].instructions.is_empty());
+        assert_eq!(found.stages[2].base, Base::Image("one".to_owned()));
+        assert_eq!((found.needs(2), found.needs(3)), (vec![], vec![1, 0]));
+        assert_eq!(found.target(Some("one")), Ok(0));
     }
 
     #[test]

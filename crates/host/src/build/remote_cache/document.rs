@@ -258,6 +258,6 @@ mod tests {
         );
         let known = CacheConfig::parse(text.as_bytes()).unwrap().known(&[]);
         assert_eq!(known.keys().collect::<Vec<_>>(), [&digest("a")]);
-        assert_eq!(CacheConfig::parse(b"[]"), None);
+        assert_eq!(CacheConfig::parse(b"[1]"), None);
     }
 }

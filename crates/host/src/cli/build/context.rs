@@ -42,6 +42,13 @@ pub(super) fn find(
             .hint("berth build . builds the Dockerfile of this directory"));
     };
     if path == "-" {
+        if file == Some("-") {
+            return Err(Error::new(
+                Class::Invalid,
+                "cannot read both the context and the Dockerfile from standard input",
+            )
+            .hint("berth build - takes a Dockerfile alone, or an archive with one in it"));
+        }
         return received(&mut io::stdin().lock(), file, engine);
     }
     if is_remote(path) {
@@ -96,7 +103,7 @@ fn received(source: &mut dyn io::Read, file: Option<&str>, engine: &Engine) -> R
             .map_err(|error| error.context("cannot unpack the context"))?;
         return within(&directory, file, scratch);
     }
-    if file.is_some_and(|file| file != "-") {
+    if file.is_some() {
         return Err(Error::new(
             Class::Invalid,
             "cannot use --file with a Dockerfile as context",
@@ -128,6 +135,15 @@ fn remote(
 /// A context that came from elsewhere: its Dockerfile is looked for in it, and no link leads out.
 fn within(directory: &Path, file: Option<&str>, scratch: Assembly) -> Result<Found> {
     let root = Directory::open(directory).map_err(|error| cannot(directory, error))?;
+    if file == Some("-") {
+        return Ok(Found {
+            directory: directory.to_owned(),
+            name: "Dockerfile".to_owned(),
+            text: standard_input()?,
+            ignore: ignore_file(directory)?,
+            scratch: Some(scratch),
+        });
+    }
     let names: Vec<&str> = match file {
         Some(file) => vec![file],
         None => NAMES.to_vec(),

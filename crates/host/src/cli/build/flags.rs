@@ -26,10 +26,7 @@ use crate::cli::request::bind;
 /// Flags of other builders that mean nothing here.
 pub(super) const REFUSED: &[(&str, &str)] = &[
     ("--attest", "attestations are not made; leave it away"),
-    ("--provenance", "attestations are not made; leave it away"),
-    ("--sbom", "attestations are not made; leave it away"),
     ("--policy", "policies are not evaluated; leave it away"),
-    ("--builder", "berth builds by itself; leave it away"),
     (
         "--gpus",
         "devices of the build are not passed on; leave it away",
@@ -84,9 +81,9 @@ pub(crate) struct Build {
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
 
-    /// Ask registries for base images even if they are here
-    #[arg(long)]
-    pull: bool,
+    /// When to ask registries for base images: always (also for --pull alone), missing, never, newer
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = policy)]
+    pull: Option<PullPolicy>,
 
     /// Make every step again
     #[arg(long)]
@@ -173,6 +170,76 @@ pub(crate) struct Build {
     /// For scripts: a context need not be compressed
     #[arg(long, hide = true)]
     compress: bool,
+
+    #[command(flatten)]
+    other: OtherBuilders,
+}
+
+/// Flags of other builders which scripts pass, with the one meaning that builds have here.
+#[derive(Debug, clap::Args)]
+struct OtherBuilders {
+    /// For scripts: attestations are not made
+    #[arg(long, hide = true, value_name = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = no_attestation)]
+    provenance: Option<()>,
+
+    /// For scripts: attestations are not made
+    #[arg(long, hide = true, value_name = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = no_attestation)]
+    sbom: Option<()>,
+
+    /// For scripts: commands are executed in containers
+    #[arg(long, hide = true, value_name = "default", value_parser = isolation)]
+    isolation: Option<()>,
+
+    /// For scripts: the results of steps are kept for later builds
+    #[arg(long, hide = true, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = layers)]
+    layers: Option<()>,
+
+    /// For scripts: stages that do not need each other are built at once
+    #[arg(long, hide = true, value_name = "NUMBER")]
+    jobs: Option<u32>,
+
+    /// For scripts: berth builds by itself
+    #[arg(long, hide = true, value_name = "default", value_parser = builder)]
+    builder: Option<()>,
+}
+
+/// Docker's truth values beside podman's policies.
+fn policy(text: &str) -> std::result::Result<PullPolicy, String> {
+    match text {
+        "always" | "true" => Ok(PullPolicy::Always),
+        "missing" | "false" => Ok(PullPolicy::Missing),
+        "never" => Ok(PullPolicy::Never),
+        "newer" | "ifnewer" => Ok(PullPolicy::Newer),
+        _ => Err("use always, missing, never or newer".to_owned()),
+    }
+}
+
+fn no_attestation(text: &str) -> std::result::Result<(), String> {
+    match truth(text) {
+        Ok(false) => Ok(()),
+        _ => Err("attestations are not made; leave it away or say false".to_owned()),
+    }
+}
+
+fn isolation(text: &str) -> std::result::Result<(), String> {
+    match text {
+        "" | "default" | "oci" => Ok(()),
+        _ => Err("commands are executed in containers; leave it away or say default".to_owned()),
+    }
+}
+
+fn layers(text: &str) -> std::result::Result<(), String> {
+    match truth(text) {
+        Ok(true) => Ok(()),
+        _ => Err("each step makes a layer; --squash joins them".to_owned()),
+    }
+}
+
+fn builder(text: &str) -> std::result::Result<(), String> {
+    match text {
+        "" | "default" => Ok(()),
+        _ => Err("berth builds by itself; leave it away or say default".to_owned()),
+    }
 }
 
 /// Flags about the commands of `RUN`.
@@ -309,11 +376,7 @@ impl Build {
                 cache_from: caches::caches_from(&self.cache_from)?,
                 cache_to: cache_to.exports,
                 inline_cache: cache_to.inline || inline,
-                pull: if self.pull {
-                    PullPolicy::Always
-                } else {
-                    PullPolicy::Missing
-                },
+                pull: self.pull.unwrap_or(PullPolicy::Missing),
                 pull_options,
                 squash: self.squash,
                 epoch,

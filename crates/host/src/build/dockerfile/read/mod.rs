@@ -122,7 +122,9 @@ fn run(statement: &Statement, flags: &mut Flags) -> Result<Instruction, String> 
         if !text.contains('$') {
             MountKind::parse(&text)?;
         }
-        mounts.push(Mount { text });
+        let mount = Mount { text };
+        without_variables("from", mount.from().as_deref())?;
+        mounts.push(mount);
     }
     let command = command(&statement.arguments)?;
     if command == Command::Shell(String::new()) || command == Command::Exec(Vec::new()) {
@@ -135,6 +137,16 @@ fn run(statement: &Statement, flags: &mut Flags) -> Result<Instruction, String> 
         command,
         heredocs: statement.heredocs.clone(),
     }))
+}
+
+/// What a stage needs is known before any variable of it has a value.
+fn without_variables(flag: &str, value: Option<&str>) -> Result<(), String> {
+    if value.is_some_and(|value| value.contains('$')) {
+        return Err(format!(
+            "variable expansion is not supported for {flag}, define a new stage with FROM using ARG from global scope as a workaround"
+        ));
+    }
+    Ok(())
 }
 
 fn command(text: &str) -> Result<Command, String> {
@@ -172,6 +184,7 @@ fn copy(statement: &Statement, flags: &mut Flags, add: bool, escape: char) -> Re
         words = sources;
     }
     let from = flags.text("from");
+    without_variables("--from", from.as_deref())?;
     if from.is_some() && !statement.heredocs.is_empty() {
         return Err(format!("{name} cannot use a heredoc together with --from"));
     }

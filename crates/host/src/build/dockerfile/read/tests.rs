@@ -172,6 +172,14 @@ fn mistakes_are_named() {
             "the flag --from is given twice",
         ),
         ("COPY --checksum=x a b", "unknown flag: --checksum"),
+        (
+            "COPY --from=$x a b",
+            "variable expansion is not supported for --from, define a new stage with FROM using ARG from global scope as a workaround",
+        ),
+        (
+            "RUN --mount=type=$t,from=a${x},target=/a b",
+            "variable expansion is not supported for from, define a new stage with FROM using ARG from global scope as a workaround",
+        ),
         ("ENV --a b=c", "unknown flag: --a"),
         ("EXPOSE", "EXPOSE requires at least one argument"),
         ("WORKDIR", "WORKDIR requires exactly one argument"),

@@ -1,0 +1,159 @@
+//! What stages need of each other, of their bases and of named contexts.
+
+use crate::project::Project;
+
+/// The instructions that a base keeps name stages that the Dockerfile's own text does not, and so may variables.
+#[test]
+fn stages_are_built_whoever_names_them() {
+    let project = Project::of("FROM busybox\nONBUILD COPY --from=made /m /triggered\n");
+    project
+        .sandbox
+        .berth(&["build", "-t", "base", project.directory.to_str().unwrap()])
+        .success();
+    project.write(
+        "Dockerfile",
+        "FROM busybox AS first\nRUN echo 1 > /one\nFROM busybox AS made\nCOPY --from=first /one /m\n\
+         FROM base AS child\nARG M=type=bind,from=first,target=/f\nRUN --mount=$M cat /f/one > /mounted\n\
+         FROM child\nCOPY --from=0 /one /numbered\n",
+    );
+    assert_eq!(project.sh("cat /triggered /mounted /numbered"), "1\n1\n1");
+    for line in [
+        "COPY --from=$X /one /",
+        "RUN --mount=from=$X,target=/m true",
+    ] {
+        project.write(
+            "Dockerfile",
+            &format!("FROM busybox AS first\nFROM busybox\nARG X=first\n{line}\n"),
+        );
+        let refused = project.build(&[]).status(1);
+        assert!(
+            refused
+                .stderr
+                .contains("variable expansion is not supported"),
+            "{refused}"
+        );
+    }
+}
+
+/// What fails in a stage that is waited for ends everything, and is what is told.
+#[test]
+fn a_failing_stage_ends_those_that_wait_for_it() {
+    let project = Project::of("FROM busybox\nONBUILD COPY --from=made /m /m\n");
+    project
+        .sandbox
+        .berth(&["build", "-t", "base", project.directory.to_str().unwrap()])
+        .success();
+    project.write(
+        "Dockerfile",
+        "FROM busybox AS made\nRUN exit 7\nFROM base AS a\nFROM base AS b\nFROM busybox\nCOPY --from=a / /a\nCOPY --from=b / /b\n",
+    );
+    let failed = project.build(&[]).status(1);
+    assert!(failed.stderr.contains("exit code: 7"), "{failed}");
+    project.sandbox.assert_nothing_left();
+}
+
+/// A signal ends a build whose stages wait for each other.
+#[test]
+fn waiting_stages_end_at_a_signal() {
+    let project = Project::of(
+        "FROM busybox AS slow\nRUN echo sleeping; sleep 1000\nFROM busybox AS next\nCOPY --from=slow / /a\nFROM busybox\nCOPY --from=next / /a\n",
+    );
+    let running = project
+        .sandbox
+        .start(&["build", project.directory.to_str().unwrap()]);
+    while project.sandbox.berth(&["ps", "-q"]).success().is_empty() {}
+    running.signal("TERM");
+    let screen = running.finish();
+    assert!(
+        screen.stderr.contains("the build was cancelled"),
+        "{screen}"
+    );
+    project.sandbox.assert_nothing_left();
+}
+
+/// "When Dockerfile defines a stage with the same name it is overwritten" (buildx, --build-context).
+#[test]
+fn named_contexts_replace_stages() {
+    let project = Project::of(
+        "FROM busybox AS Made\nRUN exit 9\nFROM busybox AS other\nRUN echo stage > /f\n\
+         FROM made AS child\nRUN echo child > /c\n\
+         FROM busybox\nCOPY --from=child /from /c /n/\nCOPY --from=other /f /f\nRUN --mount=from=other,target=/o cp /o/f /g\nCOPY --from=1 /f /h\n",
+    )
+    .file("other/f", "context\n");
+    project
+        .sandbox
+        .berth_with_input(
+            &["build", "-t", "replacement", "-"],
+            b"FROM busybox\nRUN echo replaced > /from\n",
+        )
+        .success();
+    let other = format!("other={}", project.directory.join("other").display());
+    project
+        .build(&[
+            "--build-context",
+            "made=docker-image://replacement",
+            "--build-context",
+            &other,
+        ])
+        .success();
+    assert_eq!(
+        project.run("cat /n/from /n/c /f /g /h"),
+        "replaced\nchild\ncontext\ncontext\ncontext"
+    );
+}
+
+/// A directory may be what a stage begins with.
+#[test]
+fn a_directory_is_a_base() {
+    let project = Project::of("FROM base\nCOPY x /x\nCMD [\"/x\"]\n")
+        .file("x", "x")
+        .file("root/etc/f", "f");
+    let context = format!("base={}", project.directory.join("root").display());
+    project.build(&["--build-context", &context]).success();
+    let out = project.sandbox.path().join("out");
+    let output = format!("type=local,dest={}", out.display());
+    project
+        .build(&["--build-context", &context, "-o", &output])
+        .success();
+    assert_eq!(std::fs::read(out.join("etc/f")).unwrap(), b"f");
+    assert_eq!(std::fs::read(out.join("x")).unwrap(), b"x");
+    project.write("root/etc/f", "changed");
+    project
+        .build(&["--build-context", &context, "-o", &output])
+        .success();
+    assert_eq!(std::fs::read(out.join("etc/f")).unwrap(), b"changed");
+}
+
+/// A number that is no earlier stage is a mistake, whatever image has an id that begins like it.
+#[test]
+fn numbers_are_stages_and_no_ids() {
+    let project = Project::new();
+    let id = project
+        .sandbox
+        .berth(&["image", "inspect", "-f", "{{.Id}}", "busybox"])
+        .success();
+    let hex = id.trim_start_matches("sha256:").to_owned();
+    for name in ["1", "7", &hex[..4], &hex[..12]] {
+        project.write(
+            "Dockerfile",
+            &format!("FROM busybox AS a\nFROM busybox\nCOPY --from={name} /bin /b\n"),
+        );
+        let refused = project.build(&["--pull=never"]);
+        assert_ne!(refused.status, 0, "{name}: {refused}");
+    }
+    project.write("Dockerfile", "FROM busybox\nCOPY --from=1 /bin /b\n");
+    let refused = project.build(&[]).status(1);
+    assert!(refused.stderr.contains("no earlier stage 1"), "{refused}");
+}
+
+/// An entrypoint drops the arguments of the base, never the stage's own.
+#[test]
+fn arguments_before_an_entrypoint_are_kept() {
+    let project = Project::of(
+        "FROM busybox AS base\nCMD [\"base\"]\nFROM base AS own\nCMD [\"own\"]\nENTRYPOINT [\"echo\"]\nFROM base AS dropped\nENTRYPOINT [\"echo\"]\n",
+    );
+    for (target, cmd) in [("own", "[\"own\"]"), ("dropped", "null")] {
+        project.build(&["--target", target]).success();
+        assert_eq!(project.config("{{json .Config.Cmd}}"), cmd, "{target}");
+    }
+}

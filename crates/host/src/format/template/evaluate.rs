@@ -55,6 +55,98 @@ const OPTIONAL: [&str; 16] = [
     "Tmpfs",
 ];
 
+/// Maps of texts that Docker may leave nil.
+const NIL_TEXTS: [&str; 8] = [
+    "Annotations",
+    "DriverOpts",
+    "Labels",
+    "Metadata",
+    "Options",
+    "StorageOpt",
+    "Sysctls",
+    "Tmpfs",
+];
+
+/// Other maps that Docker may leave nil.
+const NIL_MAPS: [&str; 6] = [
+    "Containers",
+    "ExposedPorts",
+    "Networks",
+    "PortBindings",
+    "Ports",
+    "Volumes",
+];
+
+/// Lists that Docker may leave nil.
+const NIL_LISTS: [&str; 33] = [
+    "Aliases",
+    "Args",
+    "Binds",
+    "BlkioDeviceReadBps",
+    "BlkioDeviceReadIOps",
+    "BlkioDeviceWriteBps",
+    "BlkioDeviceWriteIOps",
+    "BlkioWeightDevice",
+    "CapAdd",
+    "CapDrop",
+    "Cmd",
+    "DNSNames",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "Devices",
+    "Dns",
+    "DnsOptions",
+    "DnsSearch",
+    "Entrypoint",
+    "Env",
+    "ExecIDs",
+    "ExtraHosts",
+    "GroupAdd",
+    "Layers",
+    "Links",
+    "Mounts",
+    "OnBuild",
+    "RepoDigests",
+    "RepoTags",
+    "SecurityOpt",
+    "Shell",
+    "Ulimits",
+    "VolumesFrom",
+];
+
+/// Fields of Docker's structures whose names in Go are not those in JSON.
+const GO_NAMES: [(&str, &str); 5] = [
+    ("DNS", "Dns"),
+    ("DNSOptions", "DnsOptions"),
+    ("DNSSearch", "DnsSearch"),
+    ("HostIP", "HostIp"),
+    ("ID", "Id"),
+];
+
+/// What a null would be if it was not nil: Go's are typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nil {
+    /// A map from names to texts.
+    Texts,
+    Map,
+    List,
+}
+
+impl Nil {
+    fn of(name: &str, value: &Value) -> Option<Self> {
+        if !value.is_null() {
+            return None;
+        }
+        let kinds: [(&[&str], Self); 3] = [
+            (&NIL_TEXTS, Self::Texts),
+            (&NIL_MAPS, Self::Map),
+            (&NIL_LISTS, Self::List),
+        ];
+        let kind = kinds.iter().find(|(names, _)| names.contains(&name));
+        kind.map(|(_, kind)| *kind)
+    }
+}
+
 /// A value on its way through a pipeline.
 #[derive(Debug, Clone)]
 pub(super) struct Item<'a> {
@@ -63,6 +155,8 @@ pub(super) struct Item<'a> {
     map: bool,
     /// Whether it stands for a missing map entry, which prints as `<no value>`.
     pub(super) absent: bool,
+    /// The type of a null, where it has one.
+    pub(super) nil: Option<Nil>,
 }
 
 impl<'a> Item<'a> {
@@ -71,6 +165,7 @@ impl<'a> Item<'a> {
             value: Cow::Owned(value.into()),
             map: false,
             absent: false,
+            nil: None,
         }
     }
 
@@ -79,6 +174,7 @@ impl<'a> Item<'a> {
             value: Cow::Owned(Value::Null),
             map: false,
             absent: true,
+            nil: None,
         }
     }
 
@@ -87,6 +183,7 @@ impl<'a> Item<'a> {
             value: Cow::Borrowed(value),
             map: false,
             absent: false,
+            nil: None,
         }
     }
 
@@ -421,9 +518,18 @@ impl<'a> Evaluation<'a> {
 
     fn field(&self, item: Item<'a>, name: &str, word: &Operand) -> Result<Item<'a>, TemplateError> {
         let map = item.map;
+        let alias = GO_NAMES.iter().find(|(go, _)| *go == name && !map);
+        let alias = alias.map_or(name, |(_, json)| *json);
         let found = match item.value {
-            Cow::Borrowed(Value::Object(fields)) => fields.get(name).map(Cow::Borrowed),
-            Cow::Owned(Value::Object(mut fields)) => fields.remove(name).map(Cow::Owned),
+            Cow::Borrowed(Value::Object(fields)) => fields
+                .get(name)
+                .or_else(|| fields.get(alias))
+                .map(Cow::Borrowed),
+            Cow::Owned(Value::Object(mut fields)) => fields
+                .remove(name)
+                .or_else(|| fields.remove(alias))
+                .map(Cow::Owned),
+            _ if matches!(item.nil, Some(Nil::Texts | Nil::Map)) => return Ok(Item::absent()),
             _ if item.absent || item.value.is_null() => {
                 let message = format!("nil pointer evaluating interface {{}}.{name}");
                 return Err(self.fail(Some(word), &message));
@@ -436,12 +542,16 @@ impl<'a> Evaluation<'a> {
         };
         match found {
             Some(value) => Ok(Item {
+                nil: Nil::of(alias, &value),
                 value,
                 map: MAPS.contains(&name),
                 absent: false,
             }),
             None if map => Ok(Item::absent()),
-            None if OPTIONAL.contains(&name) => Ok(Item::owned(Value::Null)),
+            None if OPTIONAL.contains(&name) => Ok(Item {
+                nil: Nil::of(name, &Value::Null),
+                ..Item::owned(Value::Null)
+            }),
             None => {
                 let message = format!("map has no entry for key {name:?}");
                 Err(self.fail(Some(word), &message))

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::evaluate::Item;
+use super::evaluate::{Item, Nil};
 use super::print::{MAXIMUM_WIDTH, display, kind, printf};
 
 /// A function's outcome; the error is what follows `error calling NAME:`.
@@ -220,6 +220,7 @@ fn length<'a>(item: &Item<'_>) -> Answer<'a> {
         Value::String(text) => text.len(),
         Value::Array(list) => list.len(),
         Value::Object(map) => map.len(),
+        Value::Null if item.nil.is_some() => 0,
         Value::Null => return Err("len of nil pointer".to_owned()),
         other => return Err(format!("len of type {}", kind(other))),
     };
@@ -254,7 +255,15 @@ fn index(arguments: Vec<Item<'_>>) -> Answer<'_> {
                     None => Value::Null,
                 }
             }
-            Value::Null => return Err("index of untyped nil".to_owned()),
+            Value::Null => match item.nil {
+                // Go gives the zero value of the map's element type.
+                Some(Nil::Texts) => Value::from(""),
+                Some(Nil::Map) => Value::Null,
+                Some(Nil::List) => {
+                    return Err(format!("index out of range: {}", number(&key)?));
+                }
+                None => return Err("index of untyped nil".to_owned()),
+            },
             other => return Err(format!("can't index item of type {}", kind(other))),
         };
         item = Item::owned(next);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::evaluate::Item;
+use super::evaluate::{Item, Nil};
 
 /// The widest padding `printf` and `pad` accept.
 pub(super) const MAXIMUM_WIDTH: usize = 10_000;
@@ -12,9 +12,33 @@ pub(super) fn display(item: &Item<'_>) -> String {
     if item.absent {
         return "<no value>".to_owned();
     }
+    match item.nil {
+        Some(Nil::Texts | Nil::Map) => return "map[]".to_owned(),
+        Some(Nil::List) => return "[]".to_owned(),
+        None => {}
+    }
     let mut output = String::new();
     plain(&mut output, &item.value);
     output
+}
+
+/// Go's `%v` of a `float64`: the shortest digits, with an exponent beyond 21 of them.
+fn float(value: f64) -> String {
+    let magnitude = value.abs();
+    if magnitude == 0.0 || (1e-4..1e21).contains(&magnitude) {
+        return value.to_string();
+    }
+    let text = format!("{value:e}");
+    match text.split_once('e') {
+        Some((digits, exponent)) => {
+            let (sign, number) = match exponent.strip_prefix('-') {
+                Some(number) => ('-', number),
+                None => ('+', exponent),
+            };
+            format!("{digits}e{sign}{number:0>2}")
+        }
+        None => text,
+    }
 }
 
 /// Go's name for a value's type, for error messages.
@@ -34,7 +58,10 @@ fn plain(output: &mut String, value: &Value) {
     match value {
         Value::Null => output.push_str("<nil>"),
         Value::Bool(value) => output.push_str(if *value { "true" } else { "false" }),
-        Value::Number(number) => output.push_str(&number.to_string()),
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            Some(value) => output.push_str(&float(value)),
+            None => output.push_str(&number.to_string()),
+        },
         Value::String(text) => output.push_str(text),
         Value::Array(list) => {
             output.push('[');

@@ -257,3 +257,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn nil_maps_and_lists_have_their_types() {
+    let image = json!({
+        "Id": "sha256:1",
+        "RepoTags": null,
+        "Config": {"Labels": null, "Env": null, "Volumes": null, "Other": null}
+    });
+    let show = |template: &str| {
+        let template = Template::parse(template).unwrap();
+        template.render(&Record::new(image.clone()))
+    };
+    for (template, expected) in [
+        (r#"{{index .Config.Labels "x"}}."#, "."),
+        ("{{.Config.Labels.x}}", "<no value>"),
+        ("{{len .Config.Env}} {{len .Config.Labels}}", "0 0"),
+        (
+            "{{.Config.Env}} {{.Config.Labels}} {{.RepoTags}}",
+            "[] map[] []",
+        ),
+        ("{{json .Config.Env}} {{.Config.Other}}", "null <nil>"),
+        ("{{range .Config.Env}}x{{else}}none{{end}}", "none"),
+        ("{{.ID}} {{.Id}}", "sha256:1 sha256:1"),
+        (
+            "{{1.0}} {{1e3}} {{2.5}} {{1e21}} {{0.00001}} {{-1.0}}",
+            "1 1000 2.5 1e+21 1e-05 -1",
+        ),
+    ] {
+        assert_eq!(show(template).unwrap(), expected, "{template}");
+    }
+    let error = show("{{index .Config.Env 0}}").unwrap_err().to_string();
+    assert!(error.ends_with("index out of range: 0"), "{error}");
+    assert!(show("{{len .Config.Other}}").is_err());
+}

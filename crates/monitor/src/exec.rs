@@ -1,10 +1,12 @@
 //! Exec sessions: further processes inside the guest, several at once.
 //!
-//! The monitor starts and reaps them; their bytes never pass through it. With a terminal the client gets
-//! the pty's master. When that client leaves, the monitor's own copy keeps the session from being hung
-//! up, and its output is read and dropped so that it does not block.
+//! The monitor starts and reaps them; as long as their client is there, their bytes never pass through it.
+//! With a terminal the client gets the pty's master, without one it has made pipes. When it leaves, the
+//! monitor's own copies keep the session from being hung up and its writes from failing (`SIGPIPE`), and
+//! what it writes is read and dropped so that it does not block.
 
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use berth_contract::{Class, Error, Exit, Guest, Result, Signal, State, Stdio, TerminalSize, oci};
@@ -19,6 +21,9 @@ use crate::token::Token;
 /// How long a killed session may take to be gone.
 const DYING: Duration = Duration::from_secs(2);
 
+/// How long a guest may take from giving up its files to having ended.
+const ENDING: Duration = Duration::from_millis(50);
+
 /// One session.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -26,6 +31,8 @@ pub(crate) struct Session {
     pub(crate) id: String,
     /// The pty's master.
     pub(crate) master: Option<OwnedFd>,
+    /// Reading ends of the pipes it writes to.
+    outputs: Vec<OwnedFd>,
     guest: Box<dyn Guest>,
     client: u32,
 }
@@ -70,10 +77,13 @@ impl Supervisor<'_> {
             ));
         }
         let stdio = streams(process, detach, files)?;
+        let outputs = outputs(&stdio)?;
         let Some(running) = &mut self.running else {
             return Ok(());
         };
-        let mut guest = running.guest.exec(process, stdio)?;
+        let made = running.guest.exec(process, stdio);
+        let mut guest =
+            made.map_err(|error| unless_ended(running.guest.pidfd(), &container, error))?;
         let prepared = guest
             .terminal()
             .and_then(|master| guest.start().map(|()| master));
@@ -97,6 +107,7 @@ impl Supervisor<'_> {
             Session {
                 id: id.clone(),
                 master,
+                outputs,
                 guest,
                 client,
             },
@@ -111,7 +122,7 @@ impl Supervisor<'_> {
             );
         }
         if detach {
-            self.drop_terminal_output(number);
+            self.drop_output(number);
         }
         Ok(())
     }
@@ -164,21 +175,20 @@ impl Supervisor<'_> {
             .iter()
             .filter(|(_, session)| session.client == client);
         for number in mine.map(|(number, _)| *number).collect::<Vec<_>>() {
-            self.drop_terminal_output(number);
+            self.drop_output(number);
         }
     }
 
-    fn drop_terminal_output(&mut self, number: u32) {
-        let master = self
-            .sessions
-            .get(&number)
-            .and_then(|session| session.master.as_ref());
-        if let Some(master) = master
-            && pipe::set_nonblocking(master).is_ok()
-        {
-            // It may be there already, for a detached session whose client now leaves.
-            let token = Token::ExecTerminal(number).number();
-            drop(self.poller.add(master.as_fd(), token, Interest::READ));
+    fn drop_output(&mut self, number: u32) {
+        let Some(session) = self.sessions.get(&number) else {
+            return;
+        };
+        for output in session.master.iter().chain(&session.outputs) {
+            if pipe::set_nonblocking(output).is_ok() {
+                // It may be there already, for a detached session whose client now leaves.
+                let token = Token::ExecOutput(number).number();
+                drop(self.poller.add(output.as_fd(), token, Interest::READ));
+            }
         }
     }
 
@@ -187,19 +197,46 @@ impl Supervisor<'_> {
         let Some(session) = self.sessions.get_mut(&number) else {
             return;
         };
-        let Some(master) = &session.master else {
-            return;
-        };
-        let mut bytes = [0; 4096];
-        match pipe::read(master, &mut bytes) {
-            Ok(count) if count > 0 => {}
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            _ => {
-                drop(self.poller.remove(master));
-                session.master = None;
+        let poller = &self.poller;
+        let goes_on = |output: &mut OwnedFd| {
+            let mut bytes = [0; 4096];
+            let goes_on = match pipe::read(&*output, &mut bytes) {
+                Ok(count) => count > 0,
+                Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+            };
+            if !goes_on {
+                drop(poller.remove(&*output));
             }
-        }
+            goes_on
+        };
+        session.outputs.retain_mut(goes_on);
+        session.master.take_if(|master| !goes_on(master));
     }
+}
+
+/// Reading ends of the pipes among the streams that a session writes to.
+fn outputs(stdio: &Stdio) -> Result<Vec<OwnedFd>> {
+    let Stdio::Files { stdout, stderr, .. } = stdio else {
+        return Ok(Vec::new());
+    };
+    let readers = [stdout, stderr].map(pipe::reader);
+    let readers = readers.into_iter().filter_map(io::Result::transpose);
+    readers
+        .collect::<io::Result<_>>()
+        .explain(|| "cannot keep the streams of the exec session".to_owned())
+}
+
+/// Why nothing can be run in a guest: its own end, which is seen a moment before it can be waited for,
+/// comes before what fails because of it.
+fn unless_ended(guest: BorrowedFd<'_>, container: &str, error: Error) -> Error {
+    let program = matches!(error.class(), Class::CommandNotFound | Class::CannotInvoke);
+    if !program && pidfd::wait_ended(guest, Some(ENDING)).unwrap_or(false) {
+        return Error::new(
+            Class::Unavailable,
+            format!("container {container} is not running"),
+        );
+    }
+    error
 }
 
 fn streams(process: &oci::Process, detach: bool, files: Vec<OwnedFd>) -> Result<Stdio> {

@@ -211,7 +211,7 @@ impl<'a> Supervisor<'a> {
             Token::Stderr => self.pump(Stream::Stderr),
             Token::Client(number) => self.serve(number, event),
             Token::Exec(number) => self.reap_session(number),
-            Token::ExecTerminal(number) => self.discard_output(number),
+            Token::ExecOutput(number) => self.discard_output(number),
             Token::Receiver => self.log.go_on(),
         }
     }

@@ -19,8 +19,8 @@ pub(crate) enum Token {
     Client(u32),
     /// An exec session's end.
     Exec(u32),
-    /// The terminal of an exec session whose client left.
-    ExecTerminal(u32),
+    /// What an exec session writes whose client left.
+    ExecOutput(u32),
     /// Whoever receives the log takes more.
     Receiver,
 }
@@ -37,7 +37,7 @@ impl Token {
             Self::Stderr => (5, 0),
             Self::Client(number) => (6, number),
             Self::Exec(number) => (7, number),
-            Self::ExecTerminal(number) => (8, number),
+            Self::ExecOutput(number) => (8, number),
             Self::Receiver => (9, 0),
         };
         (kind << 32) | u64::from(number)
@@ -55,7 +55,7 @@ impl Token {
             5 => Self::Stderr,
             6 => Self::Client(index),
             7 => Self::Exec(index),
-            8 => Self::ExecTerminal(index),
+            8 => Self::ExecOutput(index),
             9 => Self::Receiver,
             _ => return None,
         };
@@ -78,7 +78,7 @@ mod tests {
             Token::Stderr,
             Token::Client(7),
             Token::Exec(u32::MAX),
-            Token::ExecTerminal(0),
+            Token::ExecOutput(0),
             Token::Receiver,
         ];
         for token in tokens {

@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::fs::{FileType, Mode, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::mount;
@@ -15,6 +15,20 @@ use crate::mount;
 /// The process or the system has no file left.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(pipe_with(PipeFlags::CLOEXEC)?)
+}
+
+/// A reading end of the pipe that this file is an end of; `None` when it is no pipe.
+///
+/// # Errors
+/// The process has no file left.
+pub fn reader(file: impl AsFd) -> io::Result<Option<OwnedFd>> {
+    let kind = FileType::from_raw_mode(fstat(&file)?.st_mode);
+    if kind != FileType::Fifo {
+        return Ok(None);
+    }
+    let path = format!("/proc/self/fd/{}", file.as_fd().as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    Ok(Some(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
 /// Makes reading and writing return `WouldBlock` instead of waiting.
@@ -102,6 +116,17 @@ pub fn duplicate(file: impl AsFd) -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_second_reader_keeps_the_pipe_open() {
+        let (reader, writer) = pair().unwrap();
+        let second = super::reader(&writer).unwrap().unwrap();
+        drop(reader);
+        assert_eq!(write(&writer, b"ab").unwrap(), 2);
+        assert_eq!(read(&second, &mut [0; 8]).unwrap(), 2);
+        let other = std::fs::File::open("/dev/null").unwrap();
+        assert!(super::reader(other).unwrap().is_none());
+    }
 
     #[test]
     fn an_empty_pipe_would_block_and_a_closed_one_ends() {

@@ -141,3 +141,62 @@ fn a_lost_run_directory_is_like_a_reboot() {
     assert_eq!(sandbox.berth(&["logs", "ended"]).success(), "");
     assert_eq!(sandbox.berth(&["start", "-a", "ended"]).status, 4);
 }
+
+/// The kernel forgets who takes a process along when it changes its user: such a guest outlives its monitor.
+#[test]
+fn a_guest_that_outlives_its_monitor_is_not_left() {
+    let sandbox = Sandbox::with_busybox();
+    let outlives = "exec su -s /bin/sh guest -c 'echo up; exec sleep 1000'";
+    let verbs: [&[&str]; 5] = [
+        &["ps", "-a"],
+        &["inspect", "free"],
+        &["stop", "free"],
+        &["wait", "free"],
+        &["kill", "free"],
+    ];
+    for verb in verbs {
+        let run = [
+            "run",
+            "-d",
+            "--name",
+            "free",
+            "--network",
+            "none",
+            "busybox",
+        ];
+        sandbox
+            .berth(&[&run[..], &["sh", "-c", outlives]].concat())
+            .success();
+        sandbox.wait_for_log("free", "up");
+        let guest = sandbox.inspect("free", "{{.State.Pid}}");
+        let monitor = monitor(&guest);
+        kill(&monitor);
+        wait_until_gone(&monitor);
+        // `kill` rightly says that it does not run, and none of them lets it run on.
+        let status = sandbox.berth(verb).status;
+        assert_eq!(status, i32::from(verb[0] == "kill"), "{verb:?}");
+        let path = PathBuf::from("/proc").join(&guest);
+        assert!(!path.exists() || is_zombie(&path), "{verb:?} left it alive");
+        sandbox.berth(&["rm", "free"]).success();
+    }
+    sandbox.assert_nothing_left();
+}
+
+#[test]
+fn a_lost_container_that_goes_with_its_end_is_removed() {
+    let sandbox = Sandbox::with_busybox();
+    for command in [&["ps", "-aq"][..], &["inspect", "lost"]] {
+        let run = "run -d --rm --name lost -v /anonymous -v kept:/kept busybox sleep 1000";
+        let run: Vec<&str> = run.split(' ').collect();
+        sandbox.berth(&run).success();
+        let guest = sandbox.inspect("lost", "{{.State.Pid}}");
+        kill(&monitor(&guest));
+        wait_until_gone(&guest);
+        assert_eq!(
+            sandbox.berth(command).stdout.trim(),
+            if command[0] == "ps" { "" } else { "[]" }
+        );
+        assert_eq!(sandbox.berth(&["volume", "ls", "-q"]).success(), "kept");
+    }
+    sandbox.assert_nothing_left();
+}

@@ -8,6 +8,7 @@ mod devices;
 mod documents;
 mod errors;
 mod isolation;
+mod lifecycle;
 mod many;
 mod networks;
 mod newcomer;

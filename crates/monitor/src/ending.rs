@@ -1,6 +1,6 @@
 //! The guest has ended: its last bytes, what remains of it, what is written, who is told, in this order.
 
-use berth_contract::{Error, Event, Exit, Report, Signal, State};
+use berth_contract::{Class, Error, Event, Exit, Report, Result, Signal, State};
 use berth_sys::clock;
 use berth_sys::epoll::Interest;
 use berth_sys::fault;
@@ -167,7 +167,7 @@ impl Supervisor<'_> {
         self.listener = None;
         self.release_volumes();
         let mut rubbish = Vec::new();
-        let mut removal = Ok(());
+        let mut removal = None;
         if self.launch.auto_remove {
             fault::point("remove-begin");
             let mounted = self.launch.directories.mounted(&self.launch.id);
@@ -175,12 +175,15 @@ impl Supervisor<'_> {
                 drop(std::fs::remove_dir(&mounted));
             }
             match self.place.remove_container(&self.launch.remove_with) {
-                Ok(hidden) => rubbish = hidden,
+                Ok(hidden) => {
+                    rubbish = hidden;
+                    removal = Some(Ok(()));
+                }
                 Err(error) => {
                     self.status.state = State::Dead;
                     self.status.leftovers.push(Report::from(&error).line());
                     drop(self.place.write_exit(&self.status));
-                    removal = Err(error);
+                    removal = Some(Err(error));
                 }
             }
         }
@@ -194,7 +197,7 @@ impl Supervisor<'_> {
         fault::point("end-left");
         let exit = status.exit.unwrap_or(Exit::Lost);
         for peer in clients.values_mut() {
-            tell(peer, &exit, removal.as_ref().err());
+            tell(peer, &exit, removal.as_ref());
         }
         delete(&rubbish);
         linger(clients.into_values().collect());
@@ -217,7 +220,8 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Who connected a moment too late still gets an answer.
+    /// Who connected a moment too late still gets an answer: what needs a guest is refused as if there were
+    /// no monitor any more, so that the client looks again.
     fn last_visitors(&mut self) {
         self.accept();
         let mut scratch = vec![0; 4096];
@@ -229,9 +233,11 @@ impl Supervisor<'_> {
             peer.receive(&mut scratch);
             while let Some(said) = peer.next() {
                 match said {
-                    Said::Request(Request::Stop { .. } | Request::Wait { removed: false }, _) => {
+                    Said::Request(Request::Stop { keep, .. }, _) => {
+                        self.launch.auto_remove &= !keep;
                         peer.exits_owed += 1;
                     }
+                    Said::Request(Request::Wait { removed: false }, _) => peer.exits_owed += 1,
                     Said::Request(Request::Wait { removed: true }, _)
                         if self.launch.auto_remove =>
                     {
@@ -240,7 +246,7 @@ impl Supervisor<'_> {
                     Said::Request(_, _) => {
                         let id = self.launch.id.short();
                         let message = format!("container {id} is not running");
-                        peer.refuse(&Error::new(berth_contract::Class::Conflict, message));
+                        peer.refuse(&Error::new(Class::Unavailable, message));
                     }
                     Said::Stdin(_) | Said::StdinEnd => {}
                 }
@@ -249,7 +255,9 @@ impl Supervisor<'_> {
     }
 }
 
-fn tell(peer: &mut Peer, exit: &Exit, removal: Option<&Error>) {
+/// Who waits for the removal of a container that stays, because it is started again, sees its connection
+/// close and asks the next monitor.
+fn tell(peer: &mut Peer, exit: &Exit, removal: Option<&Result<()>>) {
     if let Some(report) = peer.failure_owed.take() {
         peer.reply(&Reply::Failed { report }, Vec::new());
     }
@@ -259,8 +267,9 @@ fn tell(peer: &mut Peer, exit: &Exit, removal: Option<&Error>) {
     }
     for _ in 0..peer.removals_owed {
         match removal {
-            None => peer.reply(&Reply::Removed, Vec::new()),
-            Some(error) => peer.refuse(error),
+            Some(Ok(())) => peer.reply(&Reply::Removed, Vec::new()),
+            Some(Err(error)) => peer.refuse(error),
+            None => {}
         }
     }
 }

@@ -43,8 +43,9 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Request {
-    /// Stream the guest's output to me, and my input to it. Answered by stream frames, and by
-    /// [`Reply::Exited`] when the guest has ended and all its output was sent.
+    /// Stream the guest's output to me, and my input to it. Answered by [`Reply::Ok`] (on connection 0
+    /// before the guest runs by [`Reply::Started`]), stream frames, and [`Reply::Exited`] when the guest
+    /// has ended and all its output was sent.
     Attach {
         /// Whether I will send standard input.
         stdin: bool,
@@ -71,6 +72,9 @@ pub enum Request {
         signal: Option<Signal>,
         /// In place of the container's stop timeout, in seconds; -1 waits for ever.
         timeout: Option<i64>,
+        /// Whether a container that goes with its end (`--rm`) stays this time: it is started again.
+        #[serde(default)]
+        keep: bool,
     },
     /// Freeze the guest.
     Pause,

@@ -29,7 +29,12 @@ impl Supervisor<'_> {
             ),
             Request::Resize { size, exec } => self.resize(size, exec.as_deref()).map(answer_ok),
             Request::Kill { signal } => self.kill(signal).map(answer_ok),
-            Request::Stop { signal, timeout } => {
+            Request::Stop {
+                signal,
+                timeout,
+                keep,
+            } => {
+                self.launch.auto_remove &= !keep;
                 self.owe(client, false);
                 self.status.stopped_by_user = true;
                 self.publish();
@@ -77,7 +82,7 @@ impl Supervisor<'_> {
         if let Some(peer) = self.clients.get_mut(&client) {
             peer.attached = Some(attached);
         }
-        Ok(None)
+        Ok(Some(Reply::Ok))
     }
 
     fn resize(&mut self, size: TerminalSize, exec: Option<&str>) -> Result<()> {

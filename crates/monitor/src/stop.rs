@@ -70,8 +70,17 @@ impl Supervisor<'_> {
     /// The stop signal and SIGKILL mean that the user wants the container to end: the restart policy
     /// does not bring it back, and a paused guest is thawed so that it can die.
     pub(crate) fn kill(&mut self, signal: Signal) -> Result<()> {
-        self.expect_running("kill")?;
         let ends = signal == Signal::KILL || signal == self.launch.stop_signal;
+        if self.restart_at.is_some() {
+            // Docker's answer as well: no process is there to get the signal, and that is no failure.
+            if ends {
+                self.status.stopped_by_user = true;
+                self.restart_at = None;
+                self.restart_cancelled();
+            }
+            return Ok(());
+        }
+        self.expect_running("kill")?;
         if ends {
             self.status.stopped_by_user = true;
             self.publish();

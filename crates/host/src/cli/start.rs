@@ -121,20 +121,9 @@ impl Start {
             stdout: true,
             stderr: !config.tty,
         };
-        let connection = if container.state.running {
-            engine.attach(id, streams)?
-        } else {
-            let size = if config.tty { terminal::size() } else { None };
-            engine
-                .start(
-                    id,
-                    &StartOptions {
-                        attach: Some(streams),
-                        size,
-                    },
-                )?
-                .connection
-        };
+        let size = if config.tty { terminal::size() } else { None };
+        let attach = Some(streams);
+        let connection = engine.start(id, &StartOptions { attach, size })?.connection;
         let wishes = Wishes {
             stdin,
             ends_stdin: config.stdin_once,

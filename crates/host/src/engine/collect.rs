@@ -1,13 +1,15 @@
 //! Clearing up after a monitor that was lost: `kill -9`, the kernel's out-of-memory killer, a crash.
 //!
-//! The kernel has killed the guest's first process with its monitor. What may be left is its cgroup
-//! with stragglers, network state, and the run directory; how the guest ended was already recorded as
-//! lost before it began, so nothing here can turn into a success.
+//! The kernel has killed the guest's first process with its monitor, unless that one had changed its user
+//! (`PR_SET_PDEATHSIG` is forgotten then). What may be left is its cgroup with it or with stragglers,
+//! network state, and the run directory; how the guest ended was already recorded as lost before it began,
+//! so nothing here can turn into a success. Whoever looks at the container clears up first: what is told
+//! of its end is true then.
 
 use berth_contract::oci::Spec;
-use berth_contract::{Class, ContainerId, Error, Result};
+use berth_contract::{Class, ContainerId, Error, Exit, Result};
 use berth_monitor::launch::SPEC_FILE;
-use berth_monitor::status::LOCK_FILE;
+use berth_monitor::status::{LOCK_FILE, Observation};
 use berth_monitor::volume::release_unused;
 use berth_network::Network;
 use berth_sys::cgroup::{Cgroup, Hierarchies};
@@ -15,10 +17,44 @@ use berth_sys::error::Explain as _;
 use berth_sys::fault;
 use berth_sys::lock::Lock;
 
-use super::Engine;
-use crate::records::read_document;
+use super::{Engine, no_such};
+use crate::records::{Record, read_document};
 
 impl Engine {
+    /// How a container stands, after what a lost monitor left was cleared up. One that goes with its end
+    /// goes now, also when the host went down with its monitor.
+    ///
+    /// # Errors
+    /// It is gone, or something of it cannot be removed.
+    pub(super) fn settle(&self, id: &ContainerId) -> Result<Observation> {
+        let seen = self.observe(id)?;
+        if !is_lost(&seen) || berth_sys::user::effective_id() != 0 {
+            return Ok(seen);
+        }
+        let record = Record::read(&self.paths().container(id)).ok().flatten();
+        let goes = record.filter(|record| record.host_config.auto_remove);
+        if !seen.left_behind && goes.is_none() {
+            return Ok(seen);
+        }
+        // Who starts or removes it clears up as well.
+        let Some(operation) = self.operate_unless_busy(id)? else {
+            return Ok(seen);
+        };
+        let seen = self.observe(id)?;
+        match goes {
+            // It was started meanwhile.
+            _ if !is_lost(&seen) => Ok(seen),
+            Some(record) => {
+                self.remove_alone(id, Some(&record), true, operation)?;
+                Err(no_such(id))
+            }
+            None => {
+                self.collect(id)?;
+                self.observe(id)
+            }
+        }
+    }
+
     /// Removes everything a lost monitor left; does nothing when it lives.
     pub(super) fn collect(&self, id: &ContainerId) -> Result<()> {
         let running = self.paths().running(id);
@@ -95,6 +131,11 @@ impl Engine {
         let hierarchies = Hierarchies::discover()?;
         Cgroup::open(&hierarchies, path).map(Some)
     }
+}
+
+/// Whether its monitor went away without a word.
+fn is_lost(seen: &Observation) -> bool {
+    !seen.alive && (seen.left_behind || seen.status.exit == Some(Exit::Lost))
 }
 
 /// The error of a container whose directory is there and whose record is not readable.

@@ -53,16 +53,19 @@ impl Engine {
             process: Box::new(process),
             detach: matches!(streams, ExecStreams::Detached),
         };
-        match &streams {
-            ExecStreams::Files(files) => {
-                let files: Vec<_> = files.iter().map(std::os::fd::AsFd::as_fd).collect();
-                connection.send(&ask, &files)?;
-            }
-            ExecStreams::Detached | ExecStreams::Terminal(_) => connection.send(&ask, &[])?,
-        }
+        let files: Vec<_> = match &streams {
+            ExecStreams::Files(files) => files.iter().map(std::os::fd::AsFd::as_fd).collect(),
+            ExecStreams::Detached | ExecStreams::Terminal(_) => Vec::new(),
+        };
+        let sent = connection.send(&ask, &files);
         // Ours are closed here: the reader of a pipe would never see its end otherwise.
         drop(streams);
-        match connection.reply()? {
+        let reply = match sent.and_then(|()| connection.reply()) {
+            // It ended while it was asked.
+            Err(error) if error.class() == Class::Unavailable => return Err(self.not_running(id)),
+            reply => reply?,
+        };
+        match reply {
             (Reply::ExecStarted { pid }, files) => {
                 let terminal = files.into_iter().next();
                 Ok(ExecSession {

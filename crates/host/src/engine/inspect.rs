@@ -27,7 +27,7 @@ impl Engine {
     pub fn inspect(&self, id: &ContainerId, size: bool) -> Result<ContainerInspect> {
         let record = self.record(id)?;
         let launch = self.launch(id)?;
-        let seen = self.observe(id)?;
+        let seen = self.settle(id)?;
         let container = self.paths().container(id);
         let mut command = record.command().into_iter();
         let path = |name: &str| container.join(name).display().to_string();

@@ -1,8 +1,8 @@
-//! Listing containers: three small files each, no lock taken.
+//! Listing containers: three small files each, no lock taken unless a monitor was lost.
 
 use std::collections::BTreeMap;
 
-use berth_contract::{ContainerId, Exit, Result, State};
+use berth_contract::{Class, ContainerId, Exit, Result, State};
 use berth_monitor::status::{Observation, Status};
 use berth_network::{Attached, Protocol};
 
@@ -61,14 +61,19 @@ impl Engine {
                 Some(record) => (record.created, record.summary()),
                 None if container.exists() => {
                     return Err(berth_contract::Error::new(
-                        berth_contract::Class::Internal,
+                        Class::Internal,
                         "its record is missing",
                     ));
                 }
                 None => return Ok(None),
             },
         };
-        let seen = self.observe(id)?;
+        let seen = match self.settle(id) {
+            Err(error) if error.class() == Class::NotFound => return Ok(None),
+            // What cannot be cleared up is shown all the same.
+            Err(_) => self.observe(id)?,
+            Ok(seen) => seen,
+        };
         complete(&mut summary, &seen, now);
         Ok(Some((created, summary)))
     }

@@ -55,9 +55,13 @@ pub use options::{
 pub use prune_images::{PruneWish, PrunedImages};
 pub use volumes::VolumeEntry;
 
+use std::fs::File;
+use std::io;
+
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_monitor::launch::{Directories, LAUNCH_FILE, Launch, LogFile};
 use berth_monitor::status::{self, Observation};
+use berth_sys::error::Explain as _;
 use berth_sys::lock::Lock;
 use berth_wasm_runtime::Cache;
 
@@ -154,9 +158,12 @@ impl Engine {
         if !self.observe(id)?.alive {
             return Err(self.not_running(id));
         }
-        let pids = self
-            .cgroup(id)?
-            .map_or_else(|| Ok(Vec::new()), |cgroup| cgroup.pids())?;
+        let cgroup = match self.cgroup(id) {
+            // It is so young that it has none yet, or has just ended.
+            Err(error) if error.class() == Class::NotFound => return Err(self.not_running(id)),
+            found => found?,
+        };
+        let pids = cgroup.map_or_else(|| Ok(Vec::new()), |cgroup| cgroup.pids())?;
         let zone = crate::zone::local(None);
         top::processes(&pids, options, berth_sys::clock::realtime(), &zone)
     }
@@ -184,31 +191,31 @@ impl Engine {
         Cache::open(&self.paths.wasm(), &self.paths.program("berth-wasmc"))
     }
 
-    /// Keeps others from starting, renaming and removing a container meanwhile.
+    /// Keeps others from starting, restarting, renaming and removing a container meanwhile. Who comes second
+    /// waits, as Docker does: without limit, for the holder may be waiting for a guest that stops slowly.
     fn operate(&self, id: &ContainerId) -> Result<Lock> {
-        let directory = match std::fs::File::open(self.paths.container(id)) {
-            Ok(directory) => directory,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(no_such(id)),
-            Err(error) => {
-                return Err(Error::new(
-                    Class::Internal,
-                    format!("cannot open container {}", id.short()),
-                )
-                .caused_by(error));
-            }
-        };
-        let lock = Lock::take(&directory, OPERATION_LOCK).map_err(|error| {
-            Error::new(
-                Class::Internal,
-                format!("cannot lock container {}", id.short()),
-            )
-            .caused_by(error)
-        })?;
-        lock.ok_or_else(|| {
-            Error::new(Class::Conflict, format!("container {} is busy", id.short()))
-                .caused_by("another berth starts, renames or removes it")
-                .hint("try again")
-        })
+        let wait = |directory: &File| Lock::wait(directory, OPERATION_LOCK).map(Some);
+        self.lock(id, wait)?.ok_or_else(|| no_such(id))
+    }
+
+    /// As [`Engine::operate`], but does not wait: `None` when somebody else is at it.
+    fn operate_unless_busy(&self, id: &ContainerId) -> Result<Option<Lock>> {
+        self.lock(id, |directory| Lock::take(directory, OPERATION_LOCK))
+    }
+
+    fn lock(
+        &self,
+        id: &ContainerId,
+        take: impl FnOnce(&File) -> io::Result<Option<Lock>>,
+    ) -> Result<Option<Lock>> {
+        let home = self.paths.container(id);
+        let taken = File::open(&home).and_then(|directory| take(&directory));
+        match taken {
+            // Whoever was waited for may have removed it.
+            Ok(_) if !home.exists() => Err(no_such(id)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(no_such(id)),
+            taken => taken.explain(|| format!("cannot lock container {}", id.short())),
+        }
     }
 
     /// Refuses what needs the rights of root, before anything is downloaded or written.

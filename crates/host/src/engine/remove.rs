@@ -7,6 +7,7 @@ use berth_monitor::client;
 use berth_monitor::protocol::Request;
 use berth_monitor::volume as membership;
 use berth_sys::fault;
+use berth_sys::lock::Lock;
 
 use super::Engine;
 use super::options::RemoveOptions;
@@ -26,22 +27,34 @@ impl Engine {
             Err(_) if options.force => None,
             Err(error) => return Err(error.hint(format!("berth rm -f {}", id.short()))),
         };
-        if self.observe(id).is_ok_and(|seen| seen.alive) {
-            if !options.force {
-                return Err(self.still_running(id));
-            }
+        // Before its turn comes: who holds the lock may be waiting for this very end.
+        if options.force {
             self.kill_for_removal(id)?;
-            fault::point("host-remove-killed");
         }
+        fault::point("host-remove-killed");
         let operation = match self.operate(id) {
             Ok(operation) => operation,
             // `--rm` was faster.
             Err(error) if error.class() == Class::NotFound && options.force => return Ok(()),
             Err(error) => return Err(error),
         };
-        if self.observe(id).is_ok_and(|seen| seen.alive) {
+        // It may have been started meanwhile; from here on it cannot be.
+        if options.force {
+            self.kill_for_removal(id)?;
+        } else if self.observe(id).is_ok_and(|seen| seen.alive) {
             return Err(self.still_running(id));
         }
+        self.remove_alone(id, record.as_ref(), options.volumes, operation)
+    }
+
+    /// Removes a container that does not run and whose operation lock is held.
+    pub(super) fn remove_alone(
+        &self,
+        id: &ContainerId,
+        record: Option<&Record>,
+        volumes: bool,
+        operation: Lock,
+    ) -> Result<()> {
         self.collect(id)?;
         fault::point("host-remove-collected");
         self.unmount(id)?;
@@ -52,7 +65,7 @@ impl Engine {
         if let Some(record) = record {
             free(self.paths(), &record.name, id)?;
             fault::point("host-remove-freed");
-            self.leave_volumes(id, &record, options.volumes)?;
+            self.leave_volumes(id, record, volumes)?;
             fault::point("host-remove-left");
         }
         hidden.map_or(Ok(()), |hidden| delete(&hidden))
@@ -87,21 +100,23 @@ impl Engine {
             .map_or(State::Running, |seen| seen.status.state);
         let name = self.called(id);
         Error::new(Class::Conflict, format!("cannot remove container {name}"))
-            .caused_by(format!("it is {state}"))
+            .caused_by(match state {
+                // Nobody waits for it: the command that started it was killed.
+                State::Created => "it is starting".to_owned(),
+                state => format!("it is {state}"),
+            })
             .hint(format!("berth stop {name}"))
             .hint(format!("berth rm -f {name}"))
     }
 
     /// Kills a container so that its restart policy does not bring it back, and waits for its monitor.
     fn kill_for_removal(&self, id: &ContainerId) -> Result<()> {
-        loop {
+        // What cannot be read of a damaged one does not keep it from going.
+        while self.observe(id).is_ok_and(|seen| seen.alive) {
             let mut connection = match client::connect(&self.directories, id) {
                 Ok(connection) => connection,
                 // So young that it does not listen yet, or gone meanwhile.
                 Err(error) if error.class() == Class::Conflict => {
-                    if !self.observe(id)?.alive {
-                        return Ok(());
-                    }
                     std::thread::yield_now();
                     continue;
                 }
@@ -110,6 +125,7 @@ impl Engine {
             let stop = Request::Stop {
                 signal: Some(Signal::KILL),
                 timeout: Some(0),
+                keep: false,
             };
             match connection
                 .send(&stop, &[])
@@ -121,11 +137,8 @@ impl Engine {
             }
             // The lock is held until the very end; the connection closes with it.
             while let Ok(Some(_)) = connection.receive() {}
-            if !self.observe(id)?.alive {
-                return Ok(());
-            }
-            std::thread::yield_now();
         }
+        Ok(())
     }
 
     /// Removes every container that does not run and that `chosen` chooses, and what killed processes

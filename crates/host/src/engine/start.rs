@@ -10,19 +10,23 @@ use berth_image::Merged;
 use berth_monitor::client;
 use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::Request;
+use berth_monitor::status::Status;
 use berth_monitor::volume::Held;
 use berth_sys::error::Explain as _;
 use berth_sys::fault;
 
+use super::create::etc;
 use super::dispatch::Files;
 use super::logging::{self, Subject};
 use super::options::{StartOptions, Started, Streams};
+use super::spec::Namespaces;
 use super::{Engine, MODULE_FILE, no_such};
 use crate::records::{Record, command, read_document, write_document};
 use crate::volume::{VOLUME_FILE, Volume};
 
 impl Engine {
-    /// Starts a container and returns once its guest runs. One that runs already is left as it is.
+    /// Starts a container and returns once its guest runs. One that runs already is left as it is; one
+    /// whose last run is just ending is started anew.
     ///
     /// # Errors
     /// Class `CommandNotFound` (127) and `CannotInvoke` (126) for the program itself, `Conflict` for a
@@ -30,13 +34,30 @@ impl Engine {
     pub fn start(&self, id: &ContainerId, options: &StartOptions) -> Result<Started> {
         let operation = self.operate(id)?;
         fault::point("host-start-locked");
-        let seen = self.observe(id)?;
-        if seen.alive {
-            return self.already_running(id, options, seen.status.state, seen.status.pid);
+        let started = self.start_alone(id, options);
+        drop(operation);
+        started
+    }
+
+    /// The container's operation lock is held.
+    pub(super) fn start_alone(&self, id: &ContainerId, options: &StartOptions) -> Result<Started> {
+        loop {
+            let seen = self.observe(id)?;
+            if !seen.alive {
+                if seen.left_behind {
+                    self.collect(id)?;
+                }
+                return self.start_stopped(id, options);
+            }
+            if let Some(running) = self.already_running(id, options, &seen.status)? {
+                return Ok(running);
+            }
+            // Its monitor has not let go yet: a matter of microseconds.
+            std::thread::yield_now();
         }
-        if seen.left_behind {
-            self.collect(id)?;
-        }
+    }
+
+    fn start_stopped(&self, id: &ContainerId, options: &StartOptions) -> Result<Started> {
         let launch = self.refresh(id)?;
         fault::point("host-start-refreshed");
         match fs::DirBuilder::new().mode(0o700).create(self.paths().run()) {
@@ -82,7 +103,6 @@ impl Engine {
             self.mount_root(id)?;
             fault::point("host-start-shown");
         }
-        drop(operation);
         started
     }
 
@@ -102,25 +122,32 @@ impl Engine {
         Ok(held)
     }
 
+    /// A container that runs; `None` when it does not any more.
     fn already_running(
         &self,
         id: &ContainerId,
         options: &StartOptions,
-        state: State,
-        pid: i32,
-    ) -> Result<Started> {
-        if state == State::Paused {
+        status: &Status,
+    ) -> Result<Option<Started>> {
+        if status.state == State::Paused {
             return Err(Error::new(
                 Class::Conflict,
                 format!("container {} is paused", id.short()),
             )
             .hint(format!("berth unpause {}", id.short())));
         }
-        let mut connection = client::connect(&self.directories, id)?;
+        let mut connection = match client::connect(&self.directories, id) {
+            Err(error) if error.class() == Class::Conflict => return Ok(None),
+            connected => connected?,
+        };
         if let Some(streams) = options.attach {
-            connection.send(&attach_request(streams), &[])?;
+            match connection.ask(&attach_request(streams)) {
+                Err(error) if error.class() == Class::Unavailable => return Ok(None),
+                attached => attached.map(drop)?,
+            }
         }
-        Ok(Started { pid, connection })
+        let pid = status.pid;
+        Ok(Some(Started { pid, connection }))
     }
 
     /// Attaches to a running container.
@@ -141,8 +168,11 @@ impl Engine {
             .hint(format!("berth unpause {}", id.short())));
         }
         let mut connection = self.reach(id)?.ok_or_else(|| self.not_running(id))?;
-        connection.send(&attach_request(streams), &[])?;
-        Ok(connection)
+        match connection.ask(&attach_request(streams)) {
+            // It ended while it was asked.
+            Err(error) if error.class() == Class::Unavailable => Err(self.not_running(id)),
+            attached => attached.map(|_| connection),
+        }
     }
 
     /// Writes again what may have changed since the last start.
@@ -174,6 +204,8 @@ impl Engine {
         if launch != before {
             write_document(&path, &launch)?;
         }
+        let network = Namespaces::parse(&record.host_config)?.network;
+        etc::refresh(&container, &network, &record.host_config)?;
         Ok(launch)
     }
 

@@ -27,7 +27,13 @@ impl Engine {
         };
         let mut last = None;
         loop {
-            let seen = self.observe(id)?;
+            let seen = match self.settle(id) {
+                // Its monitor was lost, and it went with its end.
+                Err(error) if error.class() == Class::NotFound => {
+                    return Ok(last.unwrap_or(Exit::Lost));
+                }
+                seen => seen?,
+            };
             last = seen.status.exit.or(last);
             if seen.alive {
                 match self.wait_alive(id, until)? {

@@ -94,6 +94,7 @@ fn privileged_a_monitor_killed_while_it_stops_takes_the_guest_along() {
                 &Request::Stop {
                     signal: None,
                     timeout: Some(0),
+                    keep: false,
                 },
                 &[],
             )

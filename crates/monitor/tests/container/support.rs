@@ -148,6 +148,7 @@ impl Container {
                 &Request::Stop {
                     signal,
                     timeout: Some(timeout),
+                    keep: false,
                 },
                 &[],
             )

@@ -118,6 +118,7 @@ fn stop_is_polite_then_not() {
             &Request::Stop {
                 signal: None,
                 timeout: None,
+                keep: false,
             },
             &[],
         )
@@ -134,6 +135,7 @@ fn stop_is_polite_then_not() {
             &Request::Stop {
                 signal: None,
                 timeout: Some(-1),
+                keep: false,
             },
             &[],
         )
@@ -144,6 +146,7 @@ fn stop_is_polite_then_not() {
             &Request::Stop {
                 signal: None,
                 timeout: Some(0),
+                keep: false,
             },
             &[],
         )
@@ -179,6 +182,7 @@ fn policies_start_again_until_a_person_stops() {
             &Request::Stop {
                 signal: None,
                 timeout: None,
+                keep: false,
             },
             &[],
         )

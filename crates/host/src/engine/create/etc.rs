@@ -8,6 +8,7 @@ use berth_network::resolv;
 use berth_sys::error::Explain as _;
 
 use super::Draft;
+use crate::api::types::HostConfig;
 use crate::engine::network;
 use crate::engine::spec::{EtcFiles, Origin};
 use crate::records::write_file;
@@ -16,6 +17,13 @@ impl Draft<'_> {
     pub(super) fn hostname(&self) -> Result<String> {
         network::check_hostname(&self.config.hostname)?;
         network::check_joined(&self.config, &self.host)?;
+        if self.namespaces.uts == Origin::Host && !self.config.hostname.is_empty() {
+            return Err(Error::new(
+                Class::Invalid,
+                "conflicting options: hostname and the UTS mode",
+            )
+            .hint("leave --hostname or --uts host away"));
+        }
         if !self.config.hostname.is_empty() {
             return Ok(self.config.hostname.clone());
         }
@@ -46,42 +54,63 @@ impl Draft<'_> {
     }
 
     /// Writes the files and returns the names that stand for the host.
-    pub(super) fn write_etc(&self, staging: &Path, etc: &EtcFiles) -> Result<Vec<String>> {
+    pub(super) fn write_etc(&self, staging: &Path) -> Result<Vec<String>> {
         let hostname = format!("{}\n", self.config.hostname);
         write_file(&staging.join("hostname"), hostname.as_bytes(), 0o644)?;
-        if !etc.hosts.starts_with(&self.home) {
-            return Ok(Vec::new());
-        }
-        let own = self.namespaces.network == Origin::Own;
-        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-        let base = match (&self.host.base_hosts, own) {
-            (Some(base), _) => Some(base.clone()),
-            (None, false) => Some(read("/etc/hosts")),
-            (None, true) => None,
-        };
-        let (hosts, gateway) = network::hosts(base.as_deref(), &self.host.extra_hosts)?;
-        write_file(&staging.join("hosts"), hosts.as_bytes(), 0o644)?;
-        let mut servers = Vec::new();
-        for server in &self.host.dns {
-            servers.push(server.parse().map_err(|_unparsable| {
-                Error::new(Class::Invalid, format!("invalid name server {server:?}"))
-                    .hint("--dns takes an address")
-            })?);
-        }
-        let overrides = resolv::Overrides {
-            servers,
-            search: self.host.dns_search.clone(),
-            options: self.host.dns_options.clone(),
-        };
-        let loopback = if own {
-            resolv::Loopback::Own
-        } else {
-            resolv::Loopback::Hosts
-        };
-        let text = resolv::contents(&read("/etc/resolv.conf"), &overrides, loopback);
-        write_file(&staging.join("resolv.conf"), text.as_bytes(), 0o644)?;
-        Ok(gateway)
+        refresh(staging, &self.namespaces.network, &self.host)
     }
+}
+
+/// Writes `hosts` and `resolv.conf` as every start finds them, without the addresses of the run before and
+/// with what the host's own files say now; returns the names that stand for the host.
+///
+/// # Errors
+/// The flags make no sense, or the files cannot be written.
+pub(in crate::engine) fn refresh(
+    directory: &Path,
+    network: &Origin,
+    host: &HostConfig,
+) -> Result<Vec<String>> {
+    if matches!(network, Origin::Container(_)) {
+        return Ok(Vec::new());
+    }
+    let own = *network == Origin::Own;
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let base = match (&host.base_hosts, own) {
+        (Some(base), _) => Some(base.clone()),
+        (None, false) => Some(read("/etc/hosts")),
+        (None, true) => None,
+    };
+    let (hosts, gateway) = network::hosts(base.as_deref(), &host.extra_hosts)?;
+    rewrite(&directory.join("hosts"), &hosts)?;
+    let mut servers = Vec::new();
+    for server in &host.dns {
+        servers.push(server.parse().map_err(|_unparsable| {
+            Error::new(Class::Invalid, format!("invalid name server {server:?}"))
+                .hint("--dns takes an address")
+        })?);
+    }
+    let overrides = resolv::Overrides {
+        servers,
+        search: host.dns_search.clone(),
+        options: host.dns_options.clone(),
+    };
+    let loopback = if own {
+        resolv::Loopback::Own
+    } else {
+        resolv::Loopback::Hosts
+    };
+    let text = resolv::contents(&read("/etc/resolv.conf"), &overrides, loopback);
+    rewrite(&directory.join("resolv.conf"), &text)?;
+    Ok(gateway)
+}
+
+/// In place, so that it keeps its owner; a first start finds everything as it was made.
+fn rewrite(path: &Path, text: &str) -> Result<()> {
+    if fs::read(path).is_ok_and(|before| before == text.as_bytes()) {
+        return Ok(());
+    }
+    write_file(path, text.as_bytes(), 0o644)
 }
 
 /// Makes the container's root the owner of the files, as of all others it has.

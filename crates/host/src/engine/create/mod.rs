@@ -10,7 +10,7 @@
 //!  containers/<id>/
 //! ```
 
-mod etc;
+pub(super) mod etc;
 mod guest;
 mod launch;
 mod program;
@@ -181,7 +181,7 @@ impl Draft<'_> {
         let runtime = self.runtime(program)?;
         make_log_directory(staging.path())?;
         let etc = self.etc_files();
-        let gateway_names = self.write_etc(staging.path(), &etc)?;
+        let gateway_names = self.write_etc(staging.path())?;
         let rootfs = self.rootfs(staging.path())?;
         fault::point("host-create-filled");
         let function = self.function(program);

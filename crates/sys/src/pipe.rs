@@ -59,7 +59,7 @@ pub fn null() -> io::Result<OwnedFd> {
         OFlags::RDWR | OFlags::CLOEXEC,
         Mode::empty(),
     )?;
-    let status = rustix::fs::fstat(&null)?;
+    let status = fstat(&null)?;
     if crate::path::is_character(&status, 1, 3) {
         return Ok(null);
     }

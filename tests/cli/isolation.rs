@@ -317,3 +317,46 @@ fn the_init_is_behind_the_filter() {
     assert_eq!((seen.lines().count(), twice.count()), (4, 4), "{seen}");
     assert!(seen.contains("Seccomp:\t2"), "{seen}");
 }
+
+/// Whoever may trace must not be among the processes that a new container is born between.
+#[test]
+fn tracers_share_their_processes_with_nobody() {
+    let sandbox = Sandbox::with_busybox();
+    for (name, flag) in [("tracer", "SYS_PTRACE"), ("plain", "NET_ADMIN")] {
+        let run = [
+            "run",
+            "-d",
+            "--name",
+            name,
+            "--cap-add",
+            flag,
+            "busybox",
+            "sleep",
+            "1000",
+        ];
+        sandbox.berth(&run).success();
+    }
+    let join = |name: &str| {
+        let pid = format!("container:{name}");
+        sandbox.berth(&[
+            "run",
+            "--rm",
+            "--cap-add",
+            "SYS_PTRACE",
+            "--pid",
+            &pid,
+            "busybox",
+            "true",
+        ])
+    };
+    join("plain").success();
+    insta::assert_snapshot!(join("tracer").hide_ids(), @"
+    exit: 125
+    --- stdout ---
+    --- stderr ---
+    error: cannot share the processes of container [ID]
+    caused by: it has CAP_SYS_PTRACE and could look into the new one before that has a root of its own
+
+    hint: give CAP_SYS_PTRACE to the new container instead, as a debugger needs it
+    ");
+}

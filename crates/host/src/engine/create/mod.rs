@@ -19,7 +19,7 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use berth_contract::oci::Spec;
+use berth_contract::oci::{Capability, Spec};
 use berth_contract::{Class, ContainerId, ContainerName, Error, Result};
 use berth_image::{Merged, Store};
 use berth_monitor::launch::{LAUNCH_FILE, RuntimeKind, SPEC_FILE};
@@ -30,7 +30,7 @@ use super::logging;
 use super::options::{CreateOptions, Created};
 use super::ownership;
 use super::source::Source;
-use super::spec::{self, Namespaces, Origin};
+use super::spec::{self, Namespaces, Origin, capabilities_of};
 use super::storage::{Storage, Workshop};
 use super::user::{Accounts, Identity, identity};
 use super::{Engine, merge};
@@ -102,6 +102,22 @@ impl Engine {
         created
     }
 
+    /// The first process of a container that shares the processes of another is seen by those while the host's
+    /// files are its own still: nobody there may look into it who could not open them anyway (CVE-2016-9962).
+    fn check_tracers(&self, other: &ContainerId) -> Result<()> {
+        let host = self.record(other)?.host_config;
+        let held = capabilities_of(&host.cap_add, &host.cap_drop, host.privileged)?;
+        if host.privileged || !held.contains(&Capability::SysPtrace) {
+            return Ok(());
+        }
+        Err(Error::new(
+            Class::Unsupported,
+            format!("cannot share the processes of container {}", other.short()),
+        )
+        .caused_by("it has CAP_SYS_PTRACE and could look into the new one before that has a root of its own")
+        .hint("give CAP_SYS_PTRACE to the new container instead, as a debugger needs it"))
+    }
+
     /// Replaces the names in `container:NAME` modes by ids, so that a rename does not matter.
     fn resolve_modes(&self, host: &HostConfig) -> Result<HostConfig> {
         let mut host = host.clone();
@@ -114,6 +130,9 @@ impl Engine {
             if let Some(name) = mode.strip_prefix("container:") {
                 *mode = format!("container:{}", find(self.paths(), name)?);
             }
+        }
+        if let Origin::Container(other) = Namespaces::parse(&host)?.pid {
+            self.check_tracers(&other)?;
         }
         if let Origin::Container(other) = Namespaces::parse(&host)?.user {
             let other = Namespaces::parse(&self.record(&other)?.host_config)?;

@@ -5,7 +5,7 @@ use berth_contract::{Class, Error, Result};
 use berth_linux_runtime::defaults;
 
 /// The set of a container.
-pub(super) fn set(add: &[String], drop: &[String], privileged: bool) -> Result<Capabilities> {
+pub(crate) fn set(add: &[String], drop: &[String], privileged: bool) -> Result<Capabilities> {
     let (add, add_all) = parse(add)?;
     let (drop, drop_all) = parse(drop)?;
     if privileged {

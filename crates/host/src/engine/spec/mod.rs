@@ -28,7 +28,7 @@ use super::mount::Planned;
 use super::user::Identity;
 use crate::api::types::{ContainerConfig, HostConfig};
 
-pub(crate) use capabilities::for_user as capabilities_for;
+pub(crate) use capabilities::{for_user as capabilities_for, set as capabilities_of};
 pub(crate) use cdi::DIRECTORIES as CDI_DIRECTORIES;
 pub(crate) use limits::Capacity;
 pub(crate) use mounts::{EtcFiles, SHM_SIZE, shared_memory_size};

@@ -175,8 +175,12 @@ pub(crate) fn check_driver(driver: &str) -> Result<()> {
 pub(crate) fn image_volume(text: &str) -> Result<Wish> {
     // An image may write it relative or with `..` (CVE-2022-23648): read as seen from its root.
     let rooted = clean(text);
+    let destination = destination_of(&rooted.display().to_string())?;
+    if destination == Path::new("/") {
+        return Err(refuse("the mount destination cannot be /"));
+    }
     Ok(Wish {
-        destination: destination_of(&rooted.display().to_string())?,
+        destination,
         source: Source::Anonymous(New::plain(true)),
         read_only: false,
         propagation: None,

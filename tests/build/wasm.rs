@@ -21,7 +21,7 @@ fn a_module_from_scratch_is_a_wasm_image() {
     project.build(&["--platform", "wasi/wasm"]).success();
     assert_eq!(
         project.config("{{.Os}}/{{.Architecture}} {{.Config.Labels.p}} {{.Config.Env}}"),
-        "wasi/wasm wasi/wasm <nil>"
+        "wasi/wasm wasi/wasm []"
     );
     let words = ["run", "--rm", "--network", "none", "t", "hello", "wasm"];
     assert!(project.sandbox.berth(&words).success().contains("hello"));

@@ -90,7 +90,7 @@ fn help_fits_on_one_screen() {
       logout       Forget the login of a registry
       load         Load images from an archive
       save         Write images to an archive that Docker and OCI tools read
-      tag          Give an image a further name
+      tag          Give an image further names
       rmi          Remove images
       image        Manage images
       manifest     Make lists of images for several platforms

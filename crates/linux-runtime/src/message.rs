@@ -60,7 +60,7 @@ pub(crate) fn receive(channel: &Channel) -> Result<FromGuest> {
     let message = match channel.receive(LONGEST) {
         Err(error) if error.kind() == ErrorKind::WouldBlock => {
             return Err(
-                Error::new(Class::Unavailable, "cannot run a command in the container")
+                Error::new(Class::Conflict, "cannot run a command in the container")
                     .caused_by("its process was held up while it prepared itself"),
             );
         }

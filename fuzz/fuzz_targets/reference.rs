@@ -18,10 +18,9 @@ fuzz_target!(|text: &str| {
             Some(&reference),
             "{familiar}"
         );
-        // It becomes part of URLs and file names.
-        assert!(
-            !full.contains("..") && !full.contains("//") && !full.contains(char::is_whitespace)
-        );
+        // It becomes part of URLs and file names; two dots within a tag are fair.
+        let leads_up = |part: &str| matches!(part, "" | "." | "..");
+        assert!(!full.split('/').any(leads_up) && !full.contains(char::is_whitespace));
     }
     if let Ok(platform) = text.parse::<Platform>() {
         assert_eq!(

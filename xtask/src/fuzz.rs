@@ -8,8 +8,10 @@ use std::process::{Child, Command, Stdio};
 
 use crate::shell::{self, Outcome};
 
-/// How long each target runs unless another number is given.
+/// How long each target runs at most unless another number is given, and how often: the same inputs each time,
+/// so that a run that has nothing to do with a finding does not fail by it.
 const SECONDS: &str = "4";
+const RUNS: &str = "-runs=5000";
 /// At once: each also waits for the file system.
 const AT_ONCE: usize = 3;
 /// The coverage libFuzzer is guided by, and what `cargo fuzz` sets.
@@ -40,7 +42,7 @@ pub(crate) fn run(seconds: Option<&str>) -> Outcome {
     for group in targets.chunks(AT_ONCE) {
         let mut running = Vec::new();
         for target in group {
-            let started = start(target, &programs, &folder, seconds.unwrap_or(SECONDS));
+            let started = start(target, &programs, &folder, seconds);
             running.push((target, started));
         }
         for (target, started) in running {
@@ -72,7 +74,7 @@ fn targets() -> Outcome<Vec<String>> {
 }
 
 /// What is found goes beside the programs; the corpus of the repository is only read.
-fn start(target: &str, programs: &Path, folder: &Path, seconds: &str) -> Outcome<Child> {
+fn start(target: &str, programs: &Path, folder: &Path, seconds: Option<&str>) -> Outcome<Child> {
     let found = folder.join("found").join(target);
     let fresh = match std::fs::remove_dir_all(&found) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
@@ -82,7 +84,8 @@ fn start(target: &str, programs: &Path, folder: &Path, seconds: &str) -> Outcome
     let mut command: Command = shell::command(programs.join(target));
     command
         .args(["-seed=1", "-timeout=10", "-rss_limit_mb=1024"])
-        .arg(format!("-max_total_time={seconds}"))
+        .args(seconds.is_none().then_some(RUNS))
+        .arg(format!("-max_total_time={}", seconds.unwrap_or(SECONDS)))
         .arg(format!(
             "-artifact_prefix={}/crash-{target}-",
             folder.display()

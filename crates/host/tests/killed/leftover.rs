@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use berth_testkit::Sandbox;
 
@@ -18,9 +19,16 @@ pub(crate) fn assert_nothing_of(sandbox: &Sandbox, id: &str, point: &str) {
     );
     // The host's end of its cable carries the beginning of its id.
     let cable = format!("bv{}", &id[..11]);
-    let links = names(Path::new("/sys/class/net"));
-    let left = links.iter().find(|name| name.starts_with(&cable));
-    assert_eq!(left, None, "{point}: a link");
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let left = || {
+        let mut links = names(Path::new("/sys/class/net")).into_iter();
+        links.find(|name| name.starts_with(&cable))
+    };
+    // The kernel takes it away with the namespace, some time after the last process of that has ended.
+    while let Some(link) = left() {
+        assert!(Instant::now() < deadline, "{point}: the link {link}");
+        std::thread::yield_now();
+    }
     let run = sandbox.run_directory();
     let ports = run.join("ports").join(format!("{id}.json"));
     assert!(!ports.exists(), "{point}: ports are noted");

@@ -1,13 +1,14 @@
 //! Registries that mean harm: each ends with a sentence, soon, with nothing kept and nothing told to others.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use berth_contract::{Class, Report};
 use berth_image::{CheckOptions, PullOptions, Reference, Silent, Store, pull};
 
-use crate::faulty::{Answer, Content, Request, me, serve};
+use crate::closure::{Answer, Request, serve};
+use crate::content::{Content, me};
 
 /// What a test waits at most where a registry is patient for nobody.
 const SOON: Duration = Duration::from_secs(20);
@@ -78,19 +79,15 @@ fn bodies_without_an_end_are_left() {
         ..Answer::new(404, b"")
     });
     assert_eq!(refused(&address, &quick()).0, Class::NotFound);
-    let own = Arc::new(Mutex::new(String::new()));
-    let known = Arc::clone(&own);
-    let address = serve(move |request| {
+    let address = serve(|request| {
         if request.path.starts_with("/token") {
             return Answer {
                 endless: true,
                 ..Answer::new(200, b"{")
             };
         }
-        let realm = format!("Bearer realm=\"http://{}/token\"", known.lock().unwrap());
-        Answer::new(401, b"").header("www-authenticate", realm)
+        Answer::challenge(request, "")
     });
-    own.lock().unwrap().clone_from(&address);
     let (_, line) = refused(&address, &quick());
     assert!(line.contains("larger than"), "{line}");
 }

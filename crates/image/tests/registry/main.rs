@@ -7,13 +7,17 @@
     reason = "what a test needs in order to begin"
 )]
 
+mod closure;
 mod conformance;
+mod content;
 mod faulty;
 mod hostile;
 mod push;
+mod search;
 mod secure;
 mod served;
 mod server;
+mod tokens;
 
 use std::io::Read as _;
 use std::path::Path;

@@ -10,7 +10,7 @@ use berth_image::{
 
 use sha2::{Digest as _, Sha256};
 
-use crate::faulty::{Answer, Request, serve};
+use crate::closure::{Answer, Request, serve};
 use crate::server::{Registry, skopeo};
 use crate::{file, native, read, wasm};
 

@@ -13,7 +13,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 
-use crate::faulty::{Answer, Content, Request, converse, pull_from, serve, serve_at};
+use crate::closure::{Answer, Request, converse, serve, serve_at};
+use crate::content::{Content, pull_from};
 
 /// What the registry is called: nobody but the proxy knows where it is.
 const NAME: &str = "registry.test:5000";

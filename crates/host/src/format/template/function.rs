@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::evaluate::{Item, Nil};
+use super::item::{Item, Nil};
 use super::print::{MAXIMUM_WIDTH, display, kind, printf};
 
 /// A function's outcome; the error is what follows `error calling NAME:`.

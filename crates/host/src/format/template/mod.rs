@@ -11,6 +11,7 @@
 
 mod evaluate;
 mod function;
+mod item;
 mod lex;
 mod parse;
 mod print;

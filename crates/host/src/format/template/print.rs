@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::evaluate::{Item, Nil};
+use super::item::{Item, Nil};
 
 /// The widest padding `printf` and `pad` accept.
 pub(super) const MAXIMUM_WIDTH: usize = 10_000;

@@ -238,7 +238,7 @@ mod tests {
 
     #[test]
     fn privileged_the_old_interface_mounts_layers() {
-        if !berth_sys::file::is_root() {
+        if !berth_sys::user::is_root() {
             return;
         }
         let base = std::env::temp_dir().join(format!("berth-rootfs-{}", std::process::id()));

@@ -261,7 +261,7 @@ mod tests {
 
     #[test]
     fn privileged_maps_can_be_read_back() {
-        if !crate::file::is_root() {
+        if !crate::user::is_root() {
             eprintln!("SKIPPED: needs root");
             return;
         }

@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn privileged_a_tree_is_given_and_links_are_not_followed() {
-        if !crate::file::is_root() {
+        if !crate::user::is_root() {
             eprintln!("SKIPPED: needs root");
             return;
         }

@@ -69,7 +69,7 @@ impl Bench {
             Some(folder) => PathBuf::from(folder),
             None => own.ancestors().nth(3)?.join("release"),
         };
-        if !berth_sys::file::is_root() || !programs.join("berth-wasm").exists() {
+        if !berth_sys::user::is_root() || !programs.join("berth-wasm").exists() {
             eprintln!(
                 "SKIPPED: needs root, and berth-wasm in {}",
                 programs.display()

@@ -28,7 +28,7 @@ impl Engine {
     /// It is gone, or something of it cannot be removed.
     pub(super) fn settle(&self, id: &ContainerId) -> Result<Observation> {
         let seen = self.observe(id)?;
-        if !is_lost(&seen) || berth_sys::user::effective_id() != 0 {
+        if !is_lost(&seen) || !berth_sys::user::is_root() {
             return Ok(seen);
         }
         let record = Record::read(&self.paths().container(id)).ok().flatten();

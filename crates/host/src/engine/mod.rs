@@ -220,7 +220,7 @@ impl Engine {
 
     /// Refuses what needs the rights of root, before anything is downloaded or written.
     fn require_root(&self, sentence: &str) -> Result<()> {
-        if berth_sys::user::effective_id() == 0 {
+        if berth_sys::user::is_root() {
             return Ok(());
         }
         Err(Error::new(Class::Denied, sentence)

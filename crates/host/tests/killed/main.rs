@@ -267,7 +267,7 @@ fn folder() -> Option<&'static Path> {
     static FOLDER: OnceLock<PathBuf> = OnceLock::new();
     let berth = Path::new(env!("CARGO_BIN_EXE_berth"));
     let monitor = berth.with_file_name("berth-monitor");
-    if !berth_sys::file::is_root() || !monitor.exists() {
+    if !berth_sys::user::is_root() || !monitor.exists() {
         skip(
             "killed",
             "needs root, and berth-monitor with its fault points beside berth",

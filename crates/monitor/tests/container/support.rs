@@ -37,7 +37,7 @@ pub(crate) struct Container {
 impl Container {
     /// A container that runs a shell script; `None`, loudly, where that is impossible.
     pub(crate) fn shell(script: &str) -> Option<Self> {
-        if !berth_sys::file::is_root() || !Path::new(BUSYBOX).exists() {
+        if !berth_sys::user::is_root() || !Path::new(BUSYBOX).exists() {
             eprintln!("skipped: needs root and {BUSYBOX}");
             return None;
         }

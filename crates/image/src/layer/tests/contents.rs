@@ -3,7 +3,7 @@
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use berth_sys::file::is_root;
+use berth_sys::user::is_root;
 
 use super::{Archive, Sandbox, attributes, inherit, is_opaque, is_whiteout};
 

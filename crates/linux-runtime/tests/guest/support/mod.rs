@@ -60,7 +60,7 @@ static ALONE: Mutex<()> = Mutex::new(());
 
 impl Bench {
     pub(crate) fn new(name: &str) -> Option<Self> {
-        if !berth_sys::file::is_root() || !Path::new(BUSYBOX).exists() {
+        if !berth_sys::user::is_root() || !Path::new(BUSYBOX).exists() {
             eprintln!("SKIPPED: needs root and {BUSYBOX}");
             return None;
         }

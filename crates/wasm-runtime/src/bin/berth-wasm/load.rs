@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt as _;
 
 use berth_contract::{Class, Error, Result};
+use berth_sys::path;
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
@@ -102,8 +103,7 @@ fn copy(file: &File) -> std::io::Result<Vec<u8>> {
 /// Whether the kernel names an open file there: an image can hold a file of that path, and nothing can
 /// be mounted over the kernel's.
 fn is_named(path: &str) -> bool {
-    const PROC_SUPER_MAGIC: i64 = 0x9fa0;
     let folder = File::open("/proc/self/fd");
-    folder.is_ok_and(|folder| berth_sys::path::is_on(&folder, PROC_SUPER_MAGIC).unwrap_or(false))
+    folder.is_ok_and(|folder| path::is_on(&folder, path::PROC).unwrap_or(false))
         && File::open(path).is_ok()
 }

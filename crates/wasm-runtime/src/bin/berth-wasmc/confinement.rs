@@ -16,7 +16,7 @@ use berth_sys::filter::call::{
 use berth_sys::filter::{Condition, EXECUTABLE, Rule, THREAD, always, when};
 use berth_sys::namespace::{self, Namespaces};
 use berth_sys::process::Limit;
-use berth_sys::{file, filter, landlock, process, seccomp};
+use berth_sys::{filter, landlock, process, seccomp, user};
 
 /// The user and group of nobody, who owns no file.
 const NOBODY: u32 = 65534;
@@ -35,7 +35,7 @@ const ADDRESSES: (u32, u64) = (9, 16 << 30);
 /// Gives up everything a compiler does not need.
 pub(crate) fn confine() -> Result<()> {
     process::die_with_parent().map_err(failed)?;
-    if file::is_root() {
+    if user::is_root() {
         become_nobody().map_err(failed)?;
         // A change of user clears it (man 2 prctl).
         process::die_with_parent().map_err(failed)?;

@@ -1,0 +1,173 @@
+//! The flags of `build`, Docker's and buildx's.
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "the help texts write optional parts in brackets"
+)]
+
+mod commands;
+mod others;
+mod prepare;
+
+use std::path::PathBuf;
+
+use berth_host::engine::PullPolicy;
+
+use self::commands::CommandFlags;
+use self::others::OtherBuilders;
+pub(super) use self::others::REFUSED;
+use super::call::Call;
+use super::progress::Style;
+use crate::cli::registry::RegistryFlags;
+
+/// The arguments of `build`.
+#[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+pub(crate) struct Build {
+    /// The context: a directory, a Dockerfile, or - for standard input
+    #[arg(value_name = "PATH", hide = true)]
+    path: Option<String>,
+
+    /// Name the image (can be repeated)
+    #[arg(short, long, value_name = "NAME[:TAG]")]
+    tag: Vec<String>,
+
+    /// Read this Dockerfile; - for standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<String>,
+
+    /// Set a build argument: NAME=VALUE, or NAME to take it from the environment (can be repeated)
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<String>,
+
+    /// Add a context: NAME=DIRECTORY or NAME=docker-image://IMAGE (can be repeated)
+    #[arg(long, value_name = "NAME=SOURCE")]
+    build_context: Vec<String>,
+
+    /// Build this stage
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+
+    /// Build for these platforms, as in linux/amd64,wasi/wasm
+    #[arg(long, value_name = "OS/ARCH[,…]", value_delimiter = ',')]
+    platform: Vec<String>,
+
+    /// Give commands a secret: id=NAME[,src=FILE|env=VARIABLE] (can be repeated)
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+
+    /// Give commands an ssh agent: default or ID[=SOCKET] (can be repeated)
+    #[arg(long, value_name = "AGENT")]
+    ssh: Vec<String>,
+
+    /// Label the image (can be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+
+    /// Annotate the image's manifest (can be repeated)
+    #[arg(long, value_name = "NAME=VALUE")]
+    annotation: Vec<String>,
+
+    /// When to ask registries for base images: always (also for --pull alone), missing, never, newer
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = policy)]
+    pull: Option<PullPolicy>,
+
+    /// Make every step again
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Make the steps of these stages again (can be repeated)
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+
+    /// Join the image's own layers into one
+    #[arg(long)]
+    squash: bool,
+
+    /// Look for mistakes in the Dockerfile and build nothing
+    #[arg(long)]
+    check: bool,
+
+    /// Answer a question and build nothing: check, outline or targets[,format=json]
+    #[arg(long, value_name = "QUESTION", value_parser = Call::parse)]
+    call: Option<Call>,
+
+    /// Print the image's id alone
+    #[arg(short, long)]
+    quiet: bool,
+
+    /// How to show the progress
+    #[arg(long, value_name = "STYLE", value_enum, default_value_t)]
+    progress: Style,
+
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+
+    /// What to do with the result: type=image|local|tar|oci|docker|wasm[,dest=PATH], or a directory (can be repeated)
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
+
+    /// Push the image to where its names are
+    #[arg(long)]
+    push: bool,
+
+    /// Take steps from this cache too: an image, type=registry,ref=NAME or type=local,src=DIRECTORY (can be repeated)
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<String>,
+
+    /// Write the steps to a cache: type=registry,ref=NAME, type=local,dest=DIRECTORY or type=inline[,mode=max] (can be repeated)
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<String>,
+
+    /// Keep the image, beside other outputs
+    #[arg(long)]
+    load: bool,
+
+    /// Give everything this time: seconds since 1970; the variable `SOURCE_DATE_EPOCH` does the same
+    #[arg(long, value_name = "SECONDS")]
+    source_date_epoch: Option<i64>,
+
+    /// Give files that are newer than that time that time
+    #[arg(long)]
+    rewrite_timestamp: bool,
+
+    /// Allow commands what they ask for: security.insecure, network.host (can be repeated)
+    #[arg(long, value_name = "RIGHT")]
+    allow: Vec<String>,
+
+    #[command(flatten)]
+    commands: CommandFlags,
+
+    #[command(flatten)]
+    registry: RegistryFlags,
+
+    /// For scripts: containers of a build are always removed
+    #[arg(long, hide = true)]
+    rm: bool,
+
+    /// For scripts: as --rm
+    #[arg(long, hide = true)]
+    force_rm: bool,
+
+    /// For scripts: a context need not be compressed
+    #[arg(long, hide = true)]
+    compress: bool,
+
+    #[command(flatten)]
+    others: OtherBuilders,
+}
+
+/// Docker's truth values beside podman's policies.
+fn policy(text: &str) -> Result<PullPolicy, String> {
+    match text {
+        "always" | "true" => Ok(PullPolicy::Always),
+        "missing" | "false" => Ok(PullPolicy::Missing),
+        "never" => Ok(PullPolicy::Never),
+        "newer" | "ifnewer" => Ok(PullPolicy::Newer),
+        _ => Err("use always, missing, never or newer".to_owned()),
+    }
+}

@@ -1,0 +1,69 @@
+//! Flags of other builders: refused, or with the one meaning that builds have here.
+
+use crate::cli::parse::truth;
+
+/// Flags of other builders that mean nothing here.
+pub(crate) const REFUSED: &[(&str, &str)] = &[
+    ("--attest", "attestations are not made; leave it away"),
+    ("--policy", "policies are not evaluated; leave it away"),
+    (
+        "--gpus",
+        "devices of the build are not passed on; leave it away",
+    ),
+];
+
+/// Flags of other builders which scripts pass, with the one meaning that builds have here.
+#[derive(Debug, clap::Args)]
+pub(super) struct OtherBuilders {
+    /// For scripts: attestations are not made
+    #[arg(long, hide = true, value_name = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = no_attestation)]
+    provenance: Option<()>,
+
+    /// For scripts: attestations are not made
+    #[arg(long, hide = true, value_name = "false", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = no_attestation)]
+    sbom: Option<()>,
+
+    /// For scripts: commands are executed in containers
+    #[arg(long, hide = true, value_name = "default", value_parser = isolation)]
+    isolation: Option<()>,
+
+    /// For scripts: the results of steps are kept for later builds
+    #[arg(long, hide = true, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = layers)]
+    layers: Option<()>,
+
+    /// For scripts: stages that do not need each other are built at once
+    #[arg(long, hide = true, value_name = "NUMBER")]
+    jobs: Option<u32>,
+
+    /// For scripts: berth builds by itself
+    #[arg(long, hide = true, value_name = "default", value_parser = builder)]
+    builder: Option<()>,
+}
+
+fn no_attestation(text: &str) -> Result<(), String> {
+    match truth(text) {
+        Ok(false) => Ok(()),
+        _ => Err("attestations are not made; leave it away or say false".to_owned()),
+    }
+}
+
+fn isolation(text: &str) -> Result<(), String> {
+    match text {
+        "" | "default" | "oci" => Ok(()),
+        _ => Err("commands are executed in containers; leave it away or say default".to_owned()),
+    }
+}
+
+fn layers(text: &str) -> Result<(), String> {
+    match truth(text) {
+        Ok(true) => Ok(()),
+        _ => Err("each step makes a layer; --squash joins them".to_owned()),
+    }
+}
+
+fn builder(text: &str) -> Result<(), String> {
+    match text {
+        "" | "default" => Ok(()),
+        _ => Err("berth builds by itself; leave it away or say default".to_owned()),
+    }
+}

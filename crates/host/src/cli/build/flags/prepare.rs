@@ -1,0 +1,220 @@
+//! What the flags of `build` ask for.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use berth_contract::{Class, Error, Result};
+use berth_host::Engine;
+use berth_host::build::{BuildRequest, NoCache, Output};
+use berth_host::engine::PullPolicy;
+use berth_image::{Assembly, Platform, PullOptions, Reference};
+
+use super::Build;
+use crate::cli::Context;
+use crate::cli::build::call::Call;
+use crate::cli::build::progress::Style;
+use crate::cli::build::{caches, context, sources};
+use crate::cli::parse::truth;
+use crate::cli::registry::{access, proxy_variables};
+
+/// A build that can be carried out.
+#[derive(Debug)]
+pub(in crate::cli::build) struct Prepared {
+    pub(in crate::cli::build) request: BuildRequest,
+    /// Where the context lies when it came from elsewhere.
+    pub(in crate::cli::build) scratch: Option<Assembly>,
+    pub(in crate::cli::build) style: Style,
+    pub(in crate::cli::build) call: Option<Call>,
+    pub(in crate::cli::build) iidfile: Option<PathBuf>,
+    pub(in crate::cli::build) metadata_file: Option<PathBuf>,
+}
+
+impl Build {
+    /// Understands the flags and finds the context.
+    ///
+    /// # Errors
+    /// A value makes no sense, or there is no Dockerfile.
+    pub(in crate::cli::build) fn prepare(
+        self,
+        context: &Context,
+        engine: &Engine,
+    ) -> Result<Prepared> {
+        let environment = &context.environment;
+        let call = self.call.filter(Call::asks);
+        let pull_options = PullOptions {
+            access: access(context, &self.registry)?,
+            stale_if_error: true,
+            ..PullOptions::default()
+        };
+        let found = context::find(
+            self.path.as_deref(),
+            self.file.as_deref(),
+            engine,
+            &pull_options,
+        )?;
+        let (arguments, epoch) = self.arguments(context)?;
+        let (allow_insecure, allow_host_network) = self.allowed()?;
+        let platforms = self.platform.iter().map(|text| text.parse());
+        let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
+        let tags = self
+            .tag
+            .iter()
+            .map(|text| tag(text))
+            .collect::<Result<_>>()?;
+        let outputs = self.outputs()?;
+        let cache_to = caches::caches_to(&self.cache_to)?;
+        let inline = arguments.get("BUILDKIT_INLINE_CACHE");
+        let inline = inline.is_some_and(|value| truth(value).unwrap_or(false));
+        Ok(Prepared {
+            request: BuildRequest {
+                context: found.directory,
+                dockerfile_name: found.name,
+                dockerfile: found.text,
+                ignore: found.ignore,
+                tags,
+                target: self.target,
+                arguments,
+                platforms,
+                labels: pairs("--label", &self.label)?,
+                annotations: pairs("--annotation", &self.annotation)?
+                    .into_iter()
+                    .collect(),
+                contexts: sources::contexts(&self.build_context)?,
+                secrets: sources::secrets(&self.secret, environment)?,
+                ssh: sources::agents(&self.ssh, environment)?,
+                host: self.commands.host()?,
+                no_cache: NoCache {
+                    all: self.no_cache,
+                    stages: self
+                        .no_cache_filter
+                        .iter()
+                        .map(|name| name.to_ascii_lowercase())
+                        .collect(),
+                },
+                cache_from: caches::caches_from(&self.cache_from)?,
+                cache_to: cache_to.exports,
+                inline_cache: cache_to.inline || inline,
+                pull: self.pull.unwrap_or(PullPolicy::Missing),
+                pull_options,
+                squash: self.squash,
+                epoch,
+                rewrite_timestamp: self.rewrite_timestamp,
+                allow_insecure,
+                allow_host_network,
+                outputs,
+            },
+            style: if self.quiet {
+                Style::Quiet
+            } else {
+                self.progress
+            },
+            scratch: found.scratch,
+            call: if self.check { Some(Call::CHECK) } else { call },
+            iidfile: self.iidfile,
+            metadata_file: self.metadata_file,
+        })
+    }
+
+    /// The build arguments, and the time of everything.
+    fn arguments(&self, context: &Context) -> Result<(BTreeMap<String, String>, Option<i64>)> {
+        let environment = &context.environment;
+        let mut arguments = BTreeMap::new();
+        for text in &self.build_arg {
+            // A name alone is passed on if it is set.
+            let pair = match text.split_once('=') {
+                Some((name, value)) => Some((name.to_owned(), value.to_owned())),
+                None => environment.owned(text).map(|value| (text.clone(), value)),
+            };
+            arguments.extend(pair);
+        }
+        for (name, value) in proxy_variables(context, &|name| arguments.contains_key(name)) {
+            arguments.insert(name, value);
+        }
+        let epoch = match (self.source_date_epoch, arguments.get("SOURCE_DATE_EPOCH")) {
+            (Some(epoch), _) => Some(epoch),
+            (None, Some(text)) => Some(epoch_of(text)?),
+            (None, None) => environment
+                .text("SOURCE_DATE_EPOCH")
+                .map(epoch_of)
+                .transpose()?,
+        };
+        if let Some(epoch) = epoch {
+            arguments.insert("SOURCE_DATE_EPOCH".to_owned(), epoch.to_string());
+        }
+        Ok((arguments, epoch))
+    }
+
+    /// What is done with the result.
+    fn outputs(&self) -> Result<Vec<Output>> {
+        let mut outputs = sources::outputs(&self.output)?;
+        if self.load {
+            outputs.insert(0, Output::Image);
+        }
+        if self.push {
+            outputs.push(Output::Push(None));
+        }
+        let pushes = |output: &Output| matches!(output, Output::Push(_));
+        if outputs.iter().any(pushes) && self.tag.is_empty() {
+            return Err(
+                Error::new(Class::Invalid, "cannot push an image without a name")
+                    .hint("berth build --push -t REGISTRY/NAME:TAG ."),
+            );
+        }
+        Ok(outputs)
+    }
+
+    /// Whether commands may be unconfined, and whether they may have the network of the host: that follows
+    /// from asking for it.
+    fn allowed(&self) -> Result<(bool, bool)> {
+        let known = ["security.insecure", "network.host"];
+        if let Some(other) = self
+            .allow
+            .iter()
+            .find(|right| !known.contains(&right.as_str()))
+        {
+            let error = Error::new(
+                Class::Invalid,
+                format!("unknown right {other:?} for --allow"),
+            );
+            return Err(error.hint("security.insecure and network.host are known"));
+        }
+        let has = |known: &str| self.allow.iter().any(|right| right == known);
+        let host = has(known[1]) || self.commands.asks_for_host_network();
+        Ok((has(known[0]), host))
+    }
+}
+
+fn tag(text: &str) -> Result<Reference> {
+    let reference = Reference::parse(text)?;
+    if reference.digest().is_some() {
+        return Err(
+            Error::new(Class::Invalid, format!("cannot name the image {text}"))
+                .caused_by("a digest is computed, not given"),
+        );
+    }
+    Ok(reference)
+}
+
+fn epoch_of(text: &str) -> Result<i64> {
+    text.trim()
+        .parse()
+        .map_err(|error: std::num::ParseIntError| {
+            Error::new(
+                Class::Invalid,
+                format!("invalid SOURCE_DATE_EPOCH {text:?}"),
+            )
+            .caused_by(error)
+        })
+}
+
+fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some(("", _)) => Err(Error::new(
+            Class::Invalid,
+            format!("invalid value {text:?} for {flag}"),
+        )),
+        Some((name, value)) => Ok((name.to_owned(), value.to_owned())),
+        None => Ok((text.clone(), String::new())),
+    };
+    texts.iter().map(pair).collect()
+}

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use berth_contract::{Exit, State};
-use berth_monitor::protocol::Request;
 
-use crate::support::{Container, EVERYTHING, await_output, collect};
+use crate::launched::{EVERYTHING, collect, stop};
+use crate::support::{Container, await_output};
 
 const START: [&str; 8] = [
     "start-locked",
@@ -89,16 +89,7 @@ fn privileged_a_monitor_killed_while_it_stops_takes_the_guest_along() {
         let mut connection = container.start(&[EVERYTHING]);
         await_output(&mut connection, "ready\n");
         let mut stopper = container.connect();
-        stopper
-            .send(
-                &Request::Stop {
-                    signal: None,
-                    timeout: Some(0),
-                    keep: false,
-                },
-                &[],
-            )
-            .unwrap();
+        stopper.send(&stop(None, Some(0)), &[]).unwrap();
         assert!(stopper.exited().is_err(), "{point}");
         fs::remove_file(armed).unwrap();
         assert_recovers(&mut container, point);

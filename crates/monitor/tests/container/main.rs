@@ -9,6 +9,8 @@
 
 #[cfg(feature = "fault-points")]
 mod faults;
+#[path = "../launched/mod.rs"]
+mod launched;
 mod support;
 
 use std::io::{Read as _, Write as _};
@@ -20,7 +22,8 @@ use berth_monitor::launch::RestartPolicy;
 use berth_monitor::protocol::{Reply, Request};
 use serde_json::json;
 
-use support::{Container, EVERYTHING, await_output, collect};
+use launched::{EVERYTHING, collect};
+use support::{Container, await_output};
 
 const KILLED: Exit = Exit::Signalled {
     signal: Signal::KILL,

@@ -7,23 +7,16 @@ use std::time::Duration;
 use berth_contract::{ContainerId, Exit, Rootfs, Signal, oci};
 use berth_linux_runtime::defaults;
 use berth_monitor::client::{self, Connection, Incoming};
-use berth_monitor::launch::{
-    Directories, Launch, Log, LogFile, NameFiles, RestartPolicy, RuntimeKind, SPEC_FILE,
-};
+use berth_monitor::launch::{Directories, Launch, SPEC_FILE};
 use berth_monitor::protocol::{Reply, Request};
 use berth_monitor::status::{self, Observation};
 use berth_sys::cgroup::{Cgroup, Hierarchies};
 use serde_json::{Value, json};
 
+use crate::launched::{logged, plain, stop};
+
 const BUSYBOX: &str = "/bin/busybox";
 const CGROUPS: &str = "berth-monitor-test";
-
-/// Attach to everything.
-pub(crate) const EVERYTHING: Request = Request::Attach {
-    stdin: true,
-    stdout: true,
-    stderr: true,
-};
 
 /// One container in directories of its own.
 pub(crate) struct Container {
@@ -63,48 +56,13 @@ impl Container {
         for applet in "sh cat echo sleep seq stty true kill dd yes head trap tr".split(' ') {
             std::os::unix::fs::symlink("busybox", layer.join("bin").join(applet)).unwrap();
         }
-        let launch = Launch {
-            id: id.clone(),
-            runtime: RuntimeKind::Linux,
-            rootfs: Rootfs::Overlay {
-                lowers: vec![layer],
-                upper: container.join("upper"),
-                work: container.join("work"),
-                volatile: false,
-            },
-            module: None,
-            init: false,
-            terminal: false,
-            open_stdin: false,
-            stdin_once: false,
-            stop_signal: Signal::TERM,
-            stop_timeout: Some(10),
-            timeout: None,
-            pid_file: None,
-            restart: RestartPolicy::No,
-            auto_remove: false,
-            attended: false,
-            environment: None,
-            remove_with: Vec::new(),
-            mounted: Vec::new(),
-            log: Log {
-                file: Some(LogFile {
-                    path: container.join("log"),
-                    max_size: 0,
-                    max_files: 1,
-                    attributes: std::collections::BTreeMap::new(),
-                }),
-                receiver: None,
-            },
-            network: berth_network::Request {
-                container: id.clone(),
-                mode: berth_network::Mode::None,
-                publish: Vec::new(),
-            },
-            joined: std::collections::BTreeMap::new(),
-            names: NameFiles::default(),
-            directories,
+        let rootfs = Rootfs::Overlay {
+            lowers: vec![layer],
+            upper: container.join("upper"),
+            work: container.join("work"),
+            volatile: false,
         };
+        let launch = plain(&id, directories, rootfs, berth_network::Mode::None);
         let spec = spec(&id, script);
         Some(Self {
             root,
@@ -143,16 +101,7 @@ impl Container {
     /// Waits for the container's end on a connection of its own.
     pub(crate) fn stop(&self, signal: Option<Signal>, timeout: i64) -> Exit {
         let mut connection = self.connect();
-        connection
-            .send(
-                &Request::Stop {
-                    signal,
-                    timeout: Some(timeout),
-                    keep: false,
-                },
-                &[],
-            )
-            .unwrap();
+        connection.send(&stop(signal, Some(timeout)), &[]).unwrap();
         connection.exited().unwrap()
     }
 
@@ -178,16 +127,7 @@ impl Container {
     }
 
     pub(crate) fn logged(&self) -> String {
-        let path = self.launch.directories.container(&self.id).join("log");
-        let text = |line: &str| {
-            let entry: Value = serde_json::from_str(line).unwrap();
-            entry["log"].as_str().unwrap().to_owned()
-        };
-        fs::read_to_string(path)
-            .unwrap()
-            .lines()
-            .map(text)
-            .collect()
+        logged(&self.launch)
     }
 
     pub(crate) fn process(&self, script: &str, terminal: bool) -> Box<oci::Process> {
@@ -266,24 +206,6 @@ fn spec(id: &ContainerId, script: &str) -> Value {
             "cgroupsPath": format!("{CGROUPS}/{id}"),
         },
     })
-}
-
-/// Everything a connection gives until the guest's end.
-pub(crate) fn collect(connection: &mut Connection) -> (Vec<u8>, Vec<u8>, Exit) {
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    loop {
-        match connection
-            .receive()
-            .unwrap()
-            .expect("the monitor tells the end")
-        {
-            Incoming::Stdout(bytes) => stdout.extend_from_slice(bytes),
-            Incoming::Stderr(bytes) => stderr.extend_from_slice(bytes),
-            Incoming::Reply(Reply::Exited { exit }, _) => return (stdout, stderr, exit),
-            Incoming::Reply(Reply::Started { .. } | Reply::Ok, _) => {}
-            Incoming::Reply(other, _) => panic!("{other:?}"),
-        }
-    }
 }
 
 /// Reads output up to and including a text.

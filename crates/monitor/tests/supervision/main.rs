@@ -6,6 +6,8 @@
     reason = "a test that cannot go on says so"
 )]
 
+#[path = "../launched/mod.rs"]
+mod launched;
 mod process;
 mod support;
 
@@ -18,7 +20,8 @@ use berth_monitor::client::Incoming;
 use berth_monitor::launch::RestartPolicy;
 use berth_monitor::protocol::{Reply, Request};
 
-use support::{Container, EVERYTHING, collect};
+use launched::{EVERYTHING, stop};
+use support::{Container, collect};
 
 #[test]
 fn a_run_is_seen_logged_and_leaves_nothing() {
@@ -113,16 +116,7 @@ fn stop_is_polite_then_not() {
         }
     }
     let mut stopper = polite.connect();
-    stopper
-        .send(
-            &Request::Stop {
-                signal: None,
-                timeout: None,
-                keep: false,
-            },
-            &[],
-        )
-        .unwrap();
+    stopper.send(&stop(None, None), &[]).unwrap();
     assert_eq!(stopper.exited().unwrap(), Exit::Code { code: 7 });
     assert!(polite.seen().status.stopped_by_user);
     monitor.join().unwrap();
@@ -130,27 +124,9 @@ fn stop_is_polite_then_not() {
     let deaf = Container::new("trap '' TERM; while :; do sleep 0.05; done");
     let (mut connection, monitor) = deaf.start(&[]);
     connection.started().unwrap();
-    connection
-        .send(
-            &Request::Stop {
-                signal: None,
-                timeout: Some(-1),
-                keep: false,
-            },
-            &[],
-        )
-        .unwrap();
+    connection.send(&stop(None, Some(-1)), &[]).unwrap();
     let mut impatient = deaf.connect();
-    impatient
-        .send(
-            &Request::Stop {
-                signal: None,
-                timeout: Some(0),
-                keep: false,
-            },
-            &[],
-        )
-        .unwrap();
+    impatient.send(&stop(None, Some(0)), &[]).unwrap();
     let killed = Exit::Signalled {
         signal: Signal::KILL,
     };
@@ -177,16 +153,7 @@ fn policies_start_again_until_a_person_stops() {
     let waiting = container.until(|status| status.state == State::Restarting);
     assert_eq!(waiting.exit, Some(Exit::Code { code: 1 }));
     let mut stopper = container.connect();
-    stopper
-        .send(
-            &Request::Stop {
-                signal: None,
-                timeout: None,
-                keep: false,
-            },
-            &[],
-        )
-        .unwrap();
+    stopper.send(&stop(None, None), &[]).unwrap();
     assert_eq!(stopper.exited().unwrap(), Exit::Code { code: 1 });
     monitor.join().unwrap();
     assert_eq!(container.seen().status.state, State::Exited);

@@ -4,15 +4,14 @@ use std::fs;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 
-use berth_contract::{ContainerId, Exit, Rootfs, Signal};
-use berth_monitor::client::{self, Connection, Incoming};
-use berth_monitor::launch::{
-    Directories, Launch, Log, LogFile, NameFiles, RestartPolicy, RuntimeKind, SPEC_FILE,
-};
-use berth_monitor::protocol::{Reply, Request};
+use berth_contract::{ContainerId, Exit, Rootfs};
+use berth_monitor::client::{self, Connection};
+use berth_monitor::launch::{Directories, Launch, SPEC_FILE};
+use berth_monitor::protocol::Request;
 use berth_monitor::status::{self, Observation, Status};
 use berth_monitor::{Arguments, run};
 
+use crate::launched::{self, logged, plain};
 use crate::process;
 
 /// One container in directories of its own.
@@ -36,43 +35,8 @@ impl Container {
         fs::create_dir_all(root.join("data/names")).unwrap();
         std::os::unix::fs::symlink(id.as_str(), root.join("data/names/web")).unwrap();
         fs::write(container.join("record.json"), r#"{"Name":"web","Other":1}"#).unwrap();
-        let launch = Launch {
-            id: id.clone(),
-            runtime: RuntimeKind::Linux,
-            rootfs: Rootfs::Directory("/".into()),
-            module: None,
-            init: false,
-            terminal: false,
-            open_stdin: false,
-            stdin_once: false,
-            stop_signal: Signal::TERM,
-            stop_timeout: Some(10),
-            timeout: None,
-            pid_file: None,
-            restart: RestartPolicy::No,
-            auto_remove: false,
-            attended: false,
-            environment: None,
-            remove_with: Vec::new(),
-            mounted: Vec::new(),
-            log: Log {
-                file: Some(LogFile {
-                    path: container.join("log"),
-                    max_size: 0,
-                    max_files: 1,
-                    attributes: std::collections::BTreeMap::new(),
-                }),
-                receiver: None,
-            },
-            network: berth_network::Request {
-                container: id.clone(),
-                mode: berth_network::Mode::Host,
-                publish: Vec::new(),
-            },
-            joined: std::collections::BTreeMap::new(),
-            names: NameFiles::default(),
-            directories,
-        };
+        let rootfs = Rootfs::Directory("/".into());
+        let launch = plain(&id, directories, rootfs, berth_network::Mode::Host);
         let this = Self { root, id, launch };
         this.describe(&["/bin/sh", "-c", script]);
         this
@@ -131,16 +95,7 @@ impl Container {
     }
 
     pub(crate) fn logged(&self) -> String {
-        let path = self.launch.directories.container(&self.id).join("log");
-        let line = |line: &str| {
-            let entry: serde_json::Value = serde_json::from_str(line).unwrap();
-            entry["log"].as_str().unwrap().to_owned()
-        };
-        fs::read_to_string(path)
-            .unwrap()
-            .lines()
-            .map(line)
-            .collect()
+        logged(&self.launch)
     }
 
     pub(crate) fn left_in_run(&self) -> usize {
@@ -154,29 +109,9 @@ impl Drop for Container {
     }
 }
 
-pub(crate) const EVERYTHING: Request = Request::Attach {
-    stdin: true,
-    stdout: true,
-    stderr: true,
-};
-
-/// Everything a connection gives until the guest's end.
+/// Everything a connection gives until the guest's end, as text.
 pub(crate) fn collect(connection: &mut Connection) -> (String, String, Exit) {
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    loop {
-        match connection
-            .receive()
-            .unwrap()
-            .expect("the monitor tells the end")
-        {
-            Incoming::Stdout(bytes) => stdout.extend_from_slice(bytes),
-            Incoming::Stderr(bytes) => stderr.extend_from_slice(bytes),
-            Incoming::Reply(Reply::Exited { exit }, _) => {
-                let text = |bytes| String::from_utf8(bytes).unwrap();
-                return (text(stdout), text(stderr), exit);
-            }
-            Incoming::Reply(Reply::Started { .. } | Reply::Ok, _) => {}
-            Incoming::Reply(other, _) => panic!("{other:?}"),
-        }
-    }
+    let (stdout, stderr, exit) = launched::collect(connection);
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(stdout), text(stderr), exit)
 }

@@ -1,6 +1,8 @@
 //! `wasi:filesystem` of WASI 0.2: wasmtime's, with relative paths that start at the working directory and
 //! read-only mounts named as such.
 
+use std::convert::identity;
+
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{self, ErrorCode, HostDescriptor};
@@ -19,6 +21,25 @@ pub(super) struct Files;
 pub(super) struct View<'a> {
     pub(super) inner: WasiFilesystemCtxView<'a>,
     pub(super) places: &'a mut Places,
+}
+
+/// Open directories and their paths.
+pub(super) type Directories = Vec<(Resource<Descriptor>, String)>;
+
+impl<'a> View<'a> {
+    /// What the guest is given; ours is a set of its own, which the guest cannot close.
+    pub(super) fn directories(
+        &mut self,
+        theirs: impl Fn(&mut WasiFilesystemCtxView<'a>) -> wasmtime::Result<Directories>,
+    ) -> wasmtime::Result<Directories> {
+        if self.places.wants_root() {
+            let kept = theirs(&mut self.inner)?;
+            self.places.keep_root(&kept);
+        }
+        let directories = theirs(&mut self.inner)?;
+        self.places.given(&directories);
+        Ok(directories)
+    }
 }
 
 impl HasData for Files {
@@ -42,49 +63,61 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     preopens::add_to_linker::<State, Files>(linker, view)
 }
 
-/// Tries an operation on a path in each place where it may be.
+/// Functions on a path, tried in each place where it may be.
 macro_rules! in_places {
-    ($self:ident, $directory:ident, $path:ident, |$place:ident| $operation:expr) => {{
-        let mut search = Search::new();
-        for number in $self.places.candidates(&$directory) {
-            let $place = at(number);
-            let outcome = $operation.await;
-            let outcome = $self.places.told(outcome, (number, &$path));
-            if let Some(outcome) = search.take(outcome) {
-                return outcome;
+    (|$path:ident| $prepared:expr =>
+        $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(async fn $name(
+            &mut self,
+            directory: Resource<Descriptor>,
+            $($argument: $type),*
+        ) -> FsResult<$result> {
+            let $path = $prepared;
+            let mut search = Search::new();
+            for number in self.places.candidates(&directory) {
+                let outcome = self.inner.$name(at(number), $(Clone::clone(&$argument)),*).await;
+                let outcome = self.places.told(outcome, (number, &$path));
+                if let Some(outcome) = search.take(outcome) {
+                    return outcome;
+                }
             }
-        }
-        search.absent()
-    }};
+            search.absent()
+        })*
+    };
 }
 
-/// Tries an operation on two paths in each pair of places where they may be.
+/// Functions on two paths, tried in each pair of places where they may be.
 macro_rules! in_pairs {
-    ($self:ident, ($from:ident, $old:ident), ($to:ident, $new:ident), |$source:ident, $target:ident| $operation:expr) => {{
-        let mut search = Search::new();
-        for (source, target) in $self.places.pairs(&$from, &$to) {
-            let ($source, $target) = (at(source), at(target));
-            let outcome = $operation.await;
-            let outcome = $self
-                .places
-                .told_of_two(outcome, (source, &$old), (target, &$new));
-            if let Some(outcome) = search.take(outcome) {
-                return outcome;
+    ($($name:ident($($argument:ident: $type:ty)?);)*) => {
+        $(async fn $name(
+            &mut self,
+            from: Resource<Descriptor>,
+            $($argument: $type,)?
+            old: String,
+            to: Resource<Descriptor>,
+            new: String,
+        ) -> FsResult<()> {
+            let mut search = Search::new();
+            for (source, target) in self.places.pairs(&from, &to) {
+                let outcome = self
+                    .inner
+                    .$name(at(source), $($argument,)? old.clone(), at(target), new.clone())
+                    .await;
+                let outcome = self
+                    .places
+                    .told_of_two(outcome, (source, &old), (target, &new));
+                if let Some(outcome) = search.take(outcome) {
+                    return outcome;
+                }
             }
-        }
-        search.absent()
-    }};
+            search.absent()
+        })*
+    };
 }
 
 impl preopens::Host for View<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        if self.places.wants_root() {
-            let kept = preopens::Host::get_directories(&mut self.inner)?;
-            self.places.keep_root(&kept);
-        }
-        let directories = preopens::Host::get_directories(&mut self.inner)?;
-        self.places.given(&directories);
-        Ok(directories)
+    fn get_directories(&mut self) -> wasmtime::Result<Directories> {
+        self.directories(preopens::Host::get_directories)
     }
 }
 
@@ -127,54 +160,25 @@ impl HostDescriptor for View<'_> {
         metadata_hash(file: Resource<Descriptor>) -> FsResult<types::MetadataHashValue>;
     }
 
-    async fn create_directory_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<()> {
-        in_places!(self, directory, path, |place| self
-            .inner
-            .create_directory_at(place, path.clone()))
+    in_places! {
+        |path| identity(path) =>
+        create_directory_at(path: String) -> ();
+        stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat;
+        set_times_at(flags: types::PathFlags, path: String, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> ();
+        readlink_at(path: String) -> String;
+        symlink_at(target: String, path: String) -> ();
+        unlink_file_at(path: String) -> ();
+        metadata_hash_at(flags: types::PathFlags, path: String) -> types::MetadataHashValue;
     }
 
-    async fn stat_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        flags: types::PathFlags,
-        path: String,
-    ) -> FsResult<types::DescriptorStat> {
-        in_places!(self, directory, path, |place| self.inner.stat_at(
-            place,
-            flags,
-            path.clone()
-        ))
+    in_places! {
+        |path| without_slashes(path) =>
+        remove_directory_at(path: String) -> ();
     }
 
-    async fn set_times_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        flags: types::PathFlags,
-        path: String,
-        accessed: types::NewTimestamp,
-        modified: types::NewTimestamp,
-    ) -> FsResult<()> {
-        in_places!(self, directory, path, |place| {
-            self.inner
-                .set_times_at(place, flags, path.clone(), accessed, modified)
-        })
-    }
-
-    async fn link_at(
-        &mut self,
-        from: Resource<Descriptor>,
-        flags: types::PathFlags,
-        old: String,
-        to: Resource<Descriptor>,
-        new: String,
-    ) -> FsResult<()> {
-        in_pairs!(self, (from, old), (to, new), |source, target| self
-            .inner
-            .link_at(source, flags, old.clone(), target, new.clone()))
+    in_pairs! {
+        link_at(flags: types::PathFlags);
+        rename_at();
     }
 
     async fn open_at(
@@ -209,62 +213,6 @@ impl HostDescriptor for View<'_> {
         HostDescriptor::drop(&mut self.inner, file)
     }
 
-    async fn readlink_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<String> {
-        in_places!(self, directory, path, |place| self
-            .inner
-            .readlink_at(place, path.clone()))
-    }
-
-    async fn remove_directory_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<()> {
-        let path = without_slashes(path);
-        in_places!(self, directory, path, |place| self
-            .inner
-            .remove_directory_at(place, path.clone()))
-    }
-
-    async fn rename_at(
-        &mut self,
-        from: Resource<Descriptor>,
-        old: String,
-        to: Resource<Descriptor>,
-        new: String,
-    ) -> FsResult<()> {
-        in_pairs!(self, (from, old), (to, new), |source, target| self
-            .inner
-            .rename_at(source, old.clone(), target, new.clone()))
-    }
-
-    async fn symlink_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        target: String,
-        path: String,
-    ) -> FsResult<()> {
-        in_places!(self, directory, path, |place| self.inner.symlink_at(
-            place,
-            target.clone(),
-            path.clone()
-        ))
-    }
-
-    async fn unlink_file_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FsResult<()> {
-        in_places!(self, directory, path, |place| self
-            .inner
-            .unlink_file_at(place, path.clone()))
-    }
-
     fn read_via_stream(
         &mut self,
         file: Resource<Descriptor>,
@@ -286,19 +234,6 @@ impl HostDescriptor for View<'_> {
         file: Resource<Descriptor>,
     ) -> FsResult<Resource<DynOutputStream>> {
         self.inner.append_via_stream(file)
-    }
-
-    async fn metadata_hash_at(
-        &mut self,
-        directory: Resource<Descriptor>,
-        flags: types::PathFlags,
-        path: String,
-    ) -> FsResult<types::MetadataHashValue> {
-        in_places!(self, directory, path, |place| self.inner.metadata_hash_at(
-            place,
-            flags,
-            path.clone()
-        ))
     }
 }
 

@@ -1,5 +1,7 @@
 //! `wasi:filesystem` of WASI 0.3: the same as `files` does for 0.2.
 
+use std::convert::identity;
+
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, Accessor, FutureReader, Linker, Resource, StreamReader};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemCtxView};
@@ -10,7 +12,7 @@ use wasmtime_wasi::p3::bindings::filesystem::{preopens, types as filesystem};
 use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
 use super::State;
-use super::files::{Files, View, view};
+use super::files::{Directories, Files, View, view};
 use super::places::{Search, at, without_slashes};
 
 super::places::code!(ErrorCode);
@@ -48,42 +50,70 @@ macro_rules! streaming {
     };
 }
 
-/// Tries an operation on a path in each place where it may be.
+/// Functions on a path, tried in each place where it may be.
 macro_rules! in_places {
-    ($store:ident, $directory:ident, $path:ident, $name:ident(|$place:ident| $($argument:expr),*)) => {{
-        let theirs = $store.with_getter::<WasiFilesystem>(inner);
-        let mut search = Search::new();
-        for number in $store.with(|mut access| access.get().places.candidates(&$directory)) {
-            let $place = at(number);
-            let outcome = <WasiFilesystem as Theirs<State>>::$name(&theirs, $($argument),*).await;
-            let outcome =
-                $store.with(|mut access| access.get().places.told(outcome, (number, &$path)));
-            if let Some(outcome) = search.take(outcome) {
-                return outcome;
+    (|$path:ident| $prepared:expr =>
+        $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
+        $(async fn $name(
+            store: &Store,
+            directory: Resource<Descriptor>,
+            $($argument: $type),*
+        ) -> FilesystemResult<$result> {
+            let $path = $prepared;
+            let theirs = store.with_getter::<WasiFilesystem>(inner);
+            let mut search = Search::new();
+            for number in store.with(|mut access| access.get().places.candidates(&directory)) {
+                let outcome = <WasiFilesystem as Theirs<State>>::$name(
+                    &theirs,
+                    at(number),
+                    $(Clone::clone(&$argument)),*
+                )
+                .await;
+                let outcome =
+                    store.with(|mut access| access.get().places.told(outcome, (number, &$path)));
+                if let Some(outcome) = search.take(outcome) {
+                    return outcome;
+                }
             }
-        }
-        search.absent()
-    }};
+            search.absent()
+        })*
+    };
 }
 
-/// Tries an operation on two paths in each pair of places where they may be.
+/// Functions on two paths, tried in each pair of places where they may be.
 macro_rules! in_pairs {
-    ($store:ident, ($from:ident, $old:ident), ($to:ident, $new:ident), $name:ident(|$source:ident, $target:ident| $($argument:expr),*)) => {{
-        let theirs = $store.with_getter::<WasiFilesystem>(inner);
-        let mut search = Search::new();
-        for (source, target) in $store.with(|mut access| access.get().places.pairs(&$from, &$to)) {
-            let ($source, $target) = (at(source), at(target));
-            let outcome = <WasiFilesystem as Theirs<State>>::$name(&theirs, $($argument),*).await;
-            let outcome = $store.with(|mut access| {
-                let places = access.get().places;
-                places.told_of_two(outcome, (source, &$old), (target, &$new))
-            });
-            if let Some(outcome) = search.take(outcome) {
-                return outcome;
+    ($($name:ident($($argument:ident: $type:ty)?);)*) => {
+        $(async fn $name(
+            store: &Store,
+            from: Resource<Descriptor>,
+            $($argument: $type,)?
+            old: String,
+            to: Resource<Descriptor>,
+            new: String,
+        ) -> FilesystemResult<()> {
+            let theirs = store.with_getter::<WasiFilesystem>(inner);
+            let mut search = Search::new();
+            for (source, target) in store.with(|mut access| access.get().places.pairs(&from, &to)) {
+                let outcome = <WasiFilesystem as Theirs<State>>::$name(
+                    &theirs,
+                    at(source),
+                    $($argument,)?
+                    old.clone(),
+                    at(target),
+                    new.clone(),
+                )
+                .await;
+                let outcome = store.with(|mut access| {
+                    let places = access.get().places;
+                    places.told_of_two(outcome, (source, &old), (target, &new))
+                });
+                if let Some(outcome) = search.take(outcome) {
+                    return outcome;
+                }
             }
-        }
-        search.absent()
-    }};
+            search.absent()
+        })*
+    };
 }
 
 impl types::Host for View<'_> {
@@ -100,14 +130,8 @@ impl types::HostDescriptor for View<'_> {
 }
 
 impl preopens::Host for View<'_> {
-    fn get_directories(&mut self) -> wasmtime::Result<Vec<(Resource<Descriptor>, String)>> {
-        if self.places.wants_root() {
-            let kept = preopens::Host::get_directories(&mut self.inner)?;
-            self.places.keep_root(&kept);
-        }
-        let directories = preopens::Host::get_directories(&mut self.inner)?;
-        self.places.given(&directories);
-        Ok(directories)
+    fn get_directories(&mut self) -> wasmtime::Result<Directories> {
+        self.directories(preopens::Host::get_directories)
     }
 }
 
@@ -136,69 +160,25 @@ impl Theirs<State> for Files {
         metadata_hash(file: Resource<Descriptor>) -> FilesystemResult<types::MetadataHashValue>;
     }
 
-    async fn create_directory_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FilesystemResult<()> {
-        in_places!(
-            store,
-            directory,
-            path,
-            create_directory_at(|place| place, path.clone())
-        )
+    in_places! {
+        |path| identity(path) =>
+        create_directory_at(path: String) -> ();
+        stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat;
+        set_times_at(flags: types::PathFlags, path: String, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> ();
+        readlink_at(path: String) -> String;
+        symlink_at(target: String, path: String) -> ();
+        unlink_file_at(path: String) -> ();
+        metadata_hash_at(flags: types::PathFlags, path: String) -> types::MetadataHashValue;
     }
 
-    async fn stat_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        flags: types::PathFlags,
-        path: String,
-    ) -> FilesystemResult<types::DescriptorStat> {
-        in_places!(
-            store,
-            directory,
-            path,
-            stat_at(|place| place, flags, path.clone())
-        )
+    in_places! {
+        |path| without_slashes(path) =>
+        remove_directory_at(path: String) -> ();
     }
 
-    async fn set_times_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        flags: types::PathFlags,
-        path: String,
-        accessed: types::NewTimestamp,
-        modified: types::NewTimestamp,
-    ) -> FilesystemResult<()> {
-        in_places!(
-            store,
-            directory,
-            path,
-            set_times_at(|place| place, flags, path.clone(), accessed, modified)
-        )
-    }
-
-    async fn link_at(
-        store: &Store,
-        from: Resource<Descriptor>,
-        flags: types::PathFlags,
-        old: String,
-        to: Resource<Descriptor>,
-        new: String,
-    ) -> FilesystemResult<()> {
-        in_pairs!(
-            store,
-            (from, old),
-            (to, new),
-            link_at(
-                |source, target| source,
-                flags,
-                old.clone(),
-                target,
-                new.clone()
-            )
-        )
+    in_pairs! {
+        link_at(flags: types::PathFlags);
+        rename_at();
     }
 
     async fn open_at(
@@ -235,88 +215,5 @@ impl Theirs<State> for Files {
             }
         }
         search.absent()
-    }
-
-    async fn readlink_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FilesystemResult<String> {
-        in_places!(
-            store,
-            directory,
-            path,
-            readlink_at(|place| place, path.clone())
-        )
-    }
-
-    async fn remove_directory_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FilesystemResult<()> {
-        let path = without_slashes(path);
-        in_places!(
-            store,
-            directory,
-            path,
-            remove_directory_at(|place| place, path.clone())
-        )
-    }
-
-    async fn rename_at(
-        store: &Store,
-        from: Resource<Descriptor>,
-        old: String,
-        to: Resource<Descriptor>,
-        new: String,
-    ) -> FilesystemResult<()> {
-        in_pairs!(
-            store,
-            (from, old),
-            (to, new),
-            rename_at(|source, target| source, old.clone(), target, new.clone())
-        )
-    }
-
-    async fn symlink_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        target: String,
-        path: String,
-    ) -> FilesystemResult<()> {
-        in_places!(
-            store,
-            directory,
-            path,
-            symlink_at(|place| place, target.clone(), path.clone())
-        )
-    }
-
-    async fn unlink_file_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        path: String,
-    ) -> FilesystemResult<()> {
-        in_places!(
-            store,
-            directory,
-            path,
-            unlink_file_at(|place| place, path.clone())
-        )
-    }
-
-    async fn metadata_hash_at(
-        store: &Store,
-        directory: Resource<Descriptor>,
-        flags: types::PathFlags,
-        path: String,
-    ) -> FilesystemResult<types::MetadataHashValue> {
-        in_places!(
-            store,
-            directory,
-            path,
-            metadata_hash_at(|place| place, flags, path.clone())
-        )
     }
 }

@@ -51,7 +51,7 @@ pub use convert::{Compression, Conversion, DocumentStyle, convert};
 pub use diff::{Change, diff};
 pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
 #[cfg(feature = "registry")]
-pub use download::{Download, download, without_secrets};
+pub use download::{Download, download};
 pub use image::Image;
 pub use list::EntryChange;
 pub use merged::Merged;

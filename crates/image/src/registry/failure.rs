@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
-use crate::download::without_secrets;
+use crate::redacted::urls_without_secrets;
 
 /// No registry asks for more patience than a person has.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -199,7 +199,7 @@ impl fmt::Display for Failure {
 impl std::error::Error for Failure {}
 
 fn request(method: &Method, url: &Url) -> String {
-    format!("{method} {}", without_secrets(url.as_str()))
+    format!("{method} {}", urls_without_secrets(url.as_str()))
 }
 
 fn retry_after(headers: &HeaderMap) -> Duration {

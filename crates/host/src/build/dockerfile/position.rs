@@ -1,5 +1,7 @@
 //! Where something stands in a Dockerfile, and how that place is shown.
 
+use berth_image::urls_without_secrets;
+
 /// A range of lines, counted from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Lines {
@@ -35,6 +37,7 @@ impl Lines {
 ///    2 | >>> RUN false
 /// --------------------
 /// ```
+/// It ends up in logs that more people read than the Dockerfile, so its URLs are shown without their secrets.
 #[must_use]
 pub fn excerpt(name: &str, text: &str, lines: Lines) -> String {
     const RULE: &str = "--------------------";
@@ -60,7 +63,7 @@ pub fn excerpt(name: &str, text: &str, lines: Lines) -> String {
     let mut shown = format!("{name}:{}\n{RULE}\n", lines.first);
     for number in start..=end {
         let mark = if lines.contains(number) { ">>>" } else { "   " };
-        let line = all[number - 1].trim_end_matches('\r');
+        let line = urls_without_secrets(all[number - 1].trim_end_matches('\r'));
         shown.push_str(&format!(" {number:3} | {mark} {line}\n"));
     }
     shown.push_str(RULE);
@@ -89,5 +92,17 @@ mod tests {
             "D:1\n--------------------\n   1 | >>> RUN \\\n   2 | >>>  x\n   3 |     \n--------------------\n"
         );
         assert_eq!(excerpt("D", "x", Lines::one(9)), "");
+    }
+
+    #[test]
+    fn secrets_of_urls_are_not_shown() {
+        let text = "ADD https://me:secret@a/x?sig=secret /\nRUN curl \"http://me:secret@b\"\n";
+        let shown = excerpt("D", text, Lines::one(2));
+        assert!(shown.contains("   1 |     ADD https://a/x /\n"), "{shown}");
+        assert!(
+            shown.contains("   2 | >>> RUN curl \"http://b\"\n"),
+            "{shown}"
+        );
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }

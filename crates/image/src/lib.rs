@@ -19,7 +19,6 @@ mod builder;
 mod convert;
 mod diff;
 pub mod documents;
-#[cfg(feature = "registry")]
 mod download;
 #[cfg(fuzzing)]
 pub mod fuzzing;
@@ -31,10 +30,8 @@ mod platform;
 mod progress;
 mod redacted;
 mod reference;
-#[cfg(feature = "registry")]
 mod registry;
 mod rootfs;
-#[cfg(feature = "registry")]
 mod server;
 mod store;
 mod tree;
@@ -50,7 +47,6 @@ pub use builder::{FileEntry, ImageBuilder, install};
 pub use convert::{Compression, Conversion, DocumentStyle, convert};
 pub use diff::{Change, diff};
 pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
-#[cfg(feature = "registry")]
 pub use download::{Download, download};
 pub use image::Image;
 pub use list::EntryChange;
@@ -59,14 +55,12 @@ pub use platform::Platform;
 pub use progress::{Event, Progress, Provided, Silent};
 pub use redacted::urls_without_secrets;
 pub use reference::Reference;
-#[cfg(feature = "registry")]
 pub use registry::{
     Access, Credentials, Found, Login, LoginFile, Proxy, PullOptions, PullPolicy, Pulled,
     PushOptions, Pushed, Recompression, Registries, Removal, Saved, default_registry, login, pull,
     push, push_manifest, push_wasm, referrers, remote_document, search, tags,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
-#[cfg(feature = "registry")]
 pub use server::{PullThrough, ServeOptions, serve};
 pub use store::{
     Artifact, CheckOptions, Containers, Finding, Hold, ImageUsage, Leaf, Listing, NoContainers,

@@ -49,6 +49,13 @@ impl Project {
         self.sandbox.berth(&all)
     }
 
+    /// Builds the image `base` of the Dockerfile as it is now; others may then be written over it.
+    pub(crate) fn build_base(&self) {
+        let context = self.directory.to_str().unwrap();
+        let words = ["build", "-t", "base", context];
+        self.sandbox.berth(&words).success();
+    }
+
     /// Builds, which must succeed, and runs a shell command in the image.
     pub(crate) fn sh(&self, command: &str) -> String {
         self.build(&[]).success();

@@ -6,10 +6,7 @@ use crate::project::Project;
 #[test]
 fn stages_are_built_whoever_names_them() {
     let project = Project::of("FROM busybox\nONBUILD COPY --from=made /m /triggered\n");
-    project
-        .sandbox
-        .berth(&["build", "-t", "base", project.directory.to_str().unwrap()])
-        .success();
+    project.build_base();
     project.write(
         "Dockerfile",
         "FROM busybox AS first\nRUN echo 1 > /one\nFROM busybox AS made\nCOPY --from=first /one /m\n\
@@ -39,10 +36,7 @@ fn stages_are_built_whoever_names_them() {
 #[test]
 fn a_failing_stage_ends_those_that_wait_for_it() {
     let project = Project::of("FROM busybox\nONBUILD COPY --from=made /m /m\n");
-    project
-        .sandbox
-        .berth(&["build", "-t", "base", project.directory.to_str().unwrap()])
-        .success();
+    project.build_base();
     project.write(
         "Dockerfile",
         "FROM busybox AS made\nRUN exit 7\nFROM base AS a\nFROM base AS b\nFROM busybox\nCOPY --from=a / /a\nCOPY --from=b / /b\n",

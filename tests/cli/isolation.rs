@@ -137,19 +137,7 @@ fn the_host_programs_cannot_be_overwritten() {
 #[test]
 fn no_descriptor_leads_out() {
     let sandbox = Sandbox::with_busybox();
-    sandbox
-        .berth(&[
-            "run",
-            "-d",
-            "--name",
-            "up",
-            "--network",
-            "none",
-            "busybox",
-            "sleep",
-            "1000",
-        ])
-        .success();
+    sandbox.sleeper("up");
     for number in 3..=20 {
         let directory = format!("/proc/self/fd/{number}");
         let run = sandbox.berth(&[
@@ -232,19 +220,7 @@ fn a_volume_cannot_climb_out() {
 fn directories_are_closed() {
     use std::os::unix::fs::PermissionsExt as _;
     let sandbox = Sandbox::with_busybox();
-    sandbox
-        .berth(&[
-            "run",
-            "-d",
-            "--name",
-            "up",
-            "--network",
-            "none",
-            "busybox",
-            "sleep",
-            "1000",
-        ])
-        .success();
+    sandbox.sleeper("up");
     let mode =
         |path: std::path::PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o7777;
     assert_eq!(mode(sandbox.data()), 0o700);

@@ -75,18 +75,7 @@ fn the_detach_keys_leave_it_running() {
 #[test]
 fn exec_has_its_own_terminal() {
     let sandbox = Sandbox::with_busybox();
-    let run = [
-        "run",
-        "-d",
-        "--name",
-        "up",
-        "--network",
-        "none",
-        "busybox",
-        "sleep",
-        "1000",
-    ];
-    sandbox.berth(&run).success();
+    sandbox.sleeper("up");
     let mut terminal = Terminal::start(&sandbox.command(&["exec", "-it", "up", "sh"]));
     terminal.wait_for("/ # ");
     terminal.send("tty; stty size\r");

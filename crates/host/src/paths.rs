@@ -3,7 +3,7 @@
 //! ```text
 //! DATA/containers/<id>/{record.json, summary.json, config.json, launch.json, exit, hosts, hostname,
 //!                       resolv.conf, log/, upper/, work/}
-//! DATA/names/<name>      a file that holds the id
+//! DATA/names/<name>      a symbolic link to the id
 //! DATA/volumes/<name>/{_data/, volume.json}
 //! DATA/trash/            renamed here first, then deleted
 //! DATA/damaged/          records that could not be read, kept for a person to look at

@@ -25,7 +25,7 @@ use berth_sys::file::unique_name;
 use serde::{Deserialize, Serialize};
 
 use crate::paths::Paths;
-use crate::records::{Record, identifiers, write_document};
+use crate::records::{Record, entries, identifiers, write_document};
 
 /// What is kept of a volume beside its content.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -245,11 +245,7 @@ fn half_made(paths: &Paths) -> io::Result<(PathBuf, fs::File)> {
 /// # Errors
 /// One cannot be removed.
 pub(crate) fn sweep(paths: &Paths) -> Result<()> {
-    for entry in fs::read_dir(paths.volumes())
-        .into_iter()
-        .flatten()
-        .flatten()
-    {
+    for entry in entries(&paths.volumes()) {
         let path = entry.path();
         if !entry.file_name().to_string_lossy().starts_with(PREFIX) {
             continue;

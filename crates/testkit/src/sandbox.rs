@@ -138,6 +138,13 @@ impl Sandbox {
         screen.success();
     }
 
+    /// Runs busybox under this name, without a network, for as long as somebody needs it.
+    pub fn sleeper(&self, name: &str) {
+        let run = ["run", "--detach", "--network", "none", "--name", name];
+        let words = [&run[..], &["busybox", "sleep", "1000"]].concat();
+        self.berth(&words).success();
+    }
+
     /// One field of `inspect`.
     #[must_use]
     pub fn inspect(&self, container: &str, template: &str) -> String {

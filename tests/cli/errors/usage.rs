@@ -141,19 +141,7 @@ fn bad_values_of_flags() {
 #[test]
 fn bad_signals() {
     let sandbox = Sandbox::with_busybox();
-    sandbox
-        .berth(&[
-            "run",
-            "-d",
-            "--name",
-            "up",
-            "--network",
-            "none",
-            "busybox",
-            "sleep",
-            "100",
-        ])
-        .success();
+    sandbox.sleeper("up");
     insta::assert_snapshot!(sandbox.berth(&["kill", "-s", "SIGFOO", "up"]), @r#"
     exit: 1
     --- stdout ---

@@ -46,11 +46,7 @@ impl Engine {
 
     /// Names that lead to containers which are not there.
     fn check_names(&self, options: CheckOptions, findings: &mut Vec<Finding>) -> Result<()> {
-        for entry in fs::read_dir(self.paths().names())
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
+        for entry in records::entries(&self.paths().names()) {
             let target = fs::read_link(entry.path()).unwrap_or_default();
             let id: Result<ContainerId> = target.to_string_lossy().parse();
             let stands = id.is_ok_and(|id| {
@@ -93,11 +89,7 @@ impl Engine {
         self.prune_networks()?;
         let trash = self.paths().trash();
         let aside = trash.join(berth_sys::file::unique_name("reset-"));
-        let entries = fs::read_dir(self.paths().data())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let kept: Vec<_> = entries
+        let kept: Vec<_> = records::entries(self.paths().data())
             .map(|entry| entry.path())
             .filter(|path| *path != trash)
             .collect();

@@ -7,8 +7,7 @@
 //! ```
 //! So whoever clears up may be killed as well: as long as something is left, its directory leads to it.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use berth_contract::{Class, ContainerId, ContainerName, Result, VolumeName};
 use berth_monitor::volume as membership;
@@ -16,7 +15,7 @@ use berth_sys::lock::Lock;
 
 use super::Engine;
 use crate::paths::Paths;
-use crate::records::{self, clear_stale, discard, free, identifiers};
+use crate::records::{self, clear_stale, discard, entries, free, identifiers};
 use crate::volume;
 
 /// A container that is not there and never will be.
@@ -114,12 +113,4 @@ fn leave_volumes(paths: &Paths, dead: &Dead) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A directory that is missing has no entries.
-fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
-    fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(std::result::Result::ok)
 }

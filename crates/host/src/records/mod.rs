@@ -27,4 +27,4 @@ pub use name::{free, random_name, reserve};
 pub use record::{RECORD_FILE, Record, SUMMARY_FILE};
 pub(crate) use record::{StoredSummary, command, runtime_name};
 pub use staging::{Staging, discard, quarantine};
-pub(crate) use staging::{delete, empty_trash, half_made, hide, is_being_made};
+pub(crate) use staging::{delete, empty_trash, entries, half_made, hide, is_being_made};

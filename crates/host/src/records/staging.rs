@@ -205,10 +205,7 @@ pub(crate) fn empty_trash(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
-/// A directory that is missing has no entries.
-fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
-    fs::read_dir(directory)
-        .into_iter()
-        .flatten()
-        .filter_map(std::result::Result::ok)
+/// What is in a directory; one that is missing has no entries.
+pub(crate) fn entries(directory: &Path) -> impl Iterator<Item = fs::DirEntry> + use<> {
+    fs::read_dir(directory).into_iter().flatten().flatten()
 }

@@ -1,7 +1,7 @@
 //! The store served as a registry: to skopeo, and to berth.
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::channel;
 
 use berth_contract::Class;
@@ -10,7 +10,7 @@ use berth_image::{
     Silent, Store, install, pull, push, search, serve, tags,
 };
 
-use crate::server::{Registry, skopeo};
+use crate::server::{Registry, certificate, skopeo};
 use crate::{native, read, wasm};
 
 /// A served store; its thread ends with the test process.
@@ -124,43 +124,10 @@ fn what_is_pushed_here_can_be_run_here_and_pulled_by_anybody() {
     );
 }
 
-fn certificate(place: &Path) -> Option<(PathBuf, PathBuf)> {
-    let (key, chain) = (place.join("key.pem"), place.join("ca.crt"));
-    let made = std::process::Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-        ])
-        .args([
-            "-days",
-            "2",
-            "-subj",
-            "/CN=registry",
-            "-addext",
-            "subjectAltName=DNS:registry.test",
-        ])
-        .arg("-keyout")
-        .arg(&key)
-        .arg("-out")
-        .arg(&chain)
-        .stderr(std::process::Stdio::null())
-        .status();
-    if made.is_ok_and(|status| status.success()) {
-        return Some((chain, key));
-    }
-    println!("SKIPPED: openssl is not installed");
-    None
-}
-
 #[test]
 fn tls_of_a_private_authority_and_passwords() {
     let place = tempfile::tempdir().unwrap();
-    let Some((chain, key)) = certificate(place.path()) else {
+    let Some((chain, key)) = certificate(place.path(), "DNS:registry.test") else {
         return;
     };
     let passwords = place.path().join("htpasswd");

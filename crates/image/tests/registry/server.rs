@@ -23,39 +23,8 @@ impl Registry {
 
     /// Starts a registry that speaks HTTPS with a certificate nobody knows.
     pub(crate) fn start_secure() -> Option<Self> {
-        let certificate = tempfile::tempdir().unwrap();
-        let (key, chain) = (
-            certificate.path().join("key.pem"),
-            certificate.path().join("cert.pem"),
-        );
-        let made = Command::new("openssl")
-            .args([
-                "req",
-                "-x509",
-                "-newkey",
-                "ec",
-                "-pkeyopt",
-                "ec_paramgen_curve:P-256",
-                "-nodes",
-            ])
-            .args([
-                "-days",
-                "2",
-                "-subj",
-                "/CN=registry",
-                "-addext",
-                "subjectAltName=IP:127.0.0.1",
-            ])
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(&chain)
-            .stderr(Stdio::null())
-            .status();
-        if !made.is_ok_and(|status| status.success()) {
-            println!("SKIPPED: openssl is not installed");
-            return None;
-        }
+        let place = tempfile::tempdir().unwrap();
+        let (chain, key) = certificate(place.path(), "IP:127.0.0.1")?;
         let tls = format!(
             ", tls: {{certificate: {}, key: {}}}",
             chain.display(),
@@ -155,6 +124,26 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
 
 /// `me:secret` with bcrypt, the only kind docker-registry takes.
 const PASSWORDS: &str = "me:$2y$04$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW\n";
+
+/// The certificate of an authority nobody knows, for one name, and its key; `None`, loudly, without openssl.
+pub(crate) fn certificate(place: &Path, name: &str) -> Option<(PathBuf, PathBuf)> {
+    let (chain, key) = (place.join("certificate.pem"), place.join("key.pem"));
+    let made = Command::new("openssl")
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes".split(' '))
+        .args("-days 2 -subj /CN=registry -addext".split(' '))
+        .arg(format!("subjectAltName={name}"))
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&chain)
+        .stderr(Stdio::null())
+        .status();
+    if made.is_ok_and(|status| status.success()) {
+        return Some((chain, key));
+    }
+    println!("SKIPPED: openssl is not installed");
+    None
+}
 
 /// Runs skopeo; `false`, loudly, where it is not installed.
 pub(crate) fn skopeo(arguments: &[&str]) -> bool {

@@ -27,7 +27,7 @@ use berth_sys::filter::call::{
 };
 #[cfg(target_arch = "x86_64")]
 use berth_sys::filter::call::{SYS_epoll_wait, SYS_poll, SYS_readlink};
-use berth_sys::filter::{Condition, EXECUTABLE, Rule, THREAD, always, when};
+use berth_sys::filter::{A_THREAD, Condition, NAMING, NO_CODE, READING_LIMITS, Rule, always, when};
 use berth_sys::landlock::{self, Access};
 use berth_sys::{filter, process, seccomp, termination};
 
@@ -84,29 +84,6 @@ const fn family(value: u32) -> Condition {
 /// `AF_INET`, `AF_INET6`; everything else (netlink, packet, unix, vsock) is closed to the engine.
 const IPV4: &[Condition] = &[family(2)];
 const IPV6: &[Condition] = &[family(10)];
-/// `PROT_EXEC` is what turns data into code; all code was mapped before.
-const NO_CODE: &[Condition] = &[Condition::Bits {
-    argument: 2,
-    mask: EXECUTABLE,
-    value: 0,
-}];
-/// Threads of this process and no other kind of `clone`; `clone3` hides its flags and is refused whole.
-const A_THREAD: &[Condition] = &[Condition::Bits {
-    argument: 0,
-    mask: THREAD | NAMESPACES,
-    value: THREAD,
-}];
-/// Every `CLONE_NEW…` flag.
-const NAMESPACES: u32 = 0x7e02_0080;
-/// `prctl(PR_SET_NAME)`, which names threads.
-const NAMING: &[Condition] = &[Condition::Bits {
-    argument: 0,
-    mask: u32::MAX,
-    value: 15,
-}];
-/// Limits may be read and not set.
-const READING_LIMITS: &[Condition] = &[Condition::Null { argument: 2 }];
-
 const fn request(value: u32) -> Condition {
     Condition::Bits {
         argument: 1,

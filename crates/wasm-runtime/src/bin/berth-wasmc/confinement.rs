@@ -13,7 +13,7 @@ use berth_sys::filter::call::{
     SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn, SYS_sched_getaffinity, SYS_sched_yield,
     SYS_set_robust_list, SYS_sigaltstack, SYS_statx, SYS_tgkill, SYS_write,
 };
-use berth_sys::filter::{Condition, EXECUTABLE, Rule, THREAD, always, when};
+use berth_sys::filter::{A_THREAD, NAMING, NO_CODE, READING_LIMITS, Rule, always, when};
 use berth_sys::namespace::{self, Namespaces};
 use berth_sys::process::Limit;
 use berth_sys::{filter, landlock, process, seccomp, user};
@@ -79,25 +79,6 @@ fn lower(resource: u32, most: u64) -> io::Result<()> {
         hard,
     })
 }
-
-const NO_CODE: &[Condition] = &[Condition::Bits {
-    argument: 2,
-    mask: EXECUTABLE,
-    value: 0,
-}];
-const A_THREAD: &[Condition] = &[Condition::Bits {
-    argument: 0,
-    mask: THREAD | NAMESPACES,
-    value: THREAD,
-}];
-/// Every `CLONE_NEW…` flag.
-const NAMESPACES: u32 = 0x7e02_0080;
-const NAMING: &[Condition] = &[Condition::Bits {
-    argument: 0,
-    mask: u32::MAX,
-    value: 15,
-}];
-const READING_LIMITS: &[Condition] = &[Condition::Null { argument: 2 }];
 
 /// Reading, writing, memory and threads.
 const RULES: &[Rule] = &[

@@ -6,77 +6,13 @@
 //!
 //! Everything else fails with ENOSYS, which C libraries take as "this kernel is older" and work around.
 
+pub mod call;
+mod rule;
+
 use std::collections::BTreeMap;
 
+pub use self::rule::{A_THREAD, Condition, NAMING, NO_CODE, READING_LIMITS, Rule, always, when};
 use crate::seccomp::Instruction;
-
-/// The system calls of this architecture by name.
-pub mod call {
-    pub use libc::{
-        SYS_accept, SYS_accept4, SYS_bind, SYS_brk, SYS_clock_getres, SYS_clock_gettime,
-        SYS_clock_nanosleep, SYS_clone, SYS_close, SYS_connect, SYS_dup, SYS_epoll_create1,
-        SYS_epoll_ctl, SYS_epoll_pwait, SYS_eventfd2, SYS_exit, SYS_exit_group, SYS_fadvise64,
-        SYS_fallocate, SYS_fchmod, SYS_fcntl, SYS_fdatasync, SYS_fstat, SYS_fsync, SYS_ftruncate,
-        SYS_futex, SYS_getdents64, SYS_getpeername, SYS_getpid, SYS_getrandom, SYS_getsockname,
-        SYS_getsockopt, SYS_gettid, SYS_gettimeofday, SYS_ioctl, SYS_linkat, SYS_listen, SYS_lseek,
-        SYS_madvise, SYS_membarrier, SYS_mkdirat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_munmap,
-        SYS_nanosleep, SYS_newfstatat, SYS_openat, SYS_openat2, SYS_ppoll, SYS_prctl, SYS_pread64,
-        SYS_preadv, SYS_preadv2, SYS_prlimit64, SYS_pwrite64, SYS_pwritev, SYS_pwritev2, SYS_read,
-        SYS_readlinkat, SYS_readv, SYS_recvfrom, SYS_recvmsg, SYS_renameat, SYS_renameat2,
-        SYS_restart_syscall, SYS_rseq, SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_rt_sigreturn,
-        SYS_sched_getaffinity, SYS_sched_yield, SYS_sendmsg, SYS_sendto, SYS_set_robust_list,
-        SYS_setsockopt, SYS_shutdown, SYS_sigaltstack, SYS_socket, SYS_statfs, SYS_statx,
-        SYS_symlinkat, SYS_tgkill, SYS_unlinkat, SYS_utimensat, SYS_write, SYS_writev,
-    };
-    #[cfg(target_arch = "x86_64")]
-    pub use libc::{SYS_epoll_wait, SYS_poll, SYS_readlink};
-}
-
-/// A system call that stays allowed.
-#[derive(Debug, Clone, Copy)]
-pub struct Rule {
-    number: i64,
-    conditions: &'static [Condition],
-}
-
-/// What an argument must be; all conditions of a rule must hold, any rule of a call suffices.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Condition {
-    /// The lower 32 bits, masked, are this: for flags and other arguments of type `int`.
-    Bits {
-        /// Which argument, 0 to 5.
-        argument: u8,
-        /// The bits that are looked at.
-        mask: u32,
-        /// What they must be.
-        value: u32,
-    },
-    /// All 64 bits are zero: a null pointer.
-    Null {
-        /// Which argument, 0 to 5.
-        argument: u8,
-    },
-}
-
-/// Always allowed.
-#[must_use]
-pub const fn always(number: i64) -> Rule {
-    Rule {
-        number,
-        conditions: &[],
-    }
-}
-
-/// Allowed when the conditions hold.
-#[must_use]
-pub const fn when(number: i64, conditions: &'static [Condition]) -> Rule {
-    Rule { number, conditions }
-}
-
-/// `PROT_EXEC`.
-pub const EXECUTABLE: u32 = 4;
-/// What a `clone` that makes a thread and nothing else sets: VM, FS, FILES, SIGHAND, THREAD.
-pub const THREAD: u32 = 0x0001_0f00;
 
 #[cfg(target_arch = "x86_64")]
 const ARCHITECTURE: u32 = 0xc000_003e;
@@ -294,14 +230,7 @@ mod tests {
 
     const RULES: &[Rule] = &[
         always(call::SYS_read),
-        when(
-            call::SYS_mmap,
-            &[Condition::Bits {
-                argument: 2,
-                mask: EXECUTABLE,
-                value: 0,
-            }],
-        ),
+        when(call::SYS_mmap, NO_CODE),
         when(
             call::SYS_socket,
             &[Condition::Bits {
@@ -318,7 +247,7 @@ mod tests {
                 value: 10,
             }],
         ),
-        when(call::SYS_prlimit64, &[Condition::Null { argument: 2 }]),
+        when(call::SYS_prlimit64, READING_LIMITS),
         always(call::SYS_write),
     ];
 

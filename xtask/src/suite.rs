@@ -43,6 +43,7 @@ pub(crate) fn run(filter: Option<&str>) -> Outcome {
     {
         failures.push(reason);
     }
+    remove_empty_cgroup();
     report_skips(&skips);
     if failures.is_empty() {
         Ok(())
@@ -57,6 +58,19 @@ fn remove(file: &std::path::Path) -> Outcome {
             Err(format!("{}: {error}", file.display()))
         }
         _ => Ok(()),
+    }
+}
+
+/// The engine lets the cgroup stay in which those of its containers were; after the tests nobody needs it.
+fn remove_empty_cgroup() {
+    let top = std::path::Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(top).into_iter().flatten().flatten();
+    for hierarchy in hierarchies
+        .map(|entry| entry.path())
+        .chain([top.to_owned()])
+    {
+        // The kernel refuses while containers are in it, and where there is none nothing is to be done.
+        std::fs::remove_dir(hierarchy.join("berth")).ok();
     }
 }
 

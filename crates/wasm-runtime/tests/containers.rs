@@ -11,7 +11,7 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::os::fd::{AsFd as _, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use berth_contract::{
     ContainerId, Exit, Guest, Program, Rootfs, Runtime as _, Signal, Slot, Stdio,
 };
 use berth_linux_runtime::{LinuxRuntime, defaults};
+use berth_sys::cgroup::{Cgroup, Hierarchies};
 use berth_sys::{fd, pidfd};
 use berth_wasm_runtime::{Cache, WasmRuntime};
 use tempfile::TempDir;
@@ -92,6 +93,12 @@ impl Bench {
         self.directory.path().join(name)
     }
 
+    /// Beneath no other: a parent would stay.
+    fn cgroup(&self) -> PathBuf {
+        let name = self.directory.path().file_name().unwrap();
+        PathBuf::from(format!("berth-test-{}", name.display()))
+    }
+
     fn runtime(&self) -> WasmRuntime {
         let native = Box::new(LinuxRuntime::new());
         let program = |name: &str| self.programs.join(name);
@@ -110,11 +117,12 @@ impl Bench {
             cwd: "/".into(),
             ..Process::default()
         };
-        let mut linux = oci::Linux::default();
-        let name = self.directory.path().file_name().unwrap();
-        linux.namespaces = Some(defaults::namespaces());
-        linux.resources = None;
-        linux.cgroups_path = Some(Path::new("berth-test").join(name));
+        let linux = oci::Linux {
+            namespaces: Some(defaults::namespaces()),
+            resources: None,
+            cgroups_path: Some(self.cgroup()),
+            ..oci::Linux::default()
+        };
         let mut spec = Spec::default();
         let root = oci::Root {
             readonly: Some(false),
@@ -161,6 +169,17 @@ impl Bench {
         let exit = ended(&mut *guest);
         guest.destroy().unwrap();
         (exit, stdout, stderr)
+    }
+}
+
+impl Drop for Bench {
+    /// Ends what a test that failed has left.
+    fn drop(&mut self) {
+        let hierarchies = Hierarchies::discover().unwrap();
+        if let Ok(cgroup) = Cgroup::open(&hierarchies, &self.cgroup()) {
+            drop(cgroup.kill_all());
+            drop(cgroup.remove());
+        }
     }
 }
 

@@ -10,7 +10,6 @@ use crate::closure::{Answer, Request};
 
 /// An image's documents and blobs by digest.
 pub(crate) struct Content {
-    _data: tempfile::TempDir,
     pub(crate) manifest: String,
     pub(crate) blobs: HashMap<String, Vec<u8>>,
 }
@@ -39,7 +38,6 @@ impl Content {
             });
         Self {
             blobs: blobs.collect(),
-            _data: data,
             manifest,
         }
     }

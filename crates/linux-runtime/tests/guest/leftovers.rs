@@ -13,7 +13,7 @@ fn privileged_a_hundred_starts_leave_nothing() {
         assert_eq!(bench.run(&["true"]).exit, Exit::Code { code: 0 });
     }
     assert_eq!((support::open_files(), support::mounts()), before);
-    assert_eq!(support::cgroups(&bench), 0);
+    assert!(support::cgroups(&bench).is_empty());
 }
 
 #[test]
@@ -28,5 +28,5 @@ fn privileged_a_guest_that_is_dropped_is_gone() {
     let pid = guest.pid();
     drop(guest);
     assert!(!std::path::Path::new(&format!("/proc/{pid}")).exists());
-    assert_eq!(support::cgroups(&bench), 0);
+    assert!(support::cgroups(&bench).is_empty());
 }

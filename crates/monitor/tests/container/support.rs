@@ -16,7 +16,6 @@ use serde_json::{Value, json};
 use crate::launched::{logged, plain, stop};
 
 const BUSYBOX: &str = "/bin/busybox";
-const CGROUPS: &str = "berth-monitor-test";
 
 /// One container in directories of its own.
 pub(crate) struct Container {
@@ -167,15 +166,6 @@ impl Drop for Container {
             drop(cgroup.kill_all());
             drop(cgroup.remove());
         }
-        // The parent goes with the last test that has a cgroup in it.
-        for hierarchy in fs::read_dir("/sys/fs/cgroup")
-            .into_iter()
-            .flatten()
-            .flatten()
-        {
-            drop(fs::remove_dir(hierarchy.path().join(CGROUPS)));
-        }
-        drop(fs::remove_dir(Path::new("/sys/fs/cgroup").join(CGROUPS)));
         fs::remove_dir_all(&self.root).ok();
     }
 }
@@ -203,7 +193,8 @@ fn spec(id: &ContainerId, script: &str) -> Value {
             "maskedPaths": defaults::masked_paths(),
             "readonlyPaths": defaults::read_only_paths(),
             "seccomp": defaults::seccomp(&capabilities),
-            "cgroupsPath": format!("{CGROUPS}/{id}"),
+            // Beneath no other: a parent would stay.
+            "cgroupsPath": format!("berth-monitor-test-{id}"),
         },
     })
 }

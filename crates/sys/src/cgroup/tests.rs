@@ -28,8 +28,9 @@ impl Drop for Sleeper {
     }
 }
 
+/// Beneath no other: a parent would stay.
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(format!("berth-test/{name}-{}", std::process::id()))
+    PathBuf::from(format!("berth-test-{name}-{}", std::process::id()))
 }
 
 fn resources(json: &str) -> oci::LinuxResources {

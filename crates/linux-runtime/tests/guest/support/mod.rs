@@ -1,5 +1,6 @@
 //! A busybox root, specs with Docker's defaults, and guests run to their end.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::OwnedFd;
@@ -13,6 +14,7 @@ use berth_contract::{
     ContainerId, Exit, Guest, Program, Report, Rootfs, Runtime as _, Slot, Stdio,
 };
 use berth_linux_runtime::{LinuxRuntime, defaults};
+use berth_sys::cgroup::{Cgroup, Hierarchies};
 
 mod spec;
 
@@ -150,7 +152,8 @@ impl Bench {
         linux.readonly_paths = Some(defaults::read_only_paths());
         linux.resources = None;
         linux.seccomp = Some(defaults::seccomp(&capabilities));
-        linux.cgroups_path = Some(PathBuf::from(format!("berth-test/{}-{number}", self.name)));
+        // Beneath no other: a parent would stay.
+        linux.cgroups_path = Some(PathBuf::from(format!("berth-test-{}-{number}", self.name)));
         spec.linux = Some(linux);
         let root = oci::Root {
             readonly: Some(false),
@@ -255,7 +258,15 @@ impl Bench {
 }
 
 impl Drop for Bench {
+    /// Also ends what a test that failed has left.
     fn drop(&mut self) {
+        let hierarchies = Hierarchies::discover().unwrap();
+        for path in cgroups(self) {
+            if let Ok(cgroup) = Cgroup::open(&hierarchies, &path) {
+                drop(cgroup.kill_all());
+                drop(cgroup.remove());
+            }
+        }
         drop(std::fs::remove_dir_all(&self.base));
     }
 }
@@ -358,17 +369,16 @@ pub(crate) fn mounts() -> usize {
         .count()
 }
 
-/// How many cgroups of a bench are left.
-pub(crate) fn cgroups(bench: &Bench) -> usize {
-    let mut count = 0;
-    for hierarchy in std::fs::read_dir("/sys/fs/cgroup").unwrap().flatten() {
-        let Ok(entries) = std::fs::read_dir(hierarchy.path().join("berth-test")) else {
-            continue;
-        };
-        count += entries
-            .flatten()
-            .filter(|entry| entry.file_name().to_string_lossy().starts_with(&bench.name))
-            .count();
-    }
-    count
+/// The cgroups of a bench that are there, by their paths.
+pub(crate) fn cgroups(bench: &Bench) -> BTreeSet<PathBuf> {
+    let own = format!("berth-test-{}-", bench.name);
+    let top = Path::new("/sys/fs/cgroup");
+    let hierarchies = std::fs::read_dir(top).unwrap().flatten();
+    let directories = hierarchies.map(|hierarchy| hierarchy.path());
+    directories
+        .chain([top.to_owned()])
+        .flat_map(|directory| std::fs::read_dir(directory).into_iter().flatten().flatten())
+        .map(|entry| PathBuf::from(entry.file_name()))
+        .filter(|name| name.to_string_lossy().starts_with(&own))
+        .collect()
 }

@@ -2,13 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
+mod artifacts;
 mod choose;
 mod crash;
 mod devices;
 mod documents;
 mod errors;
 mod files;
+mod imagetools;
 mod isolation;
+mod layers;
 mod lifecycle;
 mod lists;
 mod many;

@@ -84,7 +84,7 @@ fn help_fits_on_one_screen() {
       build        Make an image of a Dockerfile
       builder      Manage the build cache
       pull         Fetch images from registries
-      push         Send images, or a wasm file, to a registry
+      push         Send images, artifacts, or a wasm file, to a registry
       search       Search registries for images
       login        Log in to a registry
       logout       Forget the login of a registry
@@ -94,6 +94,7 @@ fn help_fits_on_one_screen() {
       rmi          Remove images
       image        Manage images
       manifest     Make lists of images for several platforms
+      artifact     Manage OCI artifacts
       Also: import, untag, history
 
     Volumes & networks:

@@ -8,11 +8,12 @@ use std::path::Path;
 use berth_testkit::Sandbox;
 
 /// The families whose verbs are not repeated elsewhere at the top level.
-const FAMILIES: [&str; 8] = [
+const FAMILIES: [&str; 9] = [
     "container",
     "image",
     "builder",
     "manifest",
+    "artifact",
     "volume",
     "network",
     "system",

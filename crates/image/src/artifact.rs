@@ -77,7 +77,7 @@ pub(crate) fn check_manifest(manifest: &Manifest, name: &str) -> Result<()> {
     match foreign {
         Some(layer) => refuse(
             format!("one of its layers is {:?}", layer.media_type),
-            "images of tar layers and wasm modules can be run",
+            &format!("berth artifact pull {name}"),
         ),
         None => Ok(()),
     }

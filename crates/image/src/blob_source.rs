@@ -45,8 +45,7 @@ impl BlobSource {
     pub fn document(&self) -> Result<Document> {
         match self {
             Self::Repository { reference, access } => {
-                let bytes = crate::registry::remote_document(reference, access)?;
-                Document::parse(&bytes, None)
+                Ok(crate::registry::remote_document(reference, access)?.document)
             }
             Self::Layout { path, digest, tag } => {
                 let entry = entry(path, digest.as_ref(), tag)?;
@@ -64,7 +63,7 @@ impl BlobSource {
         let bytes = match self {
             Self::Repository { reference, access } => {
                 let inner = reference.at(&entry.digest);
-                crate::registry::remote_document(&inner, access)?
+                crate::registry::remote_document(&inner, access)?.bytes
             }
             Self::Layout { .. } => self.blob(&entry.digest, MANIFEST_LIMIT)?,
         };

@@ -56,15 +56,16 @@ pub use progress::{Event, Progress, Provided, Silent};
 pub use redacted::urls_without_secrets;
 pub use reference::Reference;
 pub use registry::{
-    Access, Credentials, Found, Login, LoginFile, Proxy, PullOptions, PullPolicy, Pulled,
-    PushOptions, Pushed, Recompression, Registries, Removal, Saved, default_registry, login, pull,
-    push, push_manifest, push_wasm, referrers, remote_document, search, tags,
+    Access, Composed, Composition, Credentials, Found, Login, LoginFile, Proxy, PullOptions,
+    PullPolicy, Pulled, PushOptions, Pushed, Recompression, Registries, RemoteDocument, Removal,
+    Saved, Source, compose, default_registry, login, pull, pull_artifact, push, push_manifest,
+    push_wasm, referrers, remote_document, search, tags,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};
 pub use store::{
-    Artifact, CheckOptions, Containers, Finding, Hold, ImageUsage, Leaf, Listing, NoContainers,
-    Removed, Store, Survey, Tree, Usage, Use, layer_size,
+    Artifact, ArtifactFile, ArtifactListing, ArtifactWish, CheckOptions, Containers, Finding, Hold,
+    ImageUsage, Leaf, Listing, NoContainers, Removed, Store, Survey, Tree, Usage, Use, layer_size,
 };
 pub use tree::{Entry, Place};
 pub use unpack::{is_archive, pack_archive, unpack_archive};

@@ -8,7 +8,7 @@ use berth_image::Platform;
 
 use super::parse::size;
 use super::shared::confirm;
-use super::{Arguments, Context, Group, Outcome, Verb, build};
+use super::{Arguments, Context, Group, Outcome, Verb, build, imagetools};
 
 pub(crate) const VERB: Verb =
     Verb::family("builder", Group::Images, "Manage the build cache", VERBS);
@@ -23,7 +23,15 @@ pub(crate) const BUILDX: Verb = Verb::family(
     BUILDX_VERBS,
 );
 
-const BUILDX_VERBS: &[Verb] = &[build::VERB, VERSION, INSPECT, LS, DU, PRUNE];
+const BUILDX_VERBS: &[Verb] = &[
+    build::VERB,
+    VERSION,
+    INSPECT,
+    LS,
+    DU,
+    PRUNE,
+    imagetools::VERB,
+];
 
 const DU: Verb = Verb::new::<Du>(
     "du",

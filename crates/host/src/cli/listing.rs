@@ -42,6 +42,11 @@ impl Table {
         }
     }
 
+    /// Whether it is a table, which has titles.
+    pub(crate) fn is_table(&self) -> bool {
+        matches!(self.format.split_whitespace().next(), None | Some("table"))
+    }
+
     /// The format as it was given.
     pub(crate) fn text(&self) -> &str {
         &self.format

@@ -13,6 +13,7 @@ use std::ffi::OsStr;
 use berth_contract::{Class, Error, Result};
 use berth_host::{Config, Engine, Overrides};
 
+mod artifact;
 mod attach;
 mod build;
 mod builder;
@@ -28,6 +29,7 @@ mod failure;
 mod globals;
 mod help;
 mod image;
+mod imagetools;
 mod import;
 mod info;
 mod inspect;
@@ -110,9 +112,9 @@ pub(crate) static VERBS: &[Verb] = &[
     image::HISTORY,
     image::VERB,
     manifest::VERB,
+    artifact::VERB,
     volume::VERB,
     network::VERB,
-    registry::ARTIFACT,
     registry::SERVE,
     info::VERB,
     system::VERB,

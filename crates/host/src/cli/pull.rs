@@ -184,7 +184,10 @@ fn one(
 }
 
 /// The first candidate that something succeeds for; a registry that does not have it is no reason to stop.
-fn first<T>(
+///
+/// # Errors
+/// None of them does: what the last one said.
+pub(crate) fn first<T>(
     candidates: &[Reference],
     mut attempt: impl FnMut(&Reference) -> Result<T>,
 ) -> Result<(&Reference, T)> {

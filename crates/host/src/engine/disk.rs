@@ -1,7 +1,7 @@
 //! `system df`: who owns the bytes of the data directory, every one of them.
 //!
 //! ```text
-//!  oci/ layers/ ─► images      containers/ ─► containers      volumes/ ─► volumes      build/ ─► build cache
+//!  oci/ layers/ ─► images, artifacts      containers/ ─► containers      volumes/ ─► volumes      build/ ─► build cache
 //!  wasm/ ─► compiled modules   ingest/ ─► downloads           trash/   ─► trash        the rest ─► records
 //! ```
 
@@ -70,12 +70,16 @@ impl Engine {
             images: survey.images,
             shares: Vec::new(),
         };
-        usage.shares = self.shares(&usage, survey.reclaimable)?;
+        usage.shares = self.shares(&usage, (survey.reclaimable, survey.artifacts))?;
         Ok(usage)
     }
 
     /// Sums of the parts, and what is left of the whole for the records.
-    fn shares(&self, usage: &DiskUsage, reclaimable: u64) -> Result<Vec<Share>> {
+    fn shares(
+        &self,
+        usage: &DiskUsage,
+        (reclaimable, artifacts): (u64, u64),
+    ) -> Result<Vec<Share>> {
         let tree = self.tree_sizes()?;
         let sum = |names: &[&str]| -> u64 {
             let own = tree
@@ -89,11 +93,12 @@ impl Engine {
         };
         let stopped = |one: &&Measured<ContainerSummary>| !is_running(&one.thing);
         let unused = |one: &&Measured<VolumeEntry>| !one.thing.used;
+        let artifacts = share_of_artifacts(&usage.images, artifacts);
         let images = Share {
             kind: "Images",
-            total: usage.images.len(),
+            total: usage.images.len() - artifacts.total,
             active: usage.images.iter().filter(|image| image.used).count(),
-            size: sum(&["oci", "layers"]),
+            size: sum(&["oci", "layers"]).saturating_sub(artifacts.size),
             reclaimable,
         };
         let containers = Share {
@@ -143,6 +148,7 @@ impl Engine {
                 reclaimable: if frees { size } else { 0 },
             });
         }
+        shares.push(artifacts);
         let known: u64 = shares.iter().map(|share| share.size).sum();
         let all: u64 = tree.iter().map(|(_, size, _)| size).sum();
         shares.push(Share {
@@ -192,6 +198,15 @@ impl Engine {
             sizes.push((name, occupied(&entry.path()), count));
         }
         Ok(sizes)
+    }
+}
+
+fn share_of_artifacts(images: &[ImageUsage], size: u64) -> Share {
+    Share {
+        kind: "Artifacts",
+        total: images.iter().filter(|one| one.artifact).count(),
+        size,
+        ..Share::default()
     }
 }
 

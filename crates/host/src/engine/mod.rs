@@ -4,6 +4,7 @@
 //! one that does not, the files tell everything.
 
 mod archives;
+mod artifacts;
 mod base;
 mod capacity;
 mod check;

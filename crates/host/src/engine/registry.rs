@@ -5,7 +5,8 @@ use std::path::Path;
 
 use berth_contract::{Class, Result};
 use berth_image::{
-    Access, Found, Progress, PullOptions, Pulled, PushOptions, Pushed, Reference, ServeOptions,
+    Access, Composed, Composition, Found, Progress, PullOptions, Pulled, PushOptions, Pushed,
+    Reference, RemoteDocument, ServeOptions,
 };
 
 use super::Engine;
@@ -113,8 +114,25 @@ impl Engine {
     ///
     /// # Errors
     /// The registry does not answer or does not have it.
-    pub fn remote_document(&self, reference: &Reference, access: &Access) -> Result<Vec<u8>> {
+    pub fn remote_document(
+        &self,
+        reference: &Reference,
+        access: &Access,
+    ) -> Result<RemoteDocument> {
         berth_image::remote_document(reference, access)
+    }
+
+    /// Makes an image of images that registries have, and pushes it.
+    ///
+    /// # Errors
+    /// A source is not there, or a registry does not take the result.
+    pub fn compose(
+        &self,
+        composition: &Composition<'_>,
+        targets: &[Reference],
+        progress: &dyn Progress,
+    ) -> Result<Composed> {
+        berth_image::compose(&self.store(), composition, targets, progress)
     }
 
     /// The tags of a repository, as the registry lists them.

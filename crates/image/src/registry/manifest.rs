@@ -8,7 +8,7 @@ use super::access::Access;
 use super::client::{Client, Request};
 use super::failure::Failure;
 use super::transport;
-use crate::documents::{Document, MANIFEST_LIMIT, media};
+use crate::documents::{Descriptor, Document, MANIFEST_LIMIT, media};
 use crate::progress::Silent;
 use crate::reference::Reference;
 
@@ -21,11 +21,22 @@ pub(crate) struct Received {
     pub(crate) digest: Digest,
 }
 
+/// A manifest or index as its registry has it.
+#[derive(Debug, Clone)]
+pub struct RemoteDocument {
+    /// Its very bytes.
+    pub bytes: Vec<u8>,
+    /// What names it.
+    pub descriptor: Descriptor,
+    /// What it says.
+    pub document: Document,
+}
+
 /// A manifest or index as its registry has it, verified; nothing is kept.
 ///
 /// # Errors
 /// As for [`super::pull`].
-pub fn remote_document(reference: &Reference, access: &Access) -> Result<Vec<u8>> {
+pub fn remote_document(reference: &Reference, access: &Access) -> Result<RemoteDocument> {
     let endpoint = access.registries.own_endpoint(reference)?;
     let client = Client::new(&endpoint, access, &Silent)?;
     let what = reference.digest().map(Digest::as_str).or(reference.tag());
@@ -33,8 +44,13 @@ pub fn remote_document(reference: &Reference, access: &Access) -> Result<Vec<u8>
     let received = transport::runtime()?
         .block_on(received)
         .map_err(|failure| failure.about_to("read", &reference.familiar(), reference.registry()))?;
-    Document::parse(&received.bytes, received.media_type.as_deref())?;
-    Ok(received.bytes)
+    let document = Document::parse(&received.bytes, received.media_type.as_deref())?;
+    let size = received.bytes.len() as u64;
+    Ok(RemoteDocument {
+        descriptor: Descriptor::new(document.media_type(), received.digest, size),
+        bytes: received.bytes,
+        document,
+    })
 }
 
 impl Client<'_> {

@@ -98,7 +98,13 @@ pub fn pull(
     progress.event(&Event::Resolving {
         reference: &familiar,
     });
-    let error = match from_endpoints(store, reference, options, progress) {
+    let question = Question {
+        store,
+        reference,
+        options,
+        progress,
+    };
+    let error = match question.ask_endpoints(&|pull| pull.fetch_all()) {
         Err(error) if error.class() == Class::Unavailable => error,
         pulled => return pulled,
     };
@@ -118,48 +124,48 @@ pub fn pull(
     }
 }
 
-/// Asks one host after the other; the first that has it all wins. What the others sent is kept, so that
-/// nothing is fetched twice.
-fn from_endpoints(
-    store: &Store,
-    reference: &Reference,
-    options: &PullOptions,
-    progress: &dyn Progress,
-) -> Result<Pulled> {
-    let mut endpoints = options
-        .access
-        .registries
-        .endpoints(reference)?
-        .into_iter()
-        .peekable();
-    let runtime = transport::runtime()?;
-    loop {
-        let Some(endpoint) = endpoints.next() else {
-            let message = format!("no registry stands for {}", reference.familiar());
-            return Err(Error::new(Class::Internal, message));
-        };
-        let attempt = || {
-            let client = Client::new(&endpoint, &options.access, progress)?;
-            Pull {
-                store,
-                reference,
-                options,
-                progress,
-                client: &client,
-                runtime: &runtime,
-                familiar: reference.familiar(),
+/// What is asked, whoever answers it.
+pub(super) struct Question<'a> {
+    pub(super) store: &'a Store,
+    pub(super) reference: &'a Reference,
+    pub(super) options: &'a PullOptions,
+    pub(super) progress: &'a dyn Progress,
+}
+
+impl Question<'_> {
+    /// Asks one host after the other; the first that has it all wins. What the others sent is kept, so that
+    /// nothing is fetched twice.
+    pub(super) fn ask_endpoints<T>(&self, fetch: &dyn Fn(&Pull<'_>) -> Result<T>) -> Result<T> {
+        let registries = &self.options.access.registries;
+        let mut endpoints = registries.endpoints(self.reference)?.into_iter().peekable();
+        let runtime = transport::runtime()?;
+        loop {
+            let Some(endpoint) = endpoints.next() else {
+                let message = format!("no registry stands for {}", self.reference.familiar());
+                return Err(Error::new(Class::Internal, message));
+            };
+            let attempt = || {
+                let client = Client::new(&endpoint, &self.options.access, self.progress)?;
+                fetch(&Pull {
+                    store: self.store,
+                    reference: self.reference,
+                    options: self.options,
+                    progress: self.progress,
+                    client: &client,
+                    runtime: &runtime,
+                    familiar: self.reference.familiar(),
+                })
+            };
+            match attempt() {
+                Err(error) if endpoints.peek().is_some() && error.class() != Class::Internal => {
+                    let report = berth_contract::Report::from(&error);
+                    self.progress.event(&Event::NextHost {
+                        failed: &endpoint.registry,
+                        reason: report.causes.first().unwrap_or(&report.message),
+                    });
+                }
+                pulled => return pulled,
             }
-            .fetch_all()
-        };
-        match attempt() {
-            Err(error) if endpoints.peek().is_some() && error.class() != Class::Internal => {
-                let report = berth_contract::Report::from(&error);
-                progress.event(&Event::NextHost {
-                    failed: &endpoint.registry,
-                    reason: report.causes.first().unwrap_or(&report.message),
-                });
-            }
-            pulled => return pulled,
         }
     }
 }
@@ -175,10 +181,10 @@ pub(super) struct Pull<'a> {
 }
 
 /// A document with everything needed to store it.
-struct Fetched {
-    document: Document,
-    bytes: Vec<u8>,
-    descriptor: Descriptor,
+pub(super) struct Fetched {
+    pub(super) document: Document,
+    pub(super) bytes: Vec<u8>,
+    pub(super) descriptor: Descriptor,
 }
 
 impl Pull<'_> {
@@ -235,8 +241,8 @@ impl Pull<'_> {
         })
     }
 
-    /// What the reference leads to, the manifest for this platform, and its config.
-    fn documents(&self) -> Result<(Fetched, Fetched, Vec<u8>)> {
+    /// What the reference leads to.
+    pub(super) fn target(&self) -> Result<Fetched> {
         let digest = match (self.reference.digest(), self.reference.tag()) {
             (Some(digest), _) => Some(digest.clone()),
             (None, Some(tag)) => {
@@ -252,7 +258,12 @@ impl Pull<'_> {
             .map(Digest::as_str)
             .or(self.reference.tag())
             .unwrap_or("latest");
-        let target = self.fetch(what, digest.as_ref(), None)?;
+        self.fetch(what, digest.as_ref(), None)
+    }
+
+    /// What the reference leads to, the manifest for this platform, and its config.
+    fn documents(&self) -> Result<(Fetched, Fetched, Vec<u8>)> {
+        let target = self.target()?;
         let manifest = match &target.document {
             Document::Manifest(_) => Fetched {
                 document: target.document.clone(),

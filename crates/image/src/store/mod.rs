@@ -18,6 +18,7 @@
 //! renames (layers, blobs, configs, manifests), then `index.json`. A manifest that is there has
 //! everything it names. Two writers of one thing are no conflict: whoever renames second drops theirs.
 
+mod artifact_files;
 mod artifacts;
 mod blobs;
 mod check;
@@ -43,7 +44,9 @@ use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
-pub use artifacts::Artifact;
+pub use artifact_files::{ArtifactFile, ArtifactWish};
+pub(crate) use artifacts::is_listed;
+pub use artifacts::{Artifact, ArtifactListing};
 pub(crate) use blobs::{digest_of, digest_of_reader, sha256, sha512};
 pub use check::{CheckOptions, Finding};
 pub use collect::Usage;

@@ -9,7 +9,7 @@ use berth_sys::error::Explain as _;
 
 use super::collect::entry_size;
 use super::{Graph, Store, chain_ids};
-use crate::documents::Descriptor;
+use crate::documents::{Descriptor, Document};
 use crate::image::Image;
 use crate::reference::Reference;
 
@@ -30,6 +30,8 @@ pub struct ImageUsage {
     pub shared: u64,
     /// Whether a container was made from it.
     pub used: bool,
+    /// Whether it is an artifact and no image: pruning images leaves it.
+    pub artifact: bool,
 }
 
 /// What all images take.
@@ -39,7 +41,9 @@ pub struct Survey {
     pub images: Vec<ImageUsage>,
     /// Bytes of everything, with what no image leads to any more.
     pub size: u64,
-    /// Bytes that would be free without the images that no container uses.
+    /// Of these, what artifacts take and images do not.
+    pub artifacts: u64,
+    /// Bytes that would be free without the images that no container uses, artifacts apart.
     pub reclaimable: u64,
 }
 
@@ -86,8 +90,11 @@ impl Store {
             .map(Part::Layer)
             .collect();
         let mut images = Vec::new();
+        let (mut of_images, mut of_artifacts) = (HashSet::new(), HashSet::new());
         for (entry, own, names, parts) in found {
             let is_used = own.iter().any(|image| used(image.id()));
+            let document = self.document(entry);
+            let artifact = matches!(document, Ok(Some(Document::Manifest(manifest))) if manifest.is_artifact());
             let is_blob = |part: &&Part| matches!(part, Part::Blob(_));
             let is_shared = |part: &&Part| users.get(*part).is_some_and(|count| *count > 1);
             images.push(ImageUsage {
@@ -97,9 +104,15 @@ impl Store {
                 size: parts.iter().map(size).sum(),
                 shared: parts.iter().filter(is_shared).map(size).sum(),
                 used: is_used,
+                artifact,
                 images: own,
             });
-            if is_used {
+            let kind = match artifact {
+                true => &mut of_artifacts,
+                false => &mut of_images,
+            };
+            kind.extend(parts.iter().cloned());
+            if is_used || artifact {
                 needed.extend(parts);
             }
         }
@@ -108,6 +121,7 @@ impl Store {
         Ok(Survey {
             images,
             size: all,
+            artifacts: of_artifacts.difference(&of_images).map(size).sum(),
             reclaimable: all.saturating_sub(kept),
         })
     }

@@ -7,7 +7,9 @@
     reason = "what a test needs in order to begin"
 )]
 
+mod artifacts;
 mod closure;
+mod compose;
 mod conformance;
 mod content;
 mod faulty;

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what a test needs in order to begin")]
 
 mod archives;
+mod artifacts;
 mod damage;
 mod files;
 mod hostile;

@@ -17,6 +17,8 @@ use berth_host::build::{BuildRequest, Built, Cancel, Report};
 use berth_sys::epoll::{Interest, Poller};
 use berth_sys::signals::Signals;
 
+pub(crate) use flags::builder;
+
 use super::{Arguments, Context, Group, Outcome, Verb};
 pub(crate) use flags::Build;
 use progress::{BuildProgress, Style};

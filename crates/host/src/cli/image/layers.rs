@@ -1,6 +1,6 @@
 //! `berth image tree` and `image diff`: the layers of an image, and what they change.
 
-use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
 
 use berth_host::format::human;
 use berth_image::{Image, Merged, Reference, layer_size};
@@ -10,8 +10,8 @@ use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 pub(crate) const TREE: Verb = Verb::new::<Tree>(
     "tree",
     Group::Images,
-    "Print the layers of an image",
-    "IMAGE",
+    "Print the layers of an image, or what stands on them",
+    "[OPTIONS] IMAGE",
 );
 
 pub(crate) const DIFF: Verb = Verb::new::<Diff>(
@@ -28,13 +28,16 @@ pub(crate) struct Tree {
     /// The image, by name or id
     #[arg(value_name = "IMAGE", required = true, hide = true)]
     name: String,
+    /// Print the layers that other images have above it
+    #[arg(long)]
+    whatrequires: bool,
 }
 
 impl Arguments for Tree {
     fn run(self, context: &Context) -> Outcome {
-        let image = context.engine()?.find_image(&self.name, None)?;
-        let names: Vec<String> = image.names().iter().map(Reference::familiar).collect();
-        let names = format!("[{}]", names.join(" "));
+        let engine = context.engine()?;
+        let image = engine.find_image(&self.name, None)?;
+        let names = tags(&image);
         let mut text = format!(
             "Image ID: {}\nTags:     {names}\nSize:     {}\nImage Layers\n",
             image.id().short(),
@@ -42,25 +45,60 @@ impl Arguments for Tree {
         );
         let mut layers = image.layers();
         layers.reverse();
-        for (position, layer) in layers.iter().enumerate() {
-            let last = position + 1 == layers.len();
-            let chain = layer.file_name().unwrap_or_default().to_string_lossy();
-            // Writing to a string cannot fail.
-            let _always_ok = writeln!(
-                text,
-                "{} ID: {} Size: {}{}",
-                if last { "└──" } else { "├──" },
-                chain.get(..12).unwrap_or(&chain),
-                human::size(layer_size(layer)),
-                if last {
-                    format!(" Top Layer of: {names}")
-                } else {
-                    String::new()
-                },
-            );
+        if self.whatrequires {
+            let images = engine.store().list()?.images;
+            let stacks = images.iter().map(|image| {
+                let mut layers = image.layers();
+                layers.reverse();
+                (layers, tags(image))
+            });
+            above(&stacks.collect::<Vec<_>>(), &layers, "", &mut text);
+        } else {
+            for (position, layer) in layers.iter().enumerate() {
+                let last = position + 1 == layers.len();
+                text.push_str(&line(layer, last, last.then_some(&names)));
+            }
         }
         context.screen.data(&text)?;
         Ok(0)
+    }
+}
+
+fn tags(image: &Image) -> String {
+    let names: Vec<String> = image.names().iter().map(Reference::familiar).collect();
+    format!("[{}]", names.join(" "))
+}
+
+fn line(layer: &Path, last: bool, top_of: Option<&String>) -> String {
+    let chain = layer.file_name().unwrap_or_default().to_string_lossy();
+    format!(
+        "{} ID: {} Size: {}{}\n",
+        if last { "└──" } else { "├──" },
+        chain.get(..12).unwrap_or(&chain),
+        human::size(layer_size(layer)),
+        top_of.map_or_else(String::new, |names| format!(" Top Layer of: {names}")),
+    )
+}
+
+/// The layers right above a stack, each with what is above it in turn.
+fn above(stacks: &[(Vec<PathBuf>, String)], base: &[PathBuf], indent: &str, text: &mut String) {
+    let standing = stacks.iter().filter(|(layers, _)| layers.starts_with(base));
+    let mut next: Vec<&PathBuf> = standing
+        .filter_map(|(layers, _)| layers.get(base.len()))
+        .collect();
+    next.sort();
+    next.dedup();
+    for (position, layer) in next.iter().enumerate() {
+        let last = position + 1 == next.len();
+        let mut stack = base.to_vec();
+        stack.push((*layer).clone());
+        let tops = stacks.iter().filter(|(layers, _)| *layers == stack);
+        let tops: Vec<&str> = tops.map(|(_, names)| names.as_str()).collect();
+        let tops = (!tops.is_empty()).then(|| tops.join(" "));
+        text.push_str(indent);
+        text.push_str(&line(layer, last, tops.as_ref()));
+        let deeper = format!("{indent}{}", if last { "    " } else { "│   " });
+        above(stacks, &stack, &deeper, text);
     }
 }
 
@@ -99,7 +137,7 @@ impl Arguments for Diff {
                 serde_json::json!({ "changed": of('C'), "added": of('A'), "deleted": of('D') });
             format!("{document}\n")
         } else {
-            let line = |(path, change): &(std::path::PathBuf, berth_image::Change)| {
+            let line = |(path, change): &(PathBuf, berth_image::Change)| {
                 format!("{} {}\n", change.letter(), path.display())
             };
             changes.iter().map(line).collect()

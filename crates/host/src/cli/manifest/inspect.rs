@@ -61,8 +61,8 @@ impl Inspect {
     fn remote(&self, context: &Context, engine: &Engine) -> Result<Value> {
         let access = access(context, &self.registry)?;
         let reference = Reference::parse(&self.name)?;
-        let bytes = engine.remote_document(&reference, &access)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
+        let remote = engine.remote_document(&reference, &access)?;
+        serde_json::from_slice(&remote.bytes).map_err(|error| {
             let message = format!("the manifest of {} is damaged", self.name);
             Error::new(Class::Invalid, message).caused_by(error)
         })

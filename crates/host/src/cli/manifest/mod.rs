@@ -3,11 +3,10 @@
 mod inspect;
 mod push;
 
-use std::collections::BTreeMap;
-
 use berth_contract::{Class, Error, Result};
 use berth_image::{EntryChange, Platform, Reference};
 
+use super::parse::annotations;
 use super::shared::answer_each;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
@@ -123,16 +122,6 @@ pub(crate) struct Marks {
 
 impl Marks {
     fn change(self) -> Result<EntryChange> {
-        let mut annotations = BTreeMap::new();
-        for text in self.annotation {
-            let Some((key, value)) = text.split_once('=') else {
-                return Err(
-                    Error::new(Class::Invalid, format!("invalid annotation {text:?}"))
-                        .hint("write it as KEY=VALUE"),
-                );
-            };
-            annotations.insert(key.to_owned(), value.to_owned());
-        }
         // Spelled as everywhere else: x86_64 is amd64.
         let architecture = self.arch.map(|arch| arch.parse::<Platform>()).transpose()?;
         Ok(EntryChange {
@@ -141,7 +130,7 @@ impl Marks {
             variant: self.variant,
             os_version: self.os_version,
             os_features: self.os_features,
-            annotations,
+            annotations: annotations(self.annotation)?,
         })
     }
 }

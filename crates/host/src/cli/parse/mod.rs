@@ -11,6 +11,10 @@ pub(crate) mod network;
 pub(crate) mod port;
 pub(crate) mod size;
 
+use std::collections::BTreeMap;
+
+use berth_contract::{Class, Error};
+
 /// A value, or why the text is none.
 pub(crate) type Parsed<T> = Result<T, String>;
 
@@ -37,6 +41,22 @@ pub(crate) fn fields(record: &str) -> Parsed<Vec<String>> {
     }
     fields.push(field);
     Ok(fields)
+}
+
+/// Annotations, each written as KEY=VALUE.
+///
+/// # Errors
+/// One has no `=`.
+pub(crate) fn annotations(texts: Vec<String>) -> Result<BTreeMap<String, String>, Error> {
+    let mut annotations = BTreeMap::new();
+    for text in texts {
+        let Some((key, value)) = text.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            let message = format!("invalid annotation {text:?}");
+            return Err(Error::new(Class::Invalid, message).hint("write it as KEY=VALUE"));
+        };
+        annotations.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(annotations)
 }
 
 /// Go's spellings of a truth value.

@@ -9,6 +9,6 @@ mod serve;
 
 pub(crate) use access::{RegistryFlags, access, proxy_variables};
 pub(crate) use login::{LOGIN, LOGOUT};
-pub(crate) use push::{ARTIFACT, Push, VERB as PUSH};
+pub(crate) use push::{Push, VERB as PUSH};
 pub(crate) use search::VERB as SEARCH;
 pub(crate) use serve::VERB as SERVE;

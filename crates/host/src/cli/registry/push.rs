@@ -17,7 +17,7 @@ use crate::cli::{Arguments, Context, Group, Outcome, Screen, Verb};
 pub(crate) const VERB: Verb = Verb::new::<Push>(
     "push",
     Group::Images,
-    "Send images, or a wasm file, to a registry",
+    "Send images, artifacts, or a wasm file, to a registry",
     "[OPTIONS] NAME[:TAG]|IMAGE|FILE.wasm [DESTINATION]",
 )
 .examples(
@@ -46,15 +46,11 @@ pub(crate) const VERB: Verb = Verb::new::<Push>(
     ),
 ]);
 
-/// `berth artifact …`: what is no image.
-pub(crate) const ARTIFACT: Verb =
-    Verb::family("artifact", Group::Hidden, "Send OCI artifacts", &[VERB]);
-
 /// The flags of `push`.
 #[derive(Debug, clap::Args)]
 #[expect(clippy::struct_excessive_bools, reason = "Docker's and Podman's flags")]
 pub(crate) struct Push {
-    /// The image by name or id, or a wasm file
+    /// The image or artifact by name or id, or a wasm file
     #[arg(
         value_name = "NAME[:TAG]|IMAGE|FILE.wasm",
         required = true,

@@ -120,6 +120,21 @@ const GO_NAMES: [(&str, &str); 5] = [
     ("ID", "Id"),
 ];
 
+/// What Go calls a field of a manifest or config, as OCI's documents spell it: `MediaType` is `mediaType`.
+fn in_documents(name: &str) -> String {
+    match name {
+        "OS" => "os".to_owned(),
+        "OSVersion" => "os.version".to_owned(),
+        "OSFeatures" => "os.features".to_owned(),
+        "URLs" => "urls".to_owned(),
+        _ => {
+            let mut letters = name.chars();
+            let first = letters.next().map(|first| first.to_ascii_lowercase());
+            first.into_iter().chain(letters).collect()
+        }
+    }
+}
+
 /// What a null would be if it was not nil: Go's are typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Nil {
@@ -201,14 +216,17 @@ impl<'a> Item<'a> {
         let map = self.map;
         let alias = GO_NAMES.iter().find(|(go, _)| *go == name && !map);
         let alias = alias.map_or(name, |(_, json)| *json);
+        let documents = in_documents(name);
         let found = match self.value {
             Cow::Borrowed(Value::Object(fields)) => fields
                 .get(name)
                 .or_else(|| fields.get(alias))
+                .or_else(|| fields.get(&documents).filter(|_| !map))
                 .map(Cow::Borrowed),
             Cow::Owned(Value::Object(mut fields)) => fields
                 .remove(name)
                 .or_else(|| fields.remove(alias))
+                .or_else(|| fields.remove(&documents).filter(|_| !map))
                 .map(Cow::Owned),
             _ if matches!(self.nil, Some(Nil::Texts | Nil::Map)) => return Ok(Self::absent()),
             _ if self.absent || self.value.is_null() => {

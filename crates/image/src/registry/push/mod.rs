@@ -20,6 +20,7 @@ use reqwest::{Method, Url};
 
 pub use compress::Recompression;
 pub(crate) use documents::{Documents, subject};
+pub(super) use upload::Begun;
 
 use super::access::Access;
 use super::client::{Client, Payload, Request};
@@ -58,7 +59,7 @@ pub struct Pushed {
     pub partial: bool,
 }
 
-/// Pushes an image, by any name, to a registry.
+/// Pushes an image or an artifact, by any name, to a registry.
 ///
 /// # Errors
 /// Class `NotFound` if it is not here, `Denied` and `Unavailable` as the registry says.
@@ -70,7 +71,16 @@ pub fn push(
     progress: &dyn Progress,
 ) -> Result<Pushed> {
     let _hold = store.hold()?;
-    let image = store.find(image, options.platform.as_ref())?;
+    let image = match store.find(image, options.platform.as_ref()) {
+        Err(error) if error.class() == Class::NotFound && options.platform.is_none() => {
+            let Ok(artifact) = store.find_artifact(image) else {
+                return Err(error);
+            };
+            let how = (options, progress);
+            return push_manifest(store, &artifact.descriptor(), destination, how);
+        }
+        image => image?,
+    };
     let mut documents = match &options.platform {
         Some(_) => Documents::of_manifest(store, &image)?,
         None => Documents::of_target(store, &image)?,
@@ -155,24 +165,7 @@ impl<'a> Push<'a> {
     }
 
     fn failed(&self, failure: Failure) -> Error {
-        let denied = matches!(
-            failure.status,
-            Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
-        );
-        let (name, registry) = (self.destination.familiar(), self.destination.registry());
-        if denied {
-            return Error::new(Class::Denied, format!("the registry denies pushing {name}"))
-                .caused_by(failure)
-                .hint(format!("check the name, or log in: berth login {registry}"));
-        }
-        match failure.about_to("push", &name, registry) {
-            // Not the image is missing but the repository, or what the registry wants first.
-            error if error.class() == Class::NotFound => {
-                let error = error.context(format!("cannot push {name}"));
-                error.hint("some registries want a repository to be made before it is pushed to")
-            }
-            error => error,
-        }
+        push_failure(self.destination, failure)
     }
 
     /// Whether the registry has these manifests already.
@@ -277,7 +270,7 @@ impl<'a> Push<'a> {
 impl Client<'_> {
     /// Puts a manifest under a tag or its digest (end-7a), and lists it with its subject where the
     /// registry does not do that itself.
-    pub(super) async fn put_manifest(
+    pub(in crate::registry) async fn put_manifest(
         &self,
         name: &str,
         descriptor: &Descriptor,
@@ -299,5 +292,27 @@ impl Client<'_> {
             self.list_referrer(&subject, descriptor, &bytes).await?;
         }
         Ok(())
+    }
+}
+
+/// Why something could not be pushed there.
+pub(super) fn push_failure(destination: &Reference, failure: Failure) -> Error {
+    let denied = matches!(
+        failure.status,
+        Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN)
+    );
+    let (name, registry) = (destination.familiar(), destination.registry());
+    if denied {
+        return Error::new(Class::Denied, format!("the registry denies pushing {name}"))
+            .caused_by(failure)
+            .hint(format!("check the name, or log in: berth login {registry}"));
+    }
+    match failure.about_to("push", &name, registry) {
+        // Not the image is missing but the repository, or what the registry wants first.
+        error if error.class() == Class::NotFound => {
+            let error = error.context(format!("cannot push {name}"));
+            error.hint("some registries want a repository to be made before it is pushed to")
+        }
+        error => error,
     }
 }

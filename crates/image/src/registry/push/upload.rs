@@ -21,9 +21,18 @@ use crate::progress::{Event, Provided};
 const CHUNK: u64 = 8 << 20;
 const OCTETS: &str = "application/octet-stream";
 
+/// How a blob's way up begins.
+#[derive(Debug)]
+pub(in crate::registry) enum Begun {
+    /// It has ended too.
+    There(Provided),
+    /// It has to be sent there.
+    Upload(Url),
+}
+
 /// Why a blob is not there.
 #[derive(Debug)]
-pub(super) enum Undone {
+pub(in crate::registry) enum Undone {
     Registry(Failure),
     Disk(io::Error),
 }
@@ -35,7 +44,7 @@ impl From<Failure> for Undone {
 }
 
 impl Undone {
-    pub(super) fn into_error(self, failed: impl FnOnce(Failure) -> Error) -> Error {
+    pub(in crate::registry) fn into_error(self, failed: impl FnOnce(Failure) -> Error) -> Error {
         match self {
             Self::Registry(failure) => failed(failure),
             Self::Disk(error) => {
@@ -54,8 +63,23 @@ impl Client<'_> {
         path: &Path,
         donor: Option<&str>,
     ) -> Result<Provided, Undone> {
+        match self.begin(blob, donor).await? {
+            Begun::There(how) => Ok(how),
+            Begun::Upload(place) => {
+                self.upload(blob, path, place).await?;
+                Ok(Provided::Uploaded)
+            }
+        }
+    }
+
+    /// Does without sending a blob if that is possible, or else begins to.
+    pub(in crate::registry) async fn begin(
+        &self,
+        blob: &Descriptor,
+        donor: Option<&str>,
+    ) -> Result<Begun, Failure> {
         if self.has_blob(blob).await? {
-            return Ok(Provided::Existed);
+            return Ok(Begun::There(Provided::Existed));
         }
         let start = match donor {
             Some(donor) => format!("blobs/uploads/?mount={}&from={donor}", blob.digest),
@@ -71,11 +95,11 @@ impl Client<'_> {
             response => response?,
         };
         if response.status() == StatusCode::CREATED {
-            return Ok(Provided::Mounted(donor.unwrap_or_default().to_owned()));
+            let mounted = Provided::Mounted(donor.unwrap_or_default().to_owned());
+            return Ok(Begun::There(mounted));
         }
-        let location = self.location(&request.url, response.headers())?;
-        self.upload(blob, path, location).await?;
-        Ok(Provided::Uploaded)
+        let place = self.location(&request.url, response.headers())?;
+        Ok(Begun::Upload(place))
     }
 
     async fn has_blob(&self, blob: &Descriptor) -> Result<bool, Failure> {
@@ -88,7 +112,13 @@ impl Client<'_> {
         }
     }
 
-    async fn upload(&self, blob: &Descriptor, path: &Path, to: Url) -> Result<(), Undone> {
+    /// Sends a blob to where [`Self::begin`] says.
+    pub(in crate::registry) async fn upload(
+        &self,
+        blob: &Descriptor,
+        path: &Path,
+        to: Url,
+    ) -> Result<(), Undone> {
         let file = std::fs::File::open(path).map_err(Undone::Disk)?;
         if blob.size <= CHUNK {
             let chunk = read(&file, 0, blob.size).map_err(Undone::Disk)?;

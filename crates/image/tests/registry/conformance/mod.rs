@@ -390,7 +390,7 @@ fn artifacts_are_no_images_and_stay_as_long_as_their_subject() {
 
         let store = served.store();
         assert_eq!(store.list().unwrap().images.len(), 1);
-        let artifacts = store.artifacts().unwrap();
+        let artifacts = store.artifacts().unwrap().artifacts;
         assert_eq!(artifacts.len(), 1, "{artifacts:?}");
         assert_eq!(artifacts[0].names[0].tag(), Some("chart"));
         assert!(

@@ -15,6 +15,7 @@ use berth_host::engine::PullPolicy;
 use self::commands::CommandFlags;
 use self::others::OtherBuilders;
 pub(super) use self::others::REFUSED;
+pub(crate) use self::others::builder;
 use super::call::Call;
 use super::progress::Style;
 use crate::cli::registry::RegistryFlags;

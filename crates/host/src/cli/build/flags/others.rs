@@ -61,7 +61,7 @@ fn layers(text: &str) -> Result<(), String> {
     }
 }
 
-fn builder(text: &str) -> Result<(), String> {
+pub(crate) fn builder(text: &str) -> Result<(), String> {
     match text {
         "" | "default" => Ok(()),
         _ => Err("berth builds by itself; leave it away or say default".to_owned()),

@@ -1,0 +1,182 @@
+//! `berth artifact`: the screens, and who owns the bytes.
+
+use berth_testkit::Sandbox;
+
+fn write(sandbox: &Sandbox, name: &str, content: &[u8]) -> String {
+    let path = sandbox.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn an_artifacts_life() {
+    let sandbox = Sandbox::new();
+    let notes = write(&sandbox, "notes.txt", b"hello\n");
+    let model = write(&sandbox, "model.bin", &[7; 300_000]);
+    let kind = ["--type", "application/vnd.example.model"];
+    let added = sandbox
+        .berth(&[&["artifact", "add"][..], &kind, &["team/m:1", &notes]].concat())
+        .success();
+    assert_eq!(added.len(), 64);
+    let appended = sandbox
+        .berth(&["artifact", "add", "--append", "team/m:1", &model])
+        .success();
+    let row = "{{.Repository}} {{.Tag}} {{.Digest}} {{.Created}} {{.Size}} {{.Type}}";
+    let listed = sandbox.berth(&["artifact", "ls", "--no-trunc", "--format", row]);
+    assert_eq!(
+        listed.success(),
+        format!("team/m 1 {appended} Less than a second ago 300kB application/vnd.example.model")
+    );
+    let table = sandbox.berth(&["artifact", "ls"]).success();
+    assert!(table.starts_with("REPOSITORY"), "{table}");
+    let rows = sandbox.berth(&["artifact", "ls", "-n"]).success();
+    assert!(rows.starts_with("team/m"), "{rows}");
+    assert_eq!(
+        sandbox.berth(&["artifact", "ls", "-q"]).success(),
+        appended[..12]
+    );
+    let shown = sandbox.berth(&[
+        "artifact",
+        "inspect",
+        "-f",
+        "{{.Name}} {{.Digest}} {{len .Manifest.layers}}",
+        &appended[..12],
+    ]);
+    assert_eq!(
+        shown.success(),
+        format!("docker.io/team/m:1 sha256:{appended} 2")
+    );
+    let out = sandbox.path().join("out");
+    let out = out.display().to_string();
+    let extract = [
+        "artifact",
+        "extract",
+        "--title",
+        "model.bin",
+        "team/m:1",
+        &out,
+    ];
+    sandbox.berth(&extract).success();
+    assert_eq!(std::fs::read(&out).unwrap(), [7; 300_000]);
+
+    // It is nobody's image, and pruning images leaves it.
+    assert_eq!(sandbox.berth(&["images", "-q"]).success(), "");
+    let owner = [
+        "system",
+        "df",
+        "--format",
+        "{{.Type}} {{.TotalCount}} {{.Reclaimable}}",
+    ];
+    let owners = sandbox.berth(&owner).success();
+    assert!(owners.contains("Images 0 0B (0%)"), "{owners}");
+    assert!(owners.contains("Artifacts 1 0B (0%)"), "{owners}");
+    sandbox.berth(&["image", "prune", "-af"]).success();
+    sandbox.berth(&["system", "check"]).success();
+    assert_eq!(
+        sandbox.berth(&["artifact", "rm", "team/m:1"]).success(),
+        appended
+    );
+    assert_eq!(
+        sandbox
+            .berth(&["artifact", "rm", "-i", "team/m:1"])
+            .success(),
+        ""
+    );
+    let owners = sandbox.berth(&owner).success();
+    assert!(!owners.contains("Artifacts"), "{owners}");
+}
+
+#[test]
+fn refusals_of_artifacts() {
+    let sandbox = Sandbox::new();
+    let file = write(&sandbox, "a", b"1");
+    sandbox.berth(&["artifact", "add", "a", &file]).success();
+    let screens = [
+        &["artifact", "add", "a", &file][..],
+        &["artifact", "add", "--append", "a", &file],
+        &["artifact", "add", "--append", "--type", "a/b", "a", &file],
+        &["artifact", "add", "--type", "nonsense", "b", &file],
+        &["artifact", "add", "b", "/"],
+        &["artifact", "extract", "--title", "b", "a", "/nowhere"],
+        &["artifact", "rm"],
+        &["artifact", "rm", "-a", "a"],
+        &["artifact", "rm", "b"],
+        &["artifact", "inspect", "b"],
+    ];
+    let screens = screens.map(|arguments| {
+        let screen = sandbox.berth(arguments);
+        screen
+            .replace(&sandbox.path().display().to_string(), "[DIR]")
+            .to_string()
+    });
+    insta::assert_snapshot!(screens.join("\n"), @r#"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: cannot make the artifact a:latest
+    caused by: an artifact has that name
+
+    hint: --append adds to it, --replace takes its name
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: the artifact would have two files called a
+
+    hint: --annotation org.opencontainers.image.title=… gives a file another name
+
+    exit: 125
+    --- stdout ---
+    --- stderr ---
+    error: --append and --type cannot be used together
+
+    hint: leave --append or --type away
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: "nonsense" is no media type
+
+    hint: write it as in application/vnd.example.thing
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: cannot read /
+    caused by: it is no file
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: cannot extract to /nowhere
+    caused by: the artifact has no such file
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: berth artifact rm needs ARTIFACT
+
+    hint: usage: berth artifact rm [OPTIONS] ARTIFACT [ARTIFACT...]
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: --all and names cannot be used together
+
+    hint: leave --all or the names away
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such artifact: b
+
+    hint: berth artifact ls
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such artifact: b
+
+    hint: berth artifact ls
+    "#);
+}

@@ -201,6 +201,10 @@ impl<'a> Client<'a> {
         request: &mut Request,
         authorization: Option<&str>,
     ) -> Result<(Response, bool), Failure> {
+        // A request that is made again may be older than what its first try found out.
+        if self.plain.load(Ordering::Relaxed) && request.url.host() == self.root.host() {
+            request.url.set_scheme("http").ok();
+        }
         let undecided = self.lenient
             && !self.reached.load(Ordering::Relaxed)
             && !self.plain.load(Ordering::Relaxed);

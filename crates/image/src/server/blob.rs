@@ -1,10 +1,13 @@
 //! Blobs: sending them, whole or in part (end-2), and deleting them (end-10).
 
+use std::fs::File;
+
 use berth_contract::Digest;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, StatusCode};
 
 use super::Server;
+use super::passing::Follower;
 use super::reply::{Body, Code, Refusal, Reply, empty, header, with};
 use crate::reference::Reference;
 
@@ -18,19 +21,28 @@ impl Server {
         digest: &Digest,
         headers: &HeaderMap,
     ) -> Result<Reply, Refusal> {
-        if !self.store.has_blob(digest)
-            && let Some(upstream) = &self.upstream
-        {
-            upstream.fetch_blob(&self.store, name, digest).await?;
-            self.keep_recent()?;
-        }
-        let Ok(file) = std::fs::File::open(self.store.blob_path(digest)) else {
-            return Err(Refusal::new(
-                Code::BlobUnknown,
-                format!("there is no blob {digest}"),
-            ));
+        let unknown = || Refusal::new(Code::BlobUnknown, format!("there is no blob {digest}"));
+        let passing = match &self.upstream {
+            Some(upstream) if !self.store.has_blob(digest) => {
+                upstream.pass(&self.store, name, digest)?
+            }
+            _ => None,
         };
-        let size = file.metadata()?.len();
+        if let Some(passing) = &passing {
+            passing.begun().await?;
+        }
+        let (file, size) = match &passing {
+            // It may have come whole meanwhile, and lie elsewhere.
+            Some(passing) => match passing.open() {
+                Ok(file) => (file, passing.size),
+                Err(_) => (self.stored(digest).ok_or_else(unknown)?, passing.size),
+            },
+            None => {
+                let file = self.stored(digest).ok_or_else(unknown)?;
+                let size = file.metadata()?.len();
+                (file, size)
+            }
+        };
         let range = headers.get(RANGE).and_then(|value| value.to_str().ok());
         let range = match range.map(|range| part(range, size)) {
             None | Some(Part::Whole) => None,
@@ -42,10 +54,18 @@ impl Server {
             }
         };
         let (first, left) = range.map_or((0, size), |(first, last)| (first, last - first + 1));
-        let body = Body::File {
-            file,
-            at: first,
-            left,
+        let body = match passing {
+            Some(passing) => Body::Passing(Follower {
+                passing,
+                file,
+                at: first,
+                left,
+            }),
+            None => Body::File {
+                file,
+                at: first,
+                left,
+            },
         };
         let reply = match range {
             Some((first, last)) => {
@@ -61,6 +81,10 @@ impl Server {
         let reply = header(reply, CONTENT_TYPE, "application/octet-stream");
         let reply = header(reply, ACCEPT_RANGES, "bytes");
         Ok(header(reply, DIGEST, digest.as_str()))
+    }
+
+    fn stored(&self, digest: &Digest) -> Option<File> {
+        File::open(self.store.blob_path(digest)).ok()
     }
 
     /// Deletes a blob that no image here needs.

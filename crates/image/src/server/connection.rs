@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
-use super::reply::{Code, Refusal, Reply, empty, header};
+use super::reply::{Code, NO_DIGEST, Refusal, Reply, empty, header};
 use super::route::{Route, Unroutable, is_write};
 use super::{ServeOptions, Server};
 use crate::store::Store;
@@ -188,11 +188,12 @@ impl Server {
     async fn dispatch(&self, request: Request<Incoming>) -> Result<Reply, Refusal> {
         let (parts, body) = request.into_parts();
         let (method, headers) = (parts.method, parts.headers);
-        let query = query(parts.uri.query().unwrap_or_default());
+        let text = parts.uri.query().unwrap_or_default();
+        let query = query(text);
         let route = Route::parse(parts.uri.path(), &self.home).map_err(|reason| match reason {
             Unroutable::Unknown => Refusal::new(Code::NameUnknown, "there is nothing here"),
             Unroutable::Name => Refusal::new(Code::NameInvalid, "that is no repository's name"),
-            Unroutable::Digest => Refusal::new(Code::DigestInvalid, "that is no digest"),
+            Unroutable::Digest => Refusal::new(Code::DigestInvalid, NO_DIGEST),
             Unroutable::Tag => Refusal::new(Code::TagInvalid, "that is no tag"),
         })?;
         if self.read_only && is_write(&method) {
@@ -201,7 +202,13 @@ impl Server {
         match method {
             Method::GET | Method::HEAD => self.read(route, &query, &headers).await,
             Method::DELETE => self.delete(route),
-            _ => self.write(&method, route, (&query, &headers), body).await,
+            _ => match (route, method.as_str()) {
+                (Route::Manifest(name), "PUT") => {
+                    let tags = every(text, "tag");
+                    self.put_manifest(&name, &tags, &headers, body).await
+                }
+                (route, _) => self.write(&method, route, (&query, &headers), body).await,
+            },
         }
     }
 
@@ -240,7 +247,6 @@ impl Server {
         body: Incoming,
     ) -> Result<Reply, Refusal> {
         match (route, method.as_str()) {
-            (Route::Manifest(name), "PUT") => self.put_manifest(&name, headers, body).await,
             (Route::NewUpload(name), "POST") => self.new_upload(&name, query, body).await,
             (Route::Upload(name, id), "PATCH") => self.append(&name, &id, headers, body).await,
             (Route::Upload(name, id), "PUT") => {
@@ -264,4 +270,11 @@ fn query(text: &str) -> HashMap<String, String> {
             .or_insert_with(|| value.into_owned());
     }
     parameters
+}
+
+/// All values of one parameter of a query, decoded.
+fn every(text: &str, wanted: &str) -> Vec<String> {
+    let all = form_urlencoded::parse(text.as_bytes());
+    let own = all.filter(|(name, _)| name == wanted);
+    own.map(|(_, value)| value.into_owned()).collect()
 }

@@ -50,9 +50,11 @@ impl Server {
     pub(super) async fn put_manifest(
         &self,
         name: &Reference,
+        tags: &[String],
         headers: &HeaderMap,
         body: Incoming,
     ) -> Result<Reply, Refusal> {
+        let tagged = tagged(name, tags)?;
         let limit = usize::try_from(MANIFEST_LIMIT).unwrap_or(usize::MAX);
         let bytes = Limited::new(body, limit).collect().await.map_err(|error| {
             let message =
@@ -79,10 +81,16 @@ impl Server {
         let target = Descriptor::new(document.media_type(), digest.clone(), bytes.len() as u64);
         let mut transaction = self.store.transaction()?;
         transaction.add_bytes(&bytes, Some(&digest))?;
-        self.store.put_manifest(transaction, name, &target)?;
+        self.store
+            .put_manifest(transaction, (name, &tagged), &target)?;
         let place = format!("/v2/{}/manifests/{digest}", name.familiar_name());
         let reply = header(empty(StatusCode::CREATED), LOCATION, &place);
-        let reply = header(reply, "docker-content-digest", digest.as_str());
+        let mut reply = header(reply, "docker-content-digest", digest.as_str());
+        for tag in tags {
+            if let Ok(value) = tag.parse() {
+                reply.headers_mut().append("oci-tag", value);
+            }
+        }
         Ok(match subject(&bytes) {
             Some(subject) => header(reply, "oci-subject", subject.digest.as_str()),
             None => reply,
@@ -95,16 +103,18 @@ impl Server {
             return Ok(());
         };
         let needed = manifest.layers.iter().chain([&manifest.config]);
-        let mut missing = needed.filter(|blob| {
-            !media::may_be_elsewhere(&blob.media_type) && !self.store.has_blob(&blob.digest)
-        });
-        match missing.next() {
-            Some(blob) => Err(Refusal::new(
-                Code::ManifestBlobUnknown,
-                format!("the manifest needs blob {}, which is not here", blob.digest),
-            )),
-            None => Ok(()),
-        }
+        let missing: Vec<&Digest> = needed
+            .filter(|blob| !media::may_be_elsewhere(&blob.media_type))
+            .map(|blob| &blob.digest)
+            .filter(|digest| !self.store.has_blob(digest))
+            .collect();
+        let Some(first) = missing.first() else {
+            return Ok(());
+        };
+        let message = format!("the manifest needs blob {first}, which is not here");
+        let mut refusal = Refusal::new(Code::ManifestBlobUnknown, message);
+        refusal.digests = missing.into_iter().map(ToString::to_string).collect();
+        Err(refusal)
     }
 
     /// Deletes a tag, or a manifest with all its tags.
@@ -130,4 +140,17 @@ impl Server {
         }
         Ok(false)
     }
+}
+
+/// The further names a manifest is put under (end-7b).
+fn tagged(name: &Reference, tags: &[String]) -> Result<Vec<Reference>, Refusal> {
+    let tag = |tag: &String| {
+        let invalid = |_| Refusal::new(Code::TagInvalid, format!("{tag:?} is no tag"));
+        // A digest behind the tag would read as well.
+        match tag.contains(['@', ':', '/']) {
+            true => Err(Refusal::new(Code::TagInvalid, format!("{tag:?} is no tag"))),
+            false => Reference::parse(&format!("{}:{tag}", name.name())).map_err(invalid),
+        }
+    };
+    tags.iter().map(tag).collect()
 }

@@ -13,6 +13,7 @@ mod blob;
 mod connection;
 mod listing;
 mod manifest;
+mod passing;
 mod passwords;
 mod reply;
 mod route;

@@ -12,6 +12,11 @@ use http::{Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use serde_json::json;
 
+use super::passing::Follower;
+
+/// Why a digest is none: other algorithms are not known here.
+pub(super) const NO_DIGEST: &str =
+    "that is no digest: sha256 with 64 or sha512 with 128 hexadecimal digits in lower case";
 /// Read at once from a file.
 const CHUNK: u64 = 128 << 10;
 
@@ -26,6 +31,8 @@ pub(super) enum Body {
         at: u64,
         left: u64,
     },
+    /// A part of a blob that is still on its way here.
+    Passing(Follower),
 }
 
 impl http_body::Body for Body {
@@ -34,23 +41,32 @@ impl http_body::Body for Body {
 
     fn poll_frame(
         self: Pin<&mut Self>,
-        _context: &mut Context<'_>,
+        context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         Poll::Ready(match self.get_mut() {
             Self::Bytes(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Self::File { left: 0, .. } => None,
             Self::File { file, at, left } => Some(read(file, at, left).map(Frame::data)),
+            Self::Passing(follower) => {
+                let next = follower.poll_bytes(context);
+                return next.map(|bytes| bytes.map(|bytes| bytes.map(Frame::data)));
+            }
         })
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Bytes(None) | Self::File { left: 0, .. })
+        matches!(
+            self,
+            Self::Bytes(None)
+                | Self::File { left: 0, .. }
+                | Self::Passing(Follower { left: 0, .. })
+        )
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(match self {
             Self::Bytes(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
-            Self::File { left, .. } => *left,
+            Self::File { left, .. } | Self::Passing(Follower { left, .. }) => *left,
         })
     }
 }
@@ -152,6 +168,8 @@ impl Code {
 pub(super) struct Refusal {
     pub(super) code: Code,
     pub(super) message: String,
+    /// What is missing, each an error of its own to the client.
+    pub(super) digests: Vec<String>,
 }
 
 impl Refusal {
@@ -159,12 +177,20 @@ impl Refusal {
         Self {
             code,
             message: message.into(),
+            digests: Vec::new(),
         }
     }
 
     pub(super) fn reply(&self) -> Reply {
         let (status, code) = self.code.parts();
-        let body = json!({ "errors": [{ "code": code, "message": self.message }] });
+        let mut errors = vec![json!({ "code": code, "message": self.message })];
+        for (position, digest) in self.digests.iter().enumerate() {
+            if position > 0 {
+                errors.push(errors[0].clone());
+            }
+            errors[position]["detail"] = json!({ "digest": digest });
+        }
+        let body = json!({ "errors": errors });
         json(status, "application/json", body.to_string().into_bytes())
     }
 }

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use sha2::{Digest as _, Sha256};
 
 use super::Server;
-use super::reply::{Code, Refusal, Reply, empty, header};
+use super::reply::{Code, NO_DIGEST, Refusal, Reply, empty, header};
 use crate::reference::Reference;
 use crate::store::{Transaction, digest_of_reader};
 
@@ -79,6 +79,12 @@ impl Server {
         {
             self.keep_recent()?;
             return Ok(created(name, &digest));
+        }
+        if let Some(algorithm) = query.get("digest-algorithm")
+            && !matches!(algorithm.as_str(), "sha256" | "sha512")
+        {
+            let message = format!("the algorithm {algorithm:?} is not known: use sha256 or sha512");
+            return Err(Refusal::new(Code::DigestInvalid, message));
         }
         if self.uploads.all().len() >= UPLOADS_LIMIT {
             return Err(Refusal::new(
@@ -240,7 +246,7 @@ impl Upload {
 
 fn parse(text: &str) -> Result<Digest, Refusal> {
     text.parse().map_err(|_invalid: berth_contract::Error| {
-        Refusal::new(Code::DigestInvalid, format!("{text:?} is no digest"))
+        Refusal::new(Code::DigestInvalid, format!("{text:?}: {NO_DIGEST}"))
     })
 }
 

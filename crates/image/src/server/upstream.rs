@@ -1,34 +1,37 @@
-//! Pull-through: what is not here is fetched from the registry that its name stands for, once.
+//! Pull-through: what is not here is fetched from the registry that its name stands for, once, and sent on
+//! while it comes.
 //!
 //! A tag is compared with the registry's each time; when that does not answer, what is here is sent.
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use berth_contract::Digest;
 
 use super::PullThrough;
+use super::passing::Passing;
 use super::reply::{Code, Refusal};
 use crate::documents::{Descriptor, Document, MANIFEST_LIMIT};
 use crate::progress::Silent;
 use crate::reference::Reference;
 use crate::registry::{Client, Download, Failure, Tail, Undone};
-use crate::store::{Store, digest_of_reader};
+use crate::store::{Store, Transaction, digest_of_reader};
 
 /// Where names lead to, and what is under way.
 pub(super) struct Upstream {
-    through: PullThrough,
-    /// One fetch a blob, however many ask for it.
-    fetching: Mutex<HashMap<Digest, Arc<tokio::sync::Mutex<()>>>>,
+    through: Arc<PullThrough>,
+    /// One download a blob, however many ask for it.
+    passing: Arc<Mutex<HashMap<Digest, Arc<Passing>>>>,
 }
 
 impl Upstream {
     pub(super) fn new(through: PullThrough) -> Self {
         Self {
-            through,
-            fetching: Mutex::default(),
+            through: Arc::new(through),
+            passing: Arc::default(),
         }
     }
 
@@ -56,54 +59,51 @@ impl Upstream {
         }
     }
 
-    /// Fetches a blob, unless another request is fetching it.
-    pub(super) async fn fetch_blob(
+    /// A blob that is not here, on its way; `None` when it has come meanwhile. One download does for all.
+    pub(super) fn pass(
         &self,
         store: &Store,
         name: &Reference,
         digest: &Digest,
-    ) -> Result<(), Refusal> {
-        let turn = {
-            let mut fetching = self.fetching.lock().unwrap_or_else(PoisonError::into_inner);
-            fetching.retain(|_, turn| Arc::strong_count(turn) > 1);
-            Arc::clone(fetching.entry(digest.clone()).or_default())
-        };
-        let _turn = turn.lock().await;
-        if store.has_blob(digest) {
-            return Ok(());
-        }
+    ) -> Result<Option<Arc<Passing>>, Refusal> {
         let size = self.size_of(store, name, digest)?;
-        let mut transaction = store.transaction()?;
+        let mut passing = self.passing();
+        if let Some(known) = passing.get(digest) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        // It is committed before it is taken off the list.
+        if store.has_blob(digest) {
+            return Ok(None);
+        }
+        let transaction = store.transaction()?;
         let (file, path) = transaction.new_file()?;
-        let tail = Tail::new(file, 0, false);
-        let blob = Descriptor::new("", digest.clone(), size);
-        let client = self.client(name)?;
-        let cancelled = AtomicBool::new(false);
-        let download = Download {
-            blob: &blob,
-            tail: &tail,
-            progress: &Silent,
-            cancelled: &cancelled,
+        let one = Arc::new(Passing::new(size, path.clone()));
+        passing.insert(digest.clone(), Arc::clone(&one));
+        drop(passing);
+        let arriving = Arriving {
+            through: Arc::clone(&self.through),
+            name: name.clone(),
+            blob: Descriptor::new("", digest.clone(), size),
+            tail: Tail::new(file, 0, false),
+            passing: Arc::clone(&one),
         };
-        match client.download(&download).await {
-            Ok(()) => {}
-            Err(Undone::Disk(error)) => return Err(error.into()),
-            Err(Undone::Registry(failure)) if failure.is_final_answer() => {
-                return Err(Refusal::new(Code::BlobUnknown, failure.to_string()));
-            }
-            Err(Undone::Registry(failure)) => {
-                return Err(Refusal::new(Code::Unknown, failure.to_string()));
-            }
-            Err(Undone::Cancelled) => return Err(Refusal::new(Code::Unknown, "it was cancelled")),
-        }
-        let computed = digest_of_reader(digest, &mut File::open(&path)?)?;
-        if computed != *digest {
-            let message = format!("the registry sent {computed} for {digest}");
-            return Err(Refusal::new(Code::Unknown, message));
-        }
-        transaction.add_file(path, digest.clone());
-        transaction.commit_unnamed()?;
-        Ok(())
+        let list = Arc::clone(&self.passing);
+        tokio::spawn(async move {
+            let (digest, one) = (arriving.blob.digest.clone(), Arc::clone(&arriving.passing));
+            let arrived = match arriving.download().await {
+                Ok(()) => keep(transaction, path, digest.clone()).await,
+                Err(refusal) => Err(refusal),
+            };
+            list.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&digest);
+            one.end(arrived);
+        });
+        Ok(Some(one))
+    }
+
+    fn passing(&self) -> MutexGuard<'_, HashMap<Digest, Arc<Passing>>> {
+        self.passing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Only what a manifest of the repository names is fetched: nobody fills the disk with other things.
@@ -127,6 +127,53 @@ impl Upstream {
         // A registry that lists none or does not answer leaves those that are here.
         Ok(self.client(name)?.tags().await.unwrap_or_default())
     }
+}
+
+/// A download that goes on when whoever asked for it has left.
+struct Arriving {
+    through: Arc<PullThrough>,
+    name: Reference,
+    blob: Descriptor,
+    tail: Tail,
+    passing: Arc<Passing>,
+}
+
+impl Arriving {
+    async fn download(&self) -> Result<(), Refusal> {
+        let access = &self.through.access;
+        let endpoint = access.registries.own_endpoint(&self.name)?;
+        let client = Client::new(&endpoint, access, &Silent)?;
+        let download = Download {
+            blob: &self.blob,
+            tail: &self.tail,
+            progress: &*self.passing,
+            cancelled: &AtomicBool::new(false),
+        };
+        match client.download(&download).await {
+            Ok(()) => Ok(()),
+            Err(Undone::Disk(error)) => Err(error.into()),
+            Err(Undone::Registry(failure)) if failure.is_final_answer() => {
+                Err(Refusal::new(Code::BlobUnknown, failure.to_string()))
+            }
+            Err(Undone::Registry(failure)) => Err(Refusal::new(Code::Unknown, failure.to_string())),
+            Err(Undone::Cancelled) => Err(Refusal::new(Code::Unknown, "it was cancelled")),
+        }
+    }
+}
+
+/// Verifies a blob and keeps it; hashing a large one must not hold up other requests.
+async fn keep(mut transaction: Transaction, path: PathBuf, digest: Digest) -> Result<(), Refusal> {
+    let kept = tokio::task::spawn_blocking(move || {
+        let computed = digest_of_reader(&digest, &mut File::open(&path)?)?;
+        if computed != digest {
+            let message = format!("the registry sent {computed} for {digest}");
+            return Err(Refusal::new(Code::Unknown, message));
+        }
+        transaction.add_file(path, digest);
+        Ok(transaction.commit_unnamed()?)
+    });
+    let lost = |error: tokio::task::JoinError| Refusal::new(Code::Unknown, error.to_string());
+    kept.await.map_err(lost)?
 }
 
 enum Fetch {
@@ -167,6 +214,6 @@ async fn fetch_manifest(
         .add_bytes(&received.bytes, Some(&received.digest))
         .map_err(refused)?;
     store
-        .put_manifest(transaction, name, &target)
+        .put_manifest(transaction, (name, &[]), &target)
         .map_err(refused)
 }

@@ -78,19 +78,23 @@ impl Store {
         Ok(entries.filter(own).collect())
     }
 
-    /// Makes a staged manifest part of a repository, under a tag if the name has one.
+    /// Makes a staged manifest part of a repository, under a tag if the name has one, and under further ones.
     pub(crate) fn put_manifest(
         &self,
         transaction: Transaction,
-        name: &Reference,
+        (name, tagged): (&Reference, &[Reference]),
         target: &Descriptor,
     ) -> Result<()> {
         let known = self.pinned(name, &target.digest)?.is_some();
         transaction.commit_unnamed()?;
         self.change_index(|index| {
-            if name.tag().is_some() {
+            let own = std::iter::once(name).filter(|name| name.tag().is_some());
+            let mut names = own.chain(tagged).peekable();
+            let unnamed = names.peek().is_none();
+            for name in names {
                 set_name(index, name, target);
-            } else if !known {
+            }
+            if unnamed && !known {
                 add_unnamed(index, target);
                 let added = index
                     .manifests

@@ -19,6 +19,7 @@ mod search;
 mod secure;
 mod served;
 mod server;
+mod through;
 mod tokens;
 
 use std::io::Read as _;

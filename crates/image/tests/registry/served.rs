@@ -24,7 +24,7 @@ impl Served {
         Self::with(|_| {})
     }
 
-    fn with(change: impl FnOnce(&mut ServeOptions)) -> Self {
+    pub(crate) fn with(change: impl FnOnce(&mut ServeOptions)) -> Self {
         let data = tempfile::tempdir().unwrap();
         let mut options = ServeOptions {
             address: SocketAddr::from(([127, 0, 0, 1], 0)),

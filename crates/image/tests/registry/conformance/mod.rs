@@ -1,5 +1,6 @@
 //! Requests written after the distribution-spec, in the order of its conformance suite.
 
+mod digests;
 mod unusual;
 
 use berth_image::{Access, CheckOptions, NoContainers, Store, referrers};

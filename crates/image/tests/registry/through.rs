@@ -1,0 +1,150 @@
+//! Pull-through: blobs reach the client while they come, once, and never damaged.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use berth_image::{Access, PullThrough};
+use reqwest::{Client, Response};
+
+use crate::closure::serve;
+use crate::content::Content;
+use crate::served::Served;
+
+/// Far longer than anything here takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Where the first connection breaks; the second one waits for a word.
+const FIRST: usize = 100_000;
+
+/// A registry whose largest blob comes in two parts, the second only when the receiver hears of it, and
+/// what counts how often the blob is asked for.
+fn two_parts(content: Content, go_on: Receiver<()>, lie: bool) -> (String, Arc<AtomicUsize>) {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let (count, go_on) = (Arc::clone(&asked), Mutex::new(go_on));
+    let layer = content.largest();
+    let address = serve(move |request| {
+        let mut answer = content.answer(request);
+        if request.path.ends_with(&layer) && request.method == "GET" {
+            if count.fetch_add(1, Ordering::SeqCst) == 0 {
+                answer.breaks_after = Some(FIRST);
+            } else {
+                // The test has ended when nobody sends any more.
+                go_on.lock().unwrap().recv().ok();
+                if lie && let Some(last) = answer.body.last_mut() {
+                    *last ^= 1;
+                }
+            }
+        }
+        answer
+    });
+    (address, asked)
+}
+
+fn through(registry: String) -> Served {
+    Served::with(|options| {
+        options.pull_through = Some(PullThrough {
+            registry,
+            access: Access::default(),
+        });
+    })
+}
+
+/// Asks for the manifest, then for the blob; the answer's head has arrived.
+async fn begun(http: &Client, served: &Served, layer: &str, range: Option<&str>) -> Response {
+    let url = |rest: &str| format!("http://{}/v2/team/app/{rest}", served.address);
+    let manifest = http.get(url("manifests/1")).send().await.unwrap();
+    assert_eq!(manifest.status(), 200);
+    let mut blob = http.get(url(&format!("blobs/{layer}")));
+    if let Some(range) = range {
+        blob = blob.header("range", range);
+    }
+    blob.send().await.unwrap()
+}
+
+/// Reads at least so many bytes, or to the end.
+async fn read(response: &mut Response, least: usize) -> Result<Vec<u8>, reqwest::Error> {
+    let mut bytes = Vec::new();
+    while bytes.len() < least {
+        match response.chunk().await? {
+            Some(chunk) => bytes.extend_from_slice(&chunk),
+            None => break,
+        }
+    }
+    Ok(bytes)
+}
+
+fn run(test: impl AsyncFnOnce(Client)) {
+    // Another test may have been first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let http = Client::builder().no_proxy().timeout(PATIENCE).build();
+    runtime.block_on(test(http.unwrap()));
+}
+
+#[test]
+fn a_blob_reaches_all_who_ask_while_it_comes() {
+    let content = Content::new();
+    let layer = content.largest();
+    let whole = content.blobs[&layer].clone();
+    let (sender, receiver) = channel();
+    let (registry, asked) = two_parts(content, receiver, false);
+    let served = through(registry);
+    run(async |http| {
+        let mut one = begun(&http, &served, &layer, None).await;
+        assert_eq!(one.content_length(), Some(whole.len() as u64));
+        // A connection that breaks may take along what was not read yet.
+        let mut first = read(&mut one, 1).await.unwrap();
+        assert!(!first.is_empty() && first.len() <= FIRST);
+        // A second client, which wants another part, does not make it come twice.
+        let mut two = begun(&http, &served, &layer, Some("bytes=50000-")).await;
+        assert_eq!(two.status(), 206);
+        sender.send(()).unwrap();
+        first.extend(read(&mut one, usize::MAX).await.unwrap());
+        let second = read(&mut two, usize::MAX).await.unwrap();
+        assert_eq!(first, whole);
+        assert_eq!(second, whole[50_000..]);
+        let mut stored = begun(&http, &served, &layer, None).await;
+        assert_eq!(read(&mut stored, usize::MAX).await.unwrap(), whole);
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    });
+}
+
+#[test]
+fn a_damaged_blob_never_arrives_whole() {
+    let content = Content::new();
+    let layer = content.largest();
+    let whole = content.blobs[&layer].clone();
+    let (sender, receiver) = channel();
+    let (registry, _) = two_parts(content, receiver, true);
+    let served = through(registry);
+    run(async |http| {
+        let mut blob = begun(&http, &served, &layer, None).await;
+        let first = read(&mut blob, 1).await.unwrap();
+        sender.send(()).unwrap();
+        let rest = read(&mut blob, whole.len() - first.len()).await;
+        assert!(rest.is_err());
+    });
+    let hex = layer.strip_prefix("sha256:").unwrap();
+    assert!(!served.path().join("oci/blobs/sha256").join(hex).exists());
+}
+
+#[test]
+fn a_blob_that_is_not_there_is_told_as_such() {
+    let content = Content::new();
+    let layer = content.largest();
+    let absent = layer.clone();
+    let registry = serve(move |request| match request.path.ends_with(&absent) {
+        true => crate::closure::Answer::new(404, b"{}"),
+        false => content.answer(request),
+    });
+    let served = through(registry);
+    run(async |http| {
+        let blob = begun(&http, &served, &layer, None).await;
+        assert_eq!(blob.status(), 404);
+        assert!(blob.text().await.unwrap().contains("BLOB_UNKNOWN"));
+    });
+}

@@ -10,6 +10,7 @@ mod documents;
 mod errors;
 mod files;
 mod imagetools;
+mod frozen;
 mod isolation;
 mod layers;
 mod lifecycle;

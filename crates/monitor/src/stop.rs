@@ -49,8 +49,6 @@ impl Supervisor<'_> {
             drop(running.guest.signal(Signal::KILL));
         }
         if let Ok(cgroup) = self.cgroup() {
-            // A v1 cgroup that is frozen, or half frozen by a freeze that failed, dies only when thawed.
-            drop(cgroup.thaw());
             drop(cgroup.kill_all());
         }
     }

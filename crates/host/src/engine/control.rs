@@ -1,13 +1,13 @@
 //! What is asked of a running container's monitor: stop, kill, pause, resize; and renaming.
 
+use std::os::fd::AsFd as _;
 use std::time::Duration;
 
 use berth_contract::{
     Class, ContainerId, ContainerName, Error, Exit, Result, Signal, TerminalSize,
 };
 use berth_monitor::client::{self, Connection, Incoming};
-use berth_monitor::protocol::Request;
-use berth_sys::epoll::{Interest, Poller};
+use berth_monitor::protocol::{Reply, Request};
 use berth_sys::error::Explain as _;
 use berth_sys::{clock, fault};
 
@@ -15,14 +15,14 @@ use super::Engine;
 use super::options::{StartOptions, StopOptions};
 use crate::records::{free, reserve};
 
-/// How long a killed container may take to be gone, as in Docker.
-const DYING: Duration = Duration::from_secs(10);
+/// How long a killed container may take to be gone, as in Docker: a process that waits for a device does not die.
+pub(super) const DYING: Duration = Duration::from_secs(10);
 
 impl Engine {
     /// Stops a container and returns how it ended; `None` when it did not run.
     ///
     /// # Errors
-    /// Its monitor cannot be reached.
+    /// Its monitor cannot be reached, or it does not even end when it is killed.
     pub fn stop(&self, id: &ContainerId, options: &StopOptions) -> Result<Option<Exit>> {
         // The container must exist even when there is nothing to stop.
         self.record(id)?;
@@ -39,16 +39,41 @@ impl Engine {
             fault::point("host-stop-connected");
             let ended = connection.send(&request, &[]).and_then(|()| {
                 fault::point("host-stop-asked");
-                connection.exited()
+                exited_within(&mut connection, self.patience(id, options)?)
             });
             fault::point("host-stop-told");
             match ended {
                 // Its monitor went away before it was told: whether something runs has to be asked again.
                 Err(error) if error.class() == Class::Unavailable => {}
-                ended => return ended.map(Some),
+                Ok(None) => return Err(self.does_not_end(id)),
+                ended => return ended,
             }
         }
         Ok(None)
+    }
+
+    /// How long a stop may take at most; `None` is for ever, which is what was asked for then.
+    fn patience(&self, id: &ContainerId, options: &StopOptions) -> Result<Option<Duration>> {
+        let grace = match (options.signal, options.timeout) {
+            (Some(Signal::KILL), _) => Some(0),
+            (_, Some(seconds)) => u64::try_from(seconds).ok(),
+            (_, None) => self.launch(id)?.stop_timeout,
+        };
+        Ok(grace.map(|seconds| Duration::from_secs(seconds).saturating_add(DYING)))
+    }
+
+    /// The error for a container that nothing ends.
+    pub(super) fn does_not_end(&self, id: &ContainerId) -> Error {
+        let name = self.called(id);
+        Error::new(
+            Class::Internal,
+            format!("container {name} was killed and has not ended"),
+        )
+        .caused_by(format!(
+            "it is still there after {} seconds",
+            DYING.as_secs()
+        ))
+        .hint(format!("berth top {name}"))
     }
 
     /// A connection to a container's monitor; `None` when the container does not run.
@@ -91,19 +116,11 @@ impl Engine {
             Err(error) if error.class() == Class::Unavailable => return Ok(()),
             sent => sent?,
         }
-        if ends_within(&mut connection, DYING)? {
-            return Ok(());
+        match exited_within(&mut connection, Some(DYING)) {
+            Ok(None) => Err(self.does_not_end(id)),
+            Err(error) if error.class() != Class::Unavailable => Err(error),
+            _ => Ok(()),
         }
-        let name = self.called(id);
-        Err(Error::new(
-            Class::Internal,
-            format!("container {name} was killed and has not ended"),
-        )
-        .caused_by(format!(
-            "it is still there after {} seconds",
-            DYING.as_secs()
-        ))
-        .hint(format!("berth top {name}")))
     }
 
     /// Freezes a container.
@@ -182,27 +199,49 @@ impl Engine {
     }
 }
 
-/// Whether the end that was asked for is told in time.
-fn ends_within(connection: &mut Connection, limit: Duration) -> Result<bool> {
-    let cannot = || "cannot wait for the container".to_owned();
-    let mut poller = Poller::new().explain(cannot)?;
-    poller
-        .add(&*connection, 0, Interest::READ)
-        .explain(cannot)?;
-    let deadline = clock::monotonic() + limit;
+/// How the container ended, if that is told within the limit; without one it is waited for.
+pub(super) fn exited_within(
+    connection: &mut Connection,
+    limit: Option<Duration>,
+) -> Result<Option<Exit>> {
+    let deadline = limit.map(|limit| clock::monotonic().saturating_add(limit));
     loop {
         while let Some(incoming) = connection.next()? {
-            if matches!(incoming, Incoming::Reply(..)) {
-                return Ok(true);
+            match incoming {
+                Incoming::Reply(Reply::Exited { exit }, _) => return Ok(Some(exit)),
+                Incoming::Reply(Reply::Failed { report }, _) => return Err(report.into()),
+                _ => {}
             }
         }
-        let left = deadline.saturating_sub(clock::monotonic());
-        if left.is_zero() {
+        if !heard_before(connection, deadline)? {
+            return Ok(None);
+        }
+        if !connection.fill()? {
+            return Err(Error::new(
+                Class::Unavailable,
+                "the container's monitor is gone",
+            ));
+        }
+    }
+}
+
+/// Whether the monitor lets go of the connection within the time a killed container has.
+pub(super) fn closed_within(connection: &mut Connection) -> Result<bool> {
+    let deadline = Some(clock::monotonic().saturating_add(DYING));
+    loop {
+        while connection.next()?.is_some() {}
+        if !heard_before(connection, deadline)? {
             return Ok(false);
         }
-        poller.wait(Some(left)).explain(cannot)?.for_each(drop);
         if !connection.fill()? {
             return Ok(true);
         }
     }
+}
+
+/// Whether something arrived, or the connection closed, before the deadline.
+fn heard_before(connection: &Connection, deadline: Option<Duration>) -> Result<bool> {
+    let left = deadline.map(|deadline| deadline.saturating_sub(clock::monotonic()));
+    berth_sys::fd::wait_readable(connection.as_fd(), left)
+        .explain(|| "cannot wait for the container".to_owned())
 }

@@ -10,6 +10,7 @@ use berth_sys::fault;
 use berth_sys::lock::Lock;
 
 use super::Engine;
+use super::control::{DYING, closed_within, exited_within};
 use super::options::RemoveOptions;
 use crate::api::types::{ContainerSummary, PruneReport};
 use crate::records::{Record, delete, free, hide};
@@ -127,16 +128,20 @@ impl Engine {
                 timeout: Some(0),
                 keep: false,
             };
-            match connection
+            let ended = connection
                 .send(&stop, &[])
-                .and_then(|()| connection.exited())
-            {
+                .and_then(|()| exited_within(&mut connection, Some(DYING)));
+            match ended {
+                Ok(None) => return Err(self.does_not_end(id)),
                 // A monitor that goes away while it is told to stop has stopped.
                 Err(error) if error.class() != Class::Unavailable => return Err(error),
                 _ => {}
             }
             // The lock is held until the very end; the connection closes with it.
-            while let Ok(Some(_)) = connection.receive() {}
+            let closed = closed_within(&mut connection);
+            if matches!(closed, Ok(false)) && self.observe(id).is_ok_and(|seen| seen.alive) {
+                return Err(self.does_not_end(id));
+            }
         }
         Ok(())
     }

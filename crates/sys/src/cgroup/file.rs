@@ -39,6 +39,11 @@ impl Directory {
         self.fd.as_fd()
     }
 
+    /// Its descriptor, for good.
+    pub(super) fn into_fd(self) -> OwnedFd {
+        self.fd
+    }
+
     /// Opens one of its files.
     pub(super) fn open_file(&self, name: &str, flags: OFlags) -> Result<OwnedFd, Failure> {
         rustix::fs::openat(
@@ -102,6 +107,11 @@ impl Directory {
     /// Whether it has a file of that name.
     pub(super) fn has(&self, name: &str) -> bool {
         rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Whether there are cgroups beneath it: each adds a link, as a directory does.
+    pub(super) fn has_children(&self) -> bool {
+        rustix::fs::fstat(&self.fd).is_ok_and(|status| status.st_nlink > 2)
     }
 
     /// The names of the cgroups beneath it.

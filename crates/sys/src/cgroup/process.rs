@@ -1,5 +1,6 @@
 //! A cgroup's processes: adding, listing, freezing, killing, and how many the kernel killed.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use berth_contract::{Class, Error, Result};
@@ -8,10 +9,13 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::file::{Directory, Failure};
-use super::{Cgroup, Place, tree};
+use super::{Cgroup, Member, Place, tree};
 
 /// How long freezing may take before it is given up: uninterruptible I/O on a slow disk takes seconds.
 const FREEZE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How deep the cgroups are looked into that a guest made for itself; each level holds a file open.
+const DEEPEST: usize = 128;
 
 impl Cgroup {
     /// Moves a process into the cgroup in every hierarchy.
@@ -73,6 +77,24 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Where in cgroup2 its process `pid` is, if new ones have to be born there too: a cgroup whose processes have
+    /// made cgroups with limits of their own in it cannot have any itself (cgroups(7), "no internal processes").
+    #[must_use]
+    pub fn divided(&self, pid: i32) -> Option<OwnedFd> {
+        let whole = self.unified()?;
+        if whole.read("cgroup.subtree_control").ok()?.trim().is_empty() {
+            return None;
+        }
+        let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let path = text.lines().find_map(|line| line.strip_prefix("0::"))?;
+        let name = whole.path().file_name()?.to_str()?;
+        let (_, within) = path.split_once(&format!("/{name}/"))?;
+        let mut steps = within.split('/');
+        let first = whole.child(steps.next()?).ok()?;
+        let part = steps.try_fold(first, |part, step| part.child(step)).ok()?;
+        Some(part.into_fd())
+    }
+
     /// The processes in the cgroup and beneath it, as this pid namespace numbers them.
     ///
     /// # Errors
@@ -80,7 +102,7 @@ impl Cgroup {
     pub fn pids(&self) -> Result<Vec<i32>> {
         let mut pids = Vec::new();
         if let Some(directory) = self.tasks() {
-            collect(directory, &mut pids)
+            visit(directory, DEEPEST, &mut |part| collect(part, &mut pids))
                 .map_err(|failure| failure.explain("cannot list the container's processes"))?;
         }
         pids.sort_unstable();
@@ -117,7 +139,7 @@ impl Cgroup {
         match frozen.map_err(failed)? {
             true => Ok(()),
             false => {
-                self.thaw_quietly();
+                drop(self.thaw());
                 Err(Error::new(Class::Unavailable, "cannot pause the container")
                     .caused_by("a process does not stop: it waits for a device")
                     .hint("try again"))
@@ -137,9 +159,18 @@ impl Cgroup {
         .map_err(|failure| failure.explain("cannot let the container run on"))
     }
 
-    pub(super) fn thaw_quietly(&self) {
-        // Whoever removes a cgroup learns from the removal itself that this did not help.
-        drop(self.thaw());
+    /// Lets what was killed die that v1's freezer holds, also in parts of the cgroup that the guest itself froze;
+    /// cgroup2 lets the killed go. Who kills or removes learns from that itself when it did not help.
+    pub(super) fn release(&self) {
+        let holds = |member: &&Member| {
+            !member.unified && member.controllers.iter().any(|own| own == "freezer")
+        };
+        for member in self.members.iter().filter(holds) {
+            drop(visit(&member.directory, DEEPEST, &mut |part| {
+                drop(part.write("freezer.state", "THAWED"));
+                Ok(())
+            }));
+        }
     }
 
     /// cgroup2 freezes without help of a controller (Linux 5.2), on hybrid hosts too.
@@ -162,7 +193,10 @@ impl Cgroup {
         let failed = |failure: Failure| failure.explain("cannot kill the container's processes");
         if let Some(directory) = self.unified() {
             match directory.write("cgroup.kill", "1") {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.release();
+                    return Ok(());
+                }
                 Err(Failure {
                     errno: Errno::NODEV,
                     ..
@@ -195,7 +229,8 @@ impl Cgroup {
                     }
                 }
             }
-            self.thaw_quietly();
+            drop(self.thaw());
+            self.release();
             tree::wait(None, Duration::from_micros(200));
         }
         result
@@ -238,34 +273,41 @@ pub(super) fn value_of(text: &str, key: &str) -> Option<u64> {
     })
 }
 
+/// Adds the processes of one cgroup; a threaded one has none, its domain lists them.
 fn collect(directory: &Directory, pids: &mut Vec<i32>) -> Result<(), Failure> {
-    match directory.read("cgroup.procs") {
-        Ok(text) => pids.extend(
-            text.lines()
-                .filter_map(|line| line.trim().parse::<i32>().ok()),
-        ),
-        // Gone, or a threaded cgroup, whose processes its domain lists.
-        Err(Failure {
-            errno: Errno::NOENT | Errno::NODEV,
-            ..
-        }) => return Ok(()),
-        Err(Failure {
-            errno: Errno::OPNOTSUPP,
-            ..
-        }) => {}
-        Err(failure) => return Err(failure),
+    let text = match directory.read("cgroup.procs") {
+        Err(failure) if failure.errno == Errno::OPNOTSUPP => None,
+        read => unless_gone(read)?,
+    };
+    let numbers = text.iter().flat_map(|text| text.lines());
+    pids.extend(numbers.filter_map(|line| line.trim().parse::<i32>().ok()));
+    Ok(())
+}
+
+/// Looks at a cgroup and at those beneath it.
+fn visit(
+    directory: &Directory,
+    levels: usize,
+    look: &mut dyn FnMut(&Directory) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    look(directory)?;
+    if levels == 0 || !directory.has_children() {
+        return Ok(());
     }
-    for name in directory.children()? {
-        match directory.child(&name) {
-            Ok(child) => collect(&child, pids)?,
-            Err(Failure {
-                errno: Errno::NOENT,
-                ..
-            }) => {}
-            Err(failure) => return Err(failure),
+    for name in unless_gone(directory.children())?.unwrap_or_default() {
+        if let Some(child) = unless_gone(directory.child(&name))? {
+            visit(&child, levels - 1, look)?;
         }
     }
     Ok(())
+}
+
+/// A guest removes its cgroups whenever it likes.
+fn unless_gone<T>(result: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match result {
+        Err(failure) if matches!(failure.errno, Errno::NOENT | Errno::NODEV) => Ok(None),
+        other => other.map(Some),
+    }
 }
 
 fn freeze_unified(directory: &Directory, deadline: Instant) -> Result<bool, Failure> {

@@ -1,6 +1,8 @@
 //! Against the real kernel; every cgroup made here has a name of its own and is removed again.
 
+use std::os::fd::AsFd as _;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::*;
 
@@ -18,6 +20,11 @@ impl Sleeper {
 
     fn pid(&self) -> i32 {
         i32::try_from(self.0.id()).unwrap()
+    }
+
+    fn ends(&self) -> bool {
+        let pidfd = crate::pidfd::open(self.pid()).unwrap();
+        crate::pidfd::wait_ended(pidfd.as_fd(), Some(Duration::from_secs(5))).unwrap()
     }
 }
 
@@ -158,12 +165,41 @@ fn privileged_nested_cgroups_are_listed_and_removed() {
     assert!(Cgroup::open(&hierarchies, &outer).is_err());
 }
 
+/// A guest that may write its cgroups freezes a part of itself, deep down.
+#[test]
+fn privileged_what_was_frozen_beneath_is_killed_all_the_same() {
+    let hierarchies = Hierarchies::discover().unwrap();
+    let outer = path("frozen");
+    for (unified, file, value) in [
+        (true, "cgroup.freeze", "1"),
+        (false, "freezer.state", "FROZEN"),
+    ] {
+        let cgroup = Cgroup::create(&hierarchies, &outer, None).unwrap();
+        let inner = Cgroup::create(&hierarchies, &outer.join("a/b"), None).unwrap();
+        let sleeper = Sleeper::start();
+        inner.add(sleeper.pid()).unwrap();
+        for member in &inner.members {
+            if member.unified == unified && member.directory.has(file) {
+                member.directory.write(file, value).unwrap();
+            }
+        }
+        cgroup.kill_all().unwrap();
+        let ended = sleeper.ends();
+        drop(inner.thaw());
+        for member in inner.members.iter().filter(|member| !member.unified) {
+            drop(member.directory.write("freezer.state", "THAWED"));
+        }
+        assert!(ended, "frozen by {file}");
+        drop(sleeper);
+        cgroup.remove().unwrap();
+    }
+}
+
 #[test]
 fn privileged_device_programs_replace_each_other_on_cgroup2() {
     let hierarchies = Hierarchies::discover().unwrap();
     let cgroup = Cgroup::create(&hierarchies, &path("devices"), None).unwrap();
     if let Some(directory) = cgroup.directory() {
-        use std::os::fd::AsFd as _;
         for rules in [rules::docker_rules(), rules::docker_rules()[..1].to_vec()] {
             let loaded = program::load(&program::generate(&rules)).unwrap();
             program::attach(loaded.as_fd(), directory).unwrap();

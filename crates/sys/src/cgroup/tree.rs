@@ -256,7 +256,7 @@ fn remove_member(cgroup: &Cgroup, member: &Member, deadline: Instant) -> Result<
         };
         if !thawed {
             // A frozen process cannot die.
-            cgroup.thaw_quietly();
+            cgroup.release();
             thawed = true;
         }
         if Instant::now() >= deadline {

@@ -10,7 +10,7 @@
 //! by a process that cannot come back. That go-between ends at once; the guest is the supervisor's child.
 
 use std::fs::File;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use berth_contract::{Class, Error, Result};
@@ -55,7 +55,7 @@ pub(crate) fn spawn(
     if plan.own_users() && !plan.join.is_empty() {
         begun.joined = true;
         let mut opened = opened;
-        return between(Some(cgroup), sentence, |_| {
+        return between(directory, sentence, |_| {
             pass(plan, cgroup, begun.cloned, &mut opened)?;
             clone::sibling(born_with, || body(&opened, begun)).explain(sentence)
         })
@@ -80,15 +80,14 @@ fn open(path: &Path) -> Result<OwnedFd> {
 }
 
 /// Makes a process through a go-between, which `bear` is run by: it goes where the process is to be born and
-/// makes it as its sibling, so that it is this process's child. It is born in the cgroup's part of cgroup2.
+/// makes it as its sibling, so that it is this process's child. It is born in this cgroup of cgroup2.
 pub(crate) fn between(
-    cgroup: Option<&Cgroup>,
+    directory: Option<BorrowedFd<'_>>,
     sentence: fn() -> String,
     bear: impl FnOnce(&Channel) -> Result<Child>,
 ) -> Result<Child> {
     let (ours, theirs) = Channel::pair().explain(sentence)?;
     let mut unneeded = Some(ours);
-    let directory = cgroup.and_then(Cgroup::directory);
     let go_between = clone::spawn(Namespaces::empty(), directory, || {
         drop(unneeded.take());
         let born = bear(&theirs).and_then(|child| message::born(&theirs, child.pidfd.as_fd()));

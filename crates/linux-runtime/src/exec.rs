@@ -45,18 +45,22 @@ pub(crate) fn start(
         owner.give(&second.stdio);
     }
     let cgroup = shared.cgroup.as_ref();
-    let cloned = cgroup.and_then(Cgroup::directory).is_some();
+    let divided = cgroup.and_then(|cgroup| cgroup.divided(first.pid));
+    let directory = divided
+        .as_ref()
+        .map(OwnedFd::as_fd)
+        .or(cgroup.and_then(Cgroup::directory));
     let context = Context {
         plan: &plan,
         second,
         channel: &theirs,
         root: &root,
         target: first.pidfd.as_fd(),
-        cgroup: cgroup.map(|cgroup| (cgroup, cloned)),
+        cgroup: cgroup.map(|cgroup| (cgroup, directory.is_some())),
         namespaces: shared.namespaces,
     };
     let mut unneeded = Some(ours);
-    let child = birth::between(cgroup, sentence, |speaker| {
+    let child = birth::between(directory, sentence, |speaker| {
         // The copy of the supervisor's end would keep the channel from ever closing.
         drop(unneeded.take());
         let root = join(&context, speaker)?;

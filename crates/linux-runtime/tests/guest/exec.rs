@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read as _, Write as _};
 
 use crate::support::{self, Bench};
-use berth_contract::oci::LinuxNamespaceType;
+use berth_contract::oci::{self, LinuxNamespaceType};
 use berth_contract::{Class, Exit, Program, Runtime as _, Signal, Stdio, TerminalSize};
 
 #[test]
@@ -52,6 +52,69 @@ fn privileged_exec_joins_and_has_its_own_end() {
     assert_eq!(guest.reap().unwrap(), None);
     guest.signal(Signal::TERM).unwrap();
     assert_eq!(support::finish(guest), Exit::Code { code: 9 });
+}
+
+/// Puts a controller of cgroup2 back to where it was.
+struct Enabled(std::path::PathBuf);
+
+impl Drop for Enabled {
+    fn drop(&mut self) {
+        for place in ["berth-test", ""] {
+            let file = self.0.join(place).join("cgroup.subtree_control");
+            drop(std::fs::write(file, "-hugetlb"));
+        }
+    }
+}
+
+/// As systemd does: its first process moves into a cgroup beneath, so that it can give limits to others.
+#[test]
+fn privileged_exec_into_a_guest_that_manages_its_cgroups() {
+    let Some(bench) = Bench::new("exec-cgroup") else {
+        return;
+    };
+    let mounts = [
+        ("/sys/fs/cgroup", "."),
+        ("/sys/fs/cgroup/unified", "unified"),
+    ];
+    let offers = |place: &str| {
+        std::fs::read_to_string(format!("{place}/cgroup.controllers"))
+            .is_ok_and(|controllers| controllers.contains("hugetlb"))
+    };
+    let Some((host, inside)) = mounts.into_iter().find(|(place, _)| offers(place)) else {
+        eprintln!("SKIPPED: this host has no cgroup2 with a controller");
+        return;
+    };
+    let script = format!(
+        "cd /sys/fs/cgroup/{inside} && mkdir -p a/init && echo 1 > a/init/cgroup.procs && \
+         echo +hugetlb > cgroup.subtree_control && echo divided; exec sleep 100"
+    );
+    let mut spec = bench.spec(&["sh", "-c", &script]);
+    for mount in spec.mounts.as_mut().unwrap() {
+        if mount.kind.as_deref() == Some("cgroup") {
+            mount
+                .options
+                .as_mut()
+                .unwrap()
+                .retain(|option| option != "ro");
+        }
+    }
+    let limits = [("hugetlb.2MB.max".to_owned(), "max".to_owned())];
+    support::linux(&mut spec, |linux| {
+        linux.resources = Some(oci::LinuxResources {
+            unified: Some(limits.into()),
+            ..oci::LinuxResources::default()
+        });
+    });
+    let enabled = Enabled(host.into());
+    let (slot, streams) = bench.slot().into_parts();
+    let mut guest = bench.runtime().create(&spec, slot).unwrap();
+    guest.start().unwrap();
+    streams.await_line("divided");
+    let process = support::exec_process(&spec, &["grep", "^0:", "/proc/self/cgroup"], "");
+    let outcome = support::exec(guest.as_mut(), &process).unwrap();
+    assert_eq!(outcome.stdout, "0::/a/init\n");
+    guest.destroy().unwrap();
+    drop(enabled);
 }
 
 #[test]

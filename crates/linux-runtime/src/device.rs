@@ -13,9 +13,12 @@ use crate::defaults;
 
 const DEV: &str = "/dev";
 
-/// Makes the default nodes and links, and those the spec adds.
+/// Makes the nodes that the spec adds, and the default nodes and links where nothing else was asked for.
 pub(crate) fn populate(root: &Directory, extra: &[LinuxDevice]) -> Result<()> {
     let dev = dev(root)?;
+    for device in extra {
+        add(root, device)?;
+    }
     for (name, major, minor) in defaults::DEVICES {
         node(&dev, name, Node::Character(major, minor), 0o666)?;
     }
@@ -26,9 +29,6 @@ pub(crate) fn populate(root: &Directory, extra: &[LinuxDevice]) -> Result<()> {
             }
             _ => {}
         }
-    }
-    for device in extra {
-        add(root, device)?;
     }
     Ok(())
 }
@@ -91,7 +91,15 @@ fn add(root: &Directory, device: &LinuxDevice) -> Result<()> {
             let target = parent.make_file(Path::new(name), 0o666).explain(sentence)?;
             return mount::attach(host, target).explain(sentence);
         }
-        Err(error) if error::is(&error, Errno::EXIST) => return Ok(()),
+        // A guest with the host's /dev has it already.
+        Err(error) if error::is(&error, Errno::EXIST) => {
+            let there = path::status_at(&parent, name).explain(sentence)?;
+            return match path::is_node(&there, kind) {
+                true => Ok(()),
+                false => Err(Error::new(Class::Conflict, sentence())
+                    .caused_by("something else is there already")),
+            };
+        }
         result => result.explain(sentence)?,
     }
     if device.uid.is_some() || device.gid.is_some() {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::mount::{self, Attributes, Change, FileSystem};
-use berth_sys::path::{self, Directory};
+use berth_sys::path::{self, Directory, Node};
 
 /// Hides files behind a null device and directories behind an empty read-only file system.
 ///
@@ -91,7 +91,7 @@ fn null_device() -> Result<OwnedFd> {
         .resolve(Path::new("/dev/null"))
         .explain(|| "cannot open /dev/null".into())?;
     let status = path::status(null.as_fd()).explain(|| "cannot open /dev/null".into())?;
-    if path::is_character(&status, 1, 3) {
+    if path::is_node(&status, Node::Character(1, 3)) {
         return Ok(null);
     }
     Err(

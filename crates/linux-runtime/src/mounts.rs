@@ -210,13 +210,12 @@ pub(crate) fn put(
     let destination = &plan.destination;
     let sentence = || format!("cannot mount {}", destination.display());
     let target = target(root, destination, directory).map_err(|error| {
-        let hint = error::is(&error, Errno::LOOP);
-        let error = Error::new(error::class(&error), sentence()).caused_by(error);
-        if hint {
-            error.hint("the image has a symbolic link where a directory is needed")
-        } else {
-            error
+        if error::is(&error, Errno::LOOP) {
+            return Error::new(Class::Invalid, sentence()).caused_by(
+                "the image has a symbolic link there in place of an ordinary directory",
+            );
         }
+        Error::new(error::class(&error), sentence()).caused_by(error)
     })?;
     mount::attach(mount, target).explain(sentence)
 }

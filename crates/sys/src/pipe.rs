@@ -60,7 +60,7 @@ pub fn null() -> io::Result<OwnedFd> {
         Mode::empty(),
     )?;
     let status = fstat(&null)?;
-    if crate::path::is_character(&status, 1, 3) {
+    if crate::path::is_node(&status, crate::path::Node::Character(1, 3)) {
         return Ok(null);
     }
     Err(io::Error::other("/dev/null is not the null device"))

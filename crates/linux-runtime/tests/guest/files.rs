@@ -1,7 +1,7 @@
 //! What a guest sees of file systems.
 
 use crate::support::{self, Bench};
-use berth_contract::Class;
+use berth_contract::{Class, oci};
 
 #[test]
 fn privileged_kernel_files_are_hidden_or_read_only() {
@@ -91,6 +91,13 @@ fn privileged_images_cannot_make_us_write_outside() {
             std::fs::read_dir(&outside).unwrap().next().is_none(),
             "{name}: {error:?}"
         );
+        let line = error.line();
+        assert!(
+            line.contains(&format!(
+                "cannot mount /{name}: the image has a symbolic link"
+            )),
+            "{line}"
+        );
         std::fs::remove_file(bench.layer().join(name)).unwrap();
     }
     let Some(bench) = Bench::new("link-etc") else {
@@ -115,6 +122,46 @@ fn privileged_images_cannot_make_us_write_outside() {
     support::add_mount(&mut spec, "/link/deep/er", "tmpfs", "tmpfs", &[]);
     drop(bench.try_run(spec));
     assert!(std::fs::read_dir(&outside).unwrap().next().is_none());
+}
+
+#[test]
+fn privileged_a_device_that_was_asked_for_is_the_one_there_is() {
+    let Some(bench) = Bench::new("devices") else {
+        return;
+    };
+    let device = |path: &str, minor| oci::LinuxDevice {
+        path: path.into(),
+        kind: oci::LinuxDeviceType::Character,
+        major: 1,
+        minor,
+        file_mode: Some(0o666),
+        uid: None,
+        gid: None,
+    };
+    let with = |devices: &[oci::LinuxDevice]| {
+        let mut spec = bench.spec(&[
+            "stat",
+            "-c",
+            "%n %t:%T",
+            "/dev/null",
+            "/dev/zero",
+            "/dev/stdin",
+        ]);
+        spec.linux.as_mut().unwrap().devices = Some(devices.to_vec());
+        spec
+    };
+    let outcome = bench.run_spec(with(&[
+        device("/dev/null", 5),
+        device("/dev/null", 5),
+        device("/dev/stdin", 7),
+    ]));
+    assert_eq!(
+        outcome.stdout,
+        "/dev/null 1:5\n/dev/zero 1:5\n/dev/stdin 1:7\n"
+    );
+    let twice = bench.fails(with(&[device("/dev/one", 5), device("/dev/one", 3)]));
+    let line = "cannot make the device /dev/one: something else is there already";
+    assert_eq!(twice.line(), line);
 }
 
 #[test]

@@ -19,6 +19,19 @@ pub enum Node {
     Fifo,
 }
 
+impl Node {
+    /// Its type and its number.
+    pub(super) fn parts(self) -> (FileType, u64) {
+        match self {
+            Self::Character(major, minor) => {
+                (FileType::CharacterDevice, rustix::fs::makedev(major, minor))
+            }
+            Self::Block(major, minor) => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
+            Self::Fifo => (FileType::Fifo, 0),
+        }
+    }
+}
+
 /// Makes a special file in a directory, with exactly this mode.
 ///
 /// # Errors
@@ -29,13 +42,7 @@ pub fn make_node(
     node: Node,
     mode: u32,
 ) -> io::Result<()> {
-    let (kind, device) = match node {
-        Node::Character(major, minor) => {
-            (FileType::CharacterDevice, rustix::fs::makedev(major, minor))
-        }
-        Node::Block(major, minor) => (FileType::BlockDevice, rustix::fs::makedev(major, minor)),
-        Node::Fifo => (FileType::Fifo, 0),
-    };
+    let (kind, device) = node.parts();
     Ok(rustix::fs::mknodat(
         directory,
         name.as_ref(),

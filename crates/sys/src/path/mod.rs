@@ -20,7 +20,7 @@ pub use self::entry::{
     Node, make_directory, make_link, make_node, set_owner, set_owner_at, set_user,
 };
 pub use self::status::{
-    DEVPTS, PROC, exists, is_character, is_directory, is_on, is_pipe, is_read_only, status,
+    DEVPTS, PROC, exists, is_directory, is_node, is_on, is_pipe, is_read_only, status, status_at,
 };
 
 /// Flags for reading a directory.
@@ -89,7 +89,14 @@ impl Directory {
     pub fn resolve_plain(&self, path: &Path) -> io::Result<OwnedFd> {
         let resolve = IN_ROOT | ResolveFlags::NO_SYMLINKS;
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        retry(|| rustix::fs::openat2(&self.0, within(path), flags, Mode::empty(), resolve))
+        let found =
+            retry(|| rustix::fs::openat2(&self.0, within(path), flags, Mode::empty(), resolve))?;
+        // At the end of the path the two flags together open the link itself (openat2(2)).
+        let kind = FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode);
+        match kind == FileType::Symlink {
+            true => Err(Errno::LOOP.into()),
+            false => Ok(found),
+        }
     }
 
     /// What is at a path beneath the root, following links within it.

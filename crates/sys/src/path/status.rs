@@ -6,12 +6,23 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Stat};
 
+use super::Node;
+
 /// What a descriptor refers to; works with `O_PATH`.
 ///
 /// # Errors
 /// The descriptor is not valid for it.
 pub fn status(fd: impl AsFd) -> io::Result<Stat> {
     Ok(rustix::fs::statat(fd, "", AtFlags::EMPTY_PATH)?)
+}
+
+/// What lies under a name in a directory, a link as such.
+///
+/// # Errors
+/// Nothing does.
+pub fn status_at(directory: impl AsFd, name: impl AsRef<Path>) -> io::Result<Stat> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW;
+    Ok(rustix::fs::statat(directory, name.as_ref(), flags)?)
 }
 
 /// Whether a path of this process's own root exists, links followed.
@@ -26,14 +37,11 @@ pub fn is_directory(status: &Stat) -> bool {
     FileType::from_raw_mode(status.st_mode) == FileType::Directory
 }
 
-/// Whether a status is that of the character device with these numbers.
+/// Whether a status is that of this special file.
 #[must_use]
-pub fn is_character(status: &Stat, major: u32, minor: u32) -> bool {
-    FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
-        && (
-            rustix::fs::major(status.st_rdev),
-            rustix::fs::minor(status.st_rdev),
-        ) == (major, minor)
+pub fn is_node(status: &Stat, node: Node) -> bool {
+    let (kind, device) = node.parts();
+    FileType::from_raw_mode(status.st_mode) == kind && status.st_rdev == device
 }
 
 /// Whether a status is a pipe's.

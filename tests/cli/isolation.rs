@@ -294,6 +294,35 @@ fn the_init_is_behind_the_filter() {
     assert!(seen.contains("Seccomp:\t2"), "{seen}");
 }
 
+/// What pid 1 is called tells nothing of the host, not even those who may look into it.
+#[test]
+fn the_init_tells_nothing_of_the_host() {
+    let sandbox = Sandbox::with_busybox();
+    let script = "cat /proc/1/cmdline /proc/1/comm; tr -d 'x\\0' < /proc/1/environ | wc -c";
+    for length in [1, 20, 3000] {
+        let run = [
+            "run",
+            "--rm",
+            "--init",
+            "--cap-add",
+            "SYS_PTRACE",
+            "busybox",
+        ];
+        let argument = "x".repeat(length);
+        let command = ["sh", "-c", script, &argument];
+        let shown = sandbox.berth(&[&run[..], &command].concat()).success();
+        let expected = format!("/sbin/docker-init -- sh -c {script} ");
+        let shown = shown
+            .strip_prefix(&expected)
+            .unwrap_or_else(|| panic!("{shown}"));
+        assert_eq!(
+            shown.trim_start_matches('x'),
+            "\0docker-init\n0",
+            "{length}"
+        );
+    }
+}
+
 /// Whoever may trace must not be among the processes that a new container is born between.
 #[test]
 fn tracers_share_their_processes_with_nobody() {

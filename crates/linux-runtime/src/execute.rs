@@ -20,7 +20,7 @@ use berth_sys::error::{self, Errno, Explain as _};
 use berth_sys::mount::{Attributes, FileSystem};
 use berth_sys::path::{self, Directory};
 use berth_sys::process::{self, Image};
-use berth_sys::{fd, seccomp};
+use berth_sys::{disposition, fd, seccomp};
 
 use crate::filter::Filter;
 use crate::hooks::Stages;
@@ -103,8 +103,7 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
     }
     let filter = filter.as_ref();
     if becoming.reaper {
-        let sets = plan.capabilities;
-        let Err(error) = reaper::run(&files.channel, sets, filter, || {
+        let Err(error) = reaper::run(&files.channel, plan, filter, || {
             lead(files.terminal.then(fd::standard_input))?;
             process::die_with_parent()
                 .explain(|| "cannot tie the process to its supervisor".into())?;
@@ -356,7 +355,7 @@ fn place_files(becoming: &Becoming<'_>) -> Result<Files> {
 
 /// Loads the filter and becomes the program; returns why it could not.
 fn execute(plan: &ProcessPlan, image: &Image, files: &Files, filter: Option<&Filter>) -> Error {
-    process::reset_signals();
+    disposition::reset();
     if let Some(filter) = filter {
         let loaded = seccomp::load(&filter.program, filter.flags)
             .explain(|| "cannot load the system call filter".into());

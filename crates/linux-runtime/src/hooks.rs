@@ -20,7 +20,7 @@ use berth_contract::{Class, Error, Exit, Result, Rootfs, Slot};
 use berth_sys::error::Explain as _;
 use berth_sys::namespace::Namespaces;
 use berth_sys::process::{self, Image};
-use berth_sys::{clone, fd, memory_file, pidfd};
+use berth_sys::{clone, disposition, fd, memory_file, pidfd};
 use serde_json::json;
 
 /// How much of what a failed hook wrote is shown.
@@ -195,7 +195,7 @@ fn become_hook(path: &str, image: &Image, streams: &Streams) -> u8 {
     if fd::close_on_execute(3, u32::MAX).is_err() {
         return 127;
     }
-    process::reset_signals();
+    disposition::reset();
     let error = image.execute(path);
     drop(memory_file::append(
         complaints,

@@ -14,10 +14,11 @@ use berth_sys::channel::Channel;
 use berth_sys::error::Explain as _;
 use berth_sys::namespace::Namespaces;
 use berth_sys::seccomp::{self, Flags, Listen};
-use berth_sys::{clone, fd, process};
+use berth_sys::{clone, disposition, entry, fd, process};
 
 use crate::filter::Filter;
 use crate::message;
+use crate::plan::process::ProcessPlan;
 
 /// SIGCHLD, the same number on x86 and arm.
 const CHILD: i32 = 17;
@@ -27,13 +28,13 @@ const CHILD: i32 = 17;
 /// Returns only if the child cannot be made.
 pub(crate) fn run(
     channel: &Channel,
-    capabilities: Option<Sets>,
+    plan: &ProcessPlan,
     filter: Option<&Filter>,
     program: impl FnOnce() -> Result<Infallible>,
 ) -> Result<Infallible> {
     let sentence = || "cannot start the container's program".to_owned();
     // Before the child exists, so that none of its signals is lost; the child resets them.
-    process::block_signals();
+    disposition::block_all();
     process::set_hidden(true).explain(sentence)?;
     let child = clone::spawn(Namespaces::empty(), None, || {
         let Err(error) = program();
@@ -42,8 +43,12 @@ pub(crate) fn run(
     })
     .explain(sentence)?;
     let pid = child.pid;
+    // Docker's words; the supervisor's own would tell of paths of the host.
+    let words = ["/sbin/docker-init", "--"].into_iter();
+    entry::show_as(words.chain(plan.arguments.iter().map(String::as_str)));
+    drop(process::set_name(c"docker-init"));
     // The channel's last copy is the child's now: it closes when the program runs.
-    if fd::close_all_but(&[]).is_err() || confine(capabilities, filter).is_err() {
+    if fd::close_all_but(&[]).is_err() || confine(plan.capabilities, filter).is_err() {
         clone::exit_now(125);
     }
     // Not by returning: what owns the descriptors closed above must not be dropped.
@@ -70,7 +75,7 @@ fn confine(capabilities: Option<Sets>, filter: Option<&Filter>) -> io::Result<()
 
 fn serve(child: i32) -> u8 {
     loop {
-        let Ok(signal) = process::next_signal() else {
+        let Ok(signal) = disposition::next() else {
             return 125;
         };
         if signal != CHILD {

@@ -11,6 +11,8 @@ pub mod clock;
 #[expect(unsafe_code, reason = "clone3")]
 pub mod clone;
 pub mod copy;
+#[expect(unsafe_code, reason = "rt_sigaction past the C library, the mask")]
+pub mod disposition;
 #[expect(unsafe_code, reason = "signal dispositions before main")]
 pub mod entry;
 pub mod epoll;
@@ -38,7 +40,7 @@ pub mod path;
 #[expect(unsafe_code, reason = "a signal number of the kernel's range")]
 pub mod pidfd;
 pub mod pipe;
-#[expect(unsafe_code, reason = "execve, prlimit, signals, scheduling")]
+#[expect(unsafe_code, reason = "execve, prlimit, kill, scheduling")]
 pub mod process;
 pub mod random;
 #[expect(unsafe_code, reason = "loading a filter program")]

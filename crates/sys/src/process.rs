@@ -1,6 +1,6 @@
 //! What a process is: user, limits, priorities, session, signals, and the program it becomes.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
@@ -36,6 +36,14 @@ pub fn set_hidden(hidden: bool) -> io::Result<()> {
         DumpableBehavior::Dumpable
     };
     Ok(rustix::process::set_dumpable_behavior(behaviour)?)
+}
+
+/// Calls this process by another name (`comm`), of which the kernel keeps 15 bytes.
+///
+/// # Errors
+/// Never in practice.
+pub fn set_name(name: &CStr) -> io::Result<()> {
+    Ok(rustix::thread::set_name(name)?)
 }
 
 /// Gives up every way to gain privileges by executing a program.
@@ -263,56 +271,6 @@ pub fn set_scheduling(scheduling: Scheduling) -> io::Result<()> {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
-    }
-}
-
-/// Gives every signal its default action and unblocks all.
-///
-/// The action of an ignored signal and the mask survive execute: Rust ignores SIGPIPE, and a supervisor
-/// blocks what it reads through a signalfd.
-pub fn reset_signals() {
-    for number in 1..=64 {
-        if matches!(number, libc::SIGKILL | libc::SIGSTOP | 32 | 33) {
-            continue;
-        }
-        // SAFETY: the default action runs no code of ours.
-        unsafe { libc::signal(number, libc::SIG_DFL) };
-    }
-    // SAFETY: an all-zero set is a valid, empty one, and the call only reads it.
-    let empty: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `empty` lives across the call; the old mask is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut()) };
-}
-
-/// Blocks every signal that can be blocked, for reading them with [`next_signal`].
-pub fn block_signals() {
-    // SAFETY: an all-zero set is a valid one.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `all` is valid for writing.
-    unsafe { libc::sigfillset(&raw mut all) };
-    // SAFETY: `all` lives across the call; the old mask is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
-}
-
-/// Waits for a blocked signal and says its number.
-///
-/// # Errors
-/// The kernel refuses; an interruption is not an error.
-pub fn next_signal() -> io::Result<i32> {
-    // SAFETY: an all-zero set is a valid one.
-    let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `all` is valid for writing.
-    unsafe { libc::sigfillset(&raw mut all) };
-    loop {
-        // SAFETY: `all` lives across the call; no details are asked for.
-        let number = unsafe { libc::sigwaitinfo(&raw const all, std::ptr::null_mut()) };
-        if number > 0 {
-            return Ok(number);
-        }
-        let error = io::Error::last_os_error();
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
     }
 }
 

@@ -200,17 +200,12 @@ pub struct HostFacts {
 }
 
 /// Whether a host can run a runtime's guests.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Support {
     /// It can.
     Ready,
-    /// It cannot.
-    Missing {
-        /// What is missing.
-        reason: String,
-        /// What to do about it.
-        hint: String,
-    },
+    /// It cannot: what is missing, and what to do about it.
+    Missing(Error),
 }
 
 /// What dispatch looks at.

@@ -62,20 +62,15 @@ impl Runtime for LinuxRuntime {
     fn probe(&self, host: &HostFacts) -> Support {
         if host.kernel < OLDEST_KERNEL {
             let (major, minor) = host.kernel;
-            return Support::Missing {
-                reason: format!("the kernel is {major}.{minor}"),
-                hint: format!(
-                    "Linux {}.{} or newer is needed",
-                    OLDEST_KERNEL.0, OLDEST_KERNEL.1
-                ),
-            };
+            let (needed, least) = OLDEST_KERNEL;
+            let old = Error::new(Class::Unsupported, format!("the kernel is {major}.{minor}"));
+            return Support::Missing(
+                old.hint(format!("Linux {needed}.{least} or newer is needed")),
+            );
         }
         match self.hierarchies() {
             Ok(_) => Support::Ready,
-            Err(error) => Support::Missing {
-                reason: error.to_string(),
-                hint: error.hints().first().cloned().unwrap_or_default(),
-            },
+            Err(error) => Support::Missing(error),
         }
     }
 

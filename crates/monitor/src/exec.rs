@@ -22,7 +22,7 @@ use crate::token::Token;
 const DYING: Duration = Duration::from_secs(2);
 
 /// How long a guest may take from giving up its files to having ended.
-const ENDING: Duration = Duration::from_millis(50);
+pub(crate) const ENDING: Duration = Duration::from_millis(50);
 
 /// One session.
 #[derive(Debug)]

@@ -16,9 +16,10 @@ use berth_contract::{
 use berth_sys::clock;
 use berth_sys::epoll::Interest;
 use berth_sys::error::Explain as _;
-use berth_sys::fault;
+use berth_sys::{fault, pidfd};
 
 use crate::console::Console;
+use crate::exec::ENDING;
 use crate::join;
 use crate::link::{Link, complete_hosts};
 use crate::peer::{Peer, Said};
@@ -256,7 +257,10 @@ impl Supervisor<'_> {
         link: &mut Option<Link>,
     ) -> Result<Console> {
         if let Some(reserved) = link.take() {
-            let attached = link.insert(reserved.attach(guest.pid())?).attached();
+            let attached = match reserved.attach(guest.pid()) {
+                Ok(attached) => link.insert(attached).attached(),
+                Err(error) => return Err(unless_failed(guest, error)),
+            };
             fault::point("start-network-attached");
             self.hosts_length = complete_hosts(&self.launch.names, attached, self.hosts_length)?;
         }
@@ -292,5 +296,14 @@ impl Supervisor<'_> {
         }
         self.watch_output(true);
         Ok(())
+    }
+}
+
+/// Why a guest's network cannot be wired: one that has ended meanwhile has none, and knows itself why it ended.
+fn unless_failed(guest: &mut dyn Guest, error: Error) -> Error {
+    if pidfd::wait_ended(guest.pidfd(), Some(ENDING)).unwrap_or(false) {
+        guest.start().err().unwrap_or(error)
+    } else {
+        error
     }
 }

@@ -82,10 +82,13 @@ impl Runtime for WasmRuntime {
     fn probe(&self, host: &HostFacts) -> Support {
         for program in [&self.programs.executor, &self.programs.compiler] {
             if !program.exists() {
-                return Support::Missing {
-                    reason: format!("{} is not installed", program.display()),
-                    hint: "install all four programs together: cargo xtask install".into(),
-                };
+                let missing = Error::new(
+                    Class::Unsupported,
+                    format!("{} is not installed", program.display()),
+                );
+                return Support::Missing(
+                    missing.hint("install all four programs together: cargo xtask install"),
+                );
             }
         }
         self.native.probe(host)

@@ -338,7 +338,11 @@ fn git(shown: &str, tree: &Path, arguments: &[&str]) -> Result<String> {
             _ => Error::new(Class::Internal, cannot()).caused_by(error),
         })?;
     if !output.status.success() {
-        let reason = urls_without_secrets(String::from_utf8_lossy(&output.stderr).trim());
+        let said = String::from_utf8_lossy(&output.stderr);
+        let reason = match said.trim() {
+            "" => format!("git ended with {}", output.status),
+            said => urls_without_secrets(said),
+        };
         return Err(Error::new(Class::Unavailable, cannot()).caused_by(reason));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

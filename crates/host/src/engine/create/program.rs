@@ -47,12 +47,9 @@ impl Draft<'_> {
         };
         match chosen.probe(&host_facts()?) {
             Support::Ready => Ok(kind),
-            Support::Missing { reason, hint } => Err(Error::new(
-                Class::Unsupported,
-                format!("cannot run {name} containers here"),
-            )
-            .caused_by(reason)
-            .hint(hint)),
+            Support::Missing(error) => {
+                Err(error.context(format!("cannot run {name} containers here")))
+            }
         }
     }
 

@@ -4,10 +4,11 @@
 //! last. A link that is up is therefore complete, and nobody who finds it takes a lock.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use berth_contract::{Class, Error, NetworkName, Result};
+use berth_sys::netlink::nftables::Family;
 use berth_sys::netlink::route::{Prefix, Route, Step};
 
 use crate::definition::{self, Definition, PREFIX6};
@@ -64,7 +65,7 @@ pub(crate) fn ready(directories: &Directories, name: &NetworkName) -> Result<Bri
             .hint(format!("use --network {DEFAULT}, none or host")));
     }
     let _guard = lock(&networks, MAKING, File::lock)?;
-    let (definition, index) = make(directories, &mut route, name)?;
+    let (definition, index) = make(directories, (&mut route, &mut firewall), name)?;
     let (mut again, table) = Firewall::open(directories.table())?;
     if !table {
         again.build(&definition)?;
@@ -143,7 +144,7 @@ fn find(
 /// Makes what is missing of definition, link, addresses and forwarding; the link is not up yet.
 fn make(
     directories: &Directories,
-    route: &mut Route,
+    (route, firewall): (&mut Route, &mut Firewall),
     name: &NetworkName,
 ) -> Result<(Definition, u32)> {
     let networks = directories.networks();
@@ -154,7 +155,7 @@ fn make(
             && let Some(link) = find(route, definition)?
         {
             if link.up {
-                forward(definition)?;
+                forward(definition, firewall)?;
                 return Ok((without_missing_ipv6(definition.clone()), link.index));
             }
             // Its maker was killed half-way.
@@ -187,7 +188,7 @@ fn make(
         // Another engine may have chosen the same at the same moment; whoever sees it chooses again.
         let others = used_beside(route, link.index).map_err(failed)?;
         if is_free(&definition, &others) {
-            forward(&definition)?;
+            forward(&definition, firewall)?;
             return Ok((definition, link.index));
         }
         route.remove_link(link.index).map_err(failed)?;
@@ -301,22 +302,29 @@ fn quieten(link: &str) {
     }
 }
 
-/// Lets the host pass packets on.
-fn forward(definition: &Definition) -> Result<()> {
+/// Lets the host pass packets on: those of containers, when it passed on none before.
+fn forward(definition: &Definition, firewall: &mut Firewall) -> Result<()> {
     const IPV4: &str = "/proc/sys/net/ipv4/ip_forward";
     const IPV6: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
-    if !enabled(IPV4)
-        && let Err(error) = fs::write(IPV4, "1")
-    {
-        return Err(Error::new(
-            Class::Denied,
-            "cannot let containers reach beyond this host",
-        )
-        .caused_by(format!("{IPV4}: {error}"))
-        .hint("run sysctl -w net.ipv4.ip_forward=1 on the host")
-        .hint("use --network none or --network host"));
+    if !enabled(IPV4) {
+        let denied = |error: io::Error| {
+            Error::new(
+                Class::Denied,
+                "cannot let containers reach beyond this host",
+            )
+            .caused_by(format!("{IPV4}: {error}"))
+            .hint("run sysctl -w net.ipv4.ip_forward=1 on the host")
+            .hint("use --network none or --network host")
+        };
+        // Whether it can be switched at all is known before anything is dropped.
+        let mut switch = File::options().write(true).open(IPV4).map_err(denied)?;
+        firewall.drop_forwarded(Family::Ipv4)?;
+        switch.write_all(b"1").map_err(denied)?;
     }
-    if definition.subnet6.is_some() && !enabled(IPV6) {
+    if definition.subnet6.is_some()
+        && !enabled(IPV6)
+        && firewall.drop_forwarded(Family::Ipv6).is_ok()
+    {
         // Forwarding makes the host ignore router advertisements, and so lose its own default route,
         // unless accept_ra is 2 (kernel documentation, ip-sysctl).
         for entry in fs::read_dir("/proc/sys/net/ipv6/conf")

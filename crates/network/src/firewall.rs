@@ -101,6 +101,18 @@ impl Firewall {
         Ok(())
     }
 
+    /// Drops what the host is asked to pass on, unless a rule says otherwise: it is to be done before forwarding is
+    /// switched on for containers, so that the host becomes no router for everybody else.
+    ///
+    /// The place is the one where Docker does it and where everybody looks for it, not our own table: a verdict to
+    /// drop there could not be overruled by others who come later and want their packets passed on.
+    pub(crate) fn drop_forwarded(&mut self, family: Family) -> Result<()> {
+        let mut batch = Batch::new(family, HOST_TABLE);
+        batch.create_table();
+        batch.drop_by_default(HOST_CHAIN, Hook::FilterForwarded);
+        self.nft.apply(&batch).map_err(refused)
+    }
+
     /// Lets a network's packets pass a host-wide filter that drops what is forwarded.
     ///
     /// Docker, ufw and others set the policy of iptables' chain FORWARD to drop; a verdict in our own

@@ -12,24 +12,24 @@
 #![expect(clippy::print_stdout, reason = "no harness prints what was tested")]
 
 mod engine;
+mod forwarding;
 mod guest;
 
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use berth_contract::{Class, Signal};
 use berth_network::{Mode, Protocol, Publish, Request};
 use berth_sys::clone::{self, Child};
 use berth_sys::namespace::{self, Namespaces};
-use berth_sys::netlink::route::{Cable, Prefix, Route, Step};
+use berth_sys::netlink::route::{Route, Step};
 use berth_sys::{pidfd, pipe};
 
 use engine::{Engine, id, publish, request};
-use guest::{Guest, ask, ask_udp};
+use forwarding::{beside, switched_on};
+use guest::{Guest, ask, ask_udp, uplink};
 
 const HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 const OUTSIDE: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 9);
@@ -40,7 +40,7 @@ fn main() {
         println!("SKIPPED: the network tests need root");
         return;
     }
-    let outside = uplink();
+    let outside = uplink("uplink0", HOST, OUTSIDE);
     for (name, test) in [
         (
             "twenty at once get twenty addresses",
@@ -51,6 +51,10 @@ fn main() {
         ("a network costs little", cost),
         ("the proxy keeps half-closed and many connections", proxy),
         ("a host filter that drops is passed", beside),
+        (
+            "forwarding is switched on for containers alone",
+            switched_on,
+        ),
         ("conflicts are refused and leave nothing", conflicts),
         ("a lost container is released", lost),
         ("no network is lo alone", none),
@@ -58,44 +62,6 @@ fn main() {
         test(&outside);
         println!("test {name} ... ok");
     }
-}
-
-/// Gives this namespace an uplink with one neighbour beyond it.
-fn uplink() -> Guest {
-    let mut route = Route::open().unwrap();
-    route
-        .create_bridge("uplink0", [2, 0, 0, 0, 0, 1], 1500)
-        .unwrap();
-    let index = route.link("uplink0").unwrap().unwrap().index;
-    let address = Prefix {
-        address: HOST.into(),
-        length: 24,
-    };
-    route
-        .configure(&[Step::Up(1), Step::Address(index, address), Step::Up(index)])
-        .unwrap();
-    let outside = Guest::spawn();
-    let namespace = fs::File::open(format!("/proc/{}/ns/net", outside.pid())).unwrap();
-    let cable = Cable {
-        name: "up0",
-        bridge: index,
-        peer: "eth0",
-        mac: [2, 0, 0, 0, 0, 9],
-        mtu: 1500,
-    };
-    route.lay_cable(&cable, &namespace).unwrap();
-    outside.run(|| {
-        let mut route = Route::open().unwrap();
-        let index = route.link("eth0").unwrap().unwrap().index;
-        let address = Prefix {
-            address: OUTSIDE.into(),
-            length: 24,
-        };
-        let up = [Step::Up(1), Step::Address(index, address), Step::Up(index)];
-        route.configure(&up).unwrap();
-    });
-    outside.serve();
-    outside
 }
 
 fn twenty_at_once(_: &Guest) {
@@ -284,36 +250,6 @@ fn proxy(_: &Guest) {
     drop(std::io::Read::read_to_string(&mut stream, &mut nothing));
     assert_eq!(nothing, "");
     attachment.detach().unwrap();
-}
-
-/// A host whose own filter drops forwarded packets, as Docker and ufw leave it.
-fn beside(outside: &Guest) {
-    let nft = |arguments: &[&str]| Command::new("nft").args(arguments).output();
-    let filter = "add table ip filter; \
-         add chain ip filter FORWARD { type filter hook forward priority 0; policy drop; }";
-    if !nft(&[filter]).is_ok_and(|output| output.status.success()) {
-        println!("  SKIPPED: nft(8) is missing");
-        return;
-    }
-    let forward = || {
-        let listed = nft(&["list", "chain", "ip", "filter", "FORWARD"]).unwrap();
-        String::from_utf8(listed.stdout).unwrap()
-    };
-    let before = forward();
-    let engine = Engine::new();
-    let (guest, attachment, _lock) =
-        engine.run(&request(11, vec![publish(Protocol::Tcp, 8080, 80)]));
-    guest.serve();
-    guest.run(|| drop(ask((OUTSIDE, 80), "beyond the filter")));
-    outside.run(|| drop(ask((HOST, 8080), "through the filter")));
-    attachment.detach().unwrap();
-    engine.network.dismantle(&|| Ok(false)).unwrap();
-    engine.network.dismantle(&|| Ok(false)).unwrap();
-    assert_eq!(forward(), before);
-    let bridge = nft(&["list", "tables"]).unwrap();
-    let tables = String::from_utf8(bridge.stdout).unwrap().lines().count();
-    nft(&["delete", "table", "ip", "filter"]).unwrap();
-    println!("  {tables} tables of other engines stay");
 }
 
 fn conflicts(_: &Guest) {

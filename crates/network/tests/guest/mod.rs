@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket};
+use std::net::{
+    IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs, UdpSocket,
+};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::Duration;
 
 use berth_contract::{Exit, Signal};
 use berth_sys::clone::{self, Child};
 use berth_sys::namespace::{self, Namespaces};
+use berth_sys::netlink::route::{Cable, Prefix, Route, Step};
 use berth_sys::{fd, pidfd, pipe, process};
 
 /// The stand-in; killed when dropped, with the servers in it.
@@ -137,4 +140,44 @@ pub(crate) fn ask_udp(address: impl ToSocketAddrs, text: &str) -> String {
         .recv(&mut buffer)
         .unwrap_or_else(|error| panic!("{address}: {error}"));
     String::from_utf8(buffer[..length].to_vec()).unwrap()
+}
+
+/// Gives this namespace an uplink with one neighbour beyond it.
+pub(crate) fn uplink(link: &str, own: Ipv4Addr, neighbour: Ipv4Addr) -> Guest {
+    let mut route = Route::open().unwrap();
+    let mac = |address: Ipv4Addr| {
+        let [.., third, last] = address.octets();
+        [2, 0, 0, 0, third, last]
+    };
+    route.create_bridge(link, mac(own), 1500).unwrap();
+    let index = route.link(link).unwrap().unwrap().index;
+    let address = Prefix {
+        address: own.into(),
+        length: 24,
+    };
+    route
+        .configure(&[Step::Up(1), Step::Address(index, address), Step::Up(index)])
+        .unwrap();
+    let outside = Guest::spawn();
+    let namespace = fs::File::open(format!("/proc/{}/ns/net", outside.pid())).unwrap();
+    let cable = Cable {
+        name: &link.replace("link", ""),
+        bridge: index,
+        peer: "eth0",
+        mac: mac(neighbour),
+        mtu: 1500,
+    };
+    route.lay_cable(&cable, &namespace).unwrap();
+    outside.run(|| {
+        let mut route = Route::open().unwrap();
+        let index = route.link("eth0").unwrap().unwrap().index;
+        let address = Prefix {
+            address: neighbour.into(),
+            length: 24,
+        };
+        let up = [Step::Up(1), Step::Address(index, address), Step::Up(index)];
+        route.configure(&up).unwrap();
+    });
+    outside.serve();
+    outside
 }

@@ -31,6 +31,10 @@ const LIST_ELEMENT: u16 = 1;
 const DATA_VALUE: u16 = 1;
 const DATA_VERDICT: u16 = 2;
 
+/// `NF_DROP` and `NF_ACCEPT`, as a chain's policy.
+const DROP: u32 = 0;
+const ACCEPT: u32 = 1;
+
 /// A table's address family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
@@ -146,18 +150,29 @@ impl Batch {
 
     /// Makes a chain; one with a hook lets pass what it does not decide.
     pub fn create_chain(&mut self, name: &str, hook: Option<Hook>) {
-        let message = self.message(NEW_CHAIN, CREATE);
-        message.text(3, name);
-        if let Some(hook) = hook {
-            let (kind, number, priority) = hook.parts();
-            message
-                .nest(4, |nested| {
-                    nested.network_number(1, number);
-                    nested.network_number(2, priority.cast_unsigned());
-                })
-                .network_number(5, 1)
-                .text(7, kind);
+        match hook {
+            Some(hook) => self.hang(name, hook, ACCEPT),
+            None => {
+                self.message(NEW_CHAIN, CREATE).text(3, name);
+            }
         }
+    }
+
+    /// Makes a base chain if it is missing, and has it drop what it does not decide.
+    pub fn drop_by_default(&mut self, name: &str, hook: Hook) {
+        self.hang(name, hook, DROP);
+    }
+
+    fn hang(&mut self, name: &str, hook: Hook, policy: u32) {
+        let (kind, number, priority) = hook.parts();
+        self.message(NEW_CHAIN, CREATE)
+            .text(3, name)
+            .nest(4, |nested| {
+                nested.network_number(1, number);
+                nested.network_number(2, priority.cast_unsigned());
+            })
+            .network_number(5, policy)
+            .text(7, kind);
     }
 
     /// Makes a map from concatenated keys to concatenated data.

@@ -185,7 +185,13 @@ fn a_guest_that_outlives_its_monitor_is_not_left() {
 #[test]
 fn a_lost_container_that_goes_with_its_end_is_removed() {
     let sandbox = Sandbox::with_busybox();
-    for command in [&["ps", "-aq"][..], &["inspect", "lost"]] {
+    let commands: [&[&str]; 4] = [
+        &["ps", "-aq"],
+        &["inspect", "lost"],
+        &["start", "lost"],
+        &["restart", "lost"],
+    ];
+    for command in commands {
         let run = "run -d --rm --name lost -v /anonymous -v kept:/kept busybox sleep 1000";
         let run: Vec<&str> = run.split(' ').collect();
         sandbox.berth(&run).success();
@@ -194,7 +200,7 @@ fn a_lost_container_that_goes_with_its_end_is_removed() {
         wait_until_gone(&guest);
         assert_eq!(
             sandbox.berth(command).stdout.trim(),
-            if command[0] == "ps" { "" } else { "[]" }
+            if command[0] == "inspect" { "[]" } else { "" }
         );
         assert_eq!(sandbox.berth(&["volume", "ls", "-q"]).success(), "kept");
     }

@@ -164,6 +164,9 @@ impl Supervisor<'_> {
     /// Removes what has to go, gives the lock up, tells everybody, and lets slow clients read on.
     pub(crate) fn finish(mut self) {
         self.last_visitors();
+        if self.status.kept {
+            self.write_exit();
+        }
         self.listener = None;
         self.release_volumes();
         let mut rubbish = Vec::new();
@@ -234,7 +237,7 @@ impl Supervisor<'_> {
             while let Some(said) = peer.next() {
                 match said {
                     Said::Request(Request::Stop { keep, .. }, _) => {
-                        self.launch.auto_remove &= !keep;
+                        self.status.kept |= keep && std::mem::take(&mut self.launch.auto_remove);
                         peer.exits_owed += 1;
                     }
                     Said::Request(Request::Wait { removed: false }, _) => peer.exits_owed += 1,

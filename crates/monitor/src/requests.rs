@@ -34,7 +34,7 @@ impl Supervisor<'_> {
                 timeout,
                 keep,
             } => {
-                self.launch.auto_remove &= !keep;
+                self.status.kept |= keep && std::mem::take(&mut self.launch.auto_remove);
                 self.owe(client, false);
                 self.status.stopped_by_user = true;
                 self.publish();

@@ -165,6 +165,7 @@ impl Supervisor<'_> {
             out_of_memory: false,
             restart_count: self.restarts.count(),
             stopped_by_user: false,
+            kept: false,
             leftovers: Vec::new(),
             network: link.attached().clone(),
             execs: Vec::new(),

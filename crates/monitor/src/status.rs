@@ -24,6 +24,10 @@ use crate::launch::Directories;
 
 /// A container's state as its monitor last wrote it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of a document"
+)]
 pub struct Status {
     /// Where it stands.
     pub state: State,
@@ -46,6 +50,9 @@ pub struct Status {
     /// Whether a person stopped it: the restart policy must not start it again.
     #[serde(default)]
     pub stopped_by_user: bool,
+    /// Whether it would have gone with this end and stays because whoever stopped it starts it again.
+    #[serde(default)]
+    pub kept: bool,
     /// Failures while cleaning up after it, for `inspect` and `rm`.
     #[serde(default)]
     pub leftovers: Vec<String>,
@@ -94,6 +101,7 @@ impl Status {
             out_of_memory: false,
             restart_count: 0,
             stopped_by_user: false,
+            kept: false,
             leftovers: Vec::new(),
             network: berth_network::Attached::default(),
             execs: Vec::new(),

@@ -5,6 +5,9 @@
 //! network state, and the run directory; how the guest ended was already recorded as lost before it began,
 //! so nothing here can turn into a success. Whoever looks at the container clears up first: what is told
 //! of its end is true then.
+//!
+//! A container that goes with its end and is left all the same goes then, too: its monitor was lost, or the command
+//! that restarts it was killed between the end and the start.
 
 use berth_contract::oci::Spec;
 use berth_contract::{Class, ContainerId, Error, Exit, Result};
@@ -28,12 +31,10 @@ impl Engine {
     /// It is gone, or something of it cannot be removed.
     pub(super) fn settle(&self, id: &ContainerId) -> Result<Observation> {
         let seen = self.observe(id)?;
-        if !is_lost(&seen) || !berth_sys::user::is_root() {
+        if !is_left(&seen) || !berth_sys::user::is_root() {
             return Ok(seen);
         }
-        let record = Record::read(&self.paths().container(id)).ok().flatten();
-        let goes = record.filter(|record| record.host_config.auto_remove);
-        if !seen.left_behind && goes.is_none() {
+        if !seen.left_behind && self.goes(id, &seen).is_none() {
             return Ok(seen);
         }
         // Who starts or removes it clears up as well.
@@ -41,18 +42,40 @@ impl Engine {
             return Ok(seen);
         };
         let seen = self.observe(id)?;
-        match goes {
-            // It was started meanwhile.
-            _ if !is_lost(&seen) => Ok(seen),
+        let operation = self.unless_it_goes(id, &seen, operation)?;
+        // It may have been started meanwhile.
+        if !is_left(&seen) {
+            return Ok(seen);
+        }
+        self.collect(id)?;
+        drop(operation);
+        self.observe(id)
+    }
+
+    /// Removes a container, whose operation lock is held, that should have gone with its end; gives the lock back
+    /// if it stays.
+    pub(super) fn unless_it_goes(
+        &self,
+        id: &ContainerId,
+        seen: &Observation,
+        operation: Lock,
+    ) -> Result<Lock> {
+        match self.goes(id, seen) {
+            None => Ok(operation),
             Some(record) => {
                 self.remove_alone(id, Some(&record), true, operation)?;
                 Err(no_such(id))
             }
-            None => {
-                self.collect(id)?;
-                self.observe(id)
-            }
         }
+    }
+
+    /// The record of a container that goes with its end and is still there.
+    fn goes(&self, id: &ContainerId, seen: &Observation) -> Option<Record> {
+        if !is_left(seen) {
+            return None;
+        }
+        let record = Record::read(&self.paths().container(id)).ok().flatten();
+        record.filter(|record| record.host_config.auto_remove)
     }
 
     /// Removes everything a lost monitor left; does nothing when it lives.
@@ -133,9 +156,10 @@ impl Engine {
     }
 }
 
-/// Whether its monitor went away without a word.
-fn is_lost(seen: &Observation) -> bool {
-    !seen.alive && (seen.left_behind || seen.status.exit == Some(Exit::Lost))
+/// Whether its monitor went away without a word, or whoever was to start it again did.
+fn is_left(seen: &Observation) -> bool {
+    let lost = seen.left_behind || seen.status.exit == Some(Exit::Lost);
+    !seen.alive && (lost || seen.status.kept)
 }
 
 /// The error of a container whose directory is there and whose record is not readable.

@@ -95,9 +95,11 @@ impl Engine {
     pub fn restart(&self, id: &ContainerId, options: &StopOptions) -> Result<()> {
         self.record(id)?;
         let operation = self.operate(id)?;
+        let operation = self.unless_it_goes(id, &self.observe(id)?, operation)?;
         self.end(id, options, true)?;
         fault::point("host-restart-stopped");
-        self.start_alone(id, &StartOptions::default())?;
+        let seen = self.observe(id)?;
+        self.start_alone(id, &StartOptions::default(), seen)?;
         drop(operation);
         Ok(())
     }

@@ -10,7 +10,7 @@ use berth_image::Merged;
 use berth_monitor::client;
 use berth_monitor::launch::{LAUNCH_FILE, Launch, RuntimeKind, SPEC_FILE};
 use berth_monitor::protocol::Request;
-use berth_monitor::status::Status;
+use berth_monitor::status::{Observation, Status};
 use berth_monitor::volume::Held;
 use berth_sys::error::Explain as _;
 use berth_sys::fault;
@@ -34,15 +34,21 @@ impl Engine {
     pub fn start(&self, id: &ContainerId, options: &StartOptions) -> Result<Started> {
         let operation = self.operate(id)?;
         fault::point("host-start-locked");
-        let started = self.start_alone(id, options);
+        let seen = self.observe(id)?;
+        let operation = self.unless_it_goes(id, &seen, operation)?;
+        let started = self.start_alone(id, options, seen);
         drop(operation);
         started
     }
 
     /// The container's operation lock is held.
-    pub(super) fn start_alone(&self, id: &ContainerId, options: &StartOptions) -> Result<Started> {
+    pub(super) fn start_alone(
+        &self,
+        id: &ContainerId,
+        options: &StartOptions,
+        mut seen: Observation,
+    ) -> Result<Started> {
         loop {
-            let seen = self.observe(id)?;
             if !seen.alive {
                 if seen.left_behind {
                     self.collect(id)?;
@@ -54,6 +60,7 @@ impl Engine {
             }
             // Its monitor has not let go yet: a matter of microseconds.
             std::thread::yield_now();
+            seen = self.observe(id)?;
         }
     }
 

@@ -330,6 +330,27 @@ fn privileged_a_module_is_compiled_before_the_monitor_is_asked() {
     assert!(compiled() > before, "nothing was compiled");
 }
 
+/// A restart takes back that the container goes with its end, until it is started.
+#[test]
+fn privileged_a_restart_that_is_killed_leaves_nothing_of_what_goes_with_its_end() {
+    let Some(folder) = folder() else { return };
+    let place = Place::new(Kind::Native, folder);
+    let run = "run -d --rm --name victim -v /anonymous";
+    let mut run: Vec<&str> = run.split(' ').collect();
+    run.push(&place.image);
+    for next in [&["ps", "-aq"][..], &["start", "victim"]] {
+        place.sandbox.berth(&run).success();
+        let armed = place.sandbox.run_directory().join("fault-point");
+        std::fs::write(&armed, "host-restart-stopped").unwrap();
+        let died = place.sandbox.berth(&["restart", "-t", "0", "victim"]);
+        std::fs::remove_file(armed).unwrap();
+        assert_eq!((died.status, place.ids().len()), (137, 1), "{died}");
+        assert_eq!(place.sandbox.berth(next).stdout, "", "{next:?}");
+        assert_eq!(place.ids(), [""; 0], "{next:?}");
+        place.assert_data_clean("host-restart-stopped");
+    }
+}
+
 /// A point that is in the sources and in no scenario would never be struck at.
 #[test]
 fn every_point_of_the_crate_is_struck_at() {

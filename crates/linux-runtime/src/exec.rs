@@ -171,7 +171,7 @@ fn prepare_and_execute(context: &Context<'_>, root: &Directory) -> Result<u8> {
         inherited: &second.inherited,
         reaper: false,
         own_users: context.namespaces.contains(Namespaces::USER),
-        hooks: None,
+        first: None,
     })
 }
 

@@ -44,8 +44,8 @@ pub(crate) struct Becoming<'a> {
     pub(crate) reaper: bool,
     /// Its users are not the host's: what takes rights over the host is the supervisor's to do.
     pub(crate) own_users: bool,
-    /// What runs before its program, for a first process.
-    pub(crate) hooks: Option<&'a Stages>,
+    /// What runs before its program, for a first process: its working directory is made when it is missing.
+    pub(crate) first: Option<&'a Stages>,
 }
 
 /// The descriptors that a process keeps from its supervisor.
@@ -77,7 +77,7 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
     if !becoming.reaper {
         lead(becoming.terminal.as_ref().map(OwnedFd::as_fd))?;
     }
-    enter_directory(becoming.root, &plan.directory)?;
+    enter_directory(becoming.root, &plan.directory, becoming.first.is_some())?;
     let with_home = !plan
         .environment
         .iter()
@@ -98,7 +98,7 @@ pub(crate) fn become_and_execute(becoming: Becoming<'_>) -> Result<u8> {
     let Some(filter) = message::await_go(&files.channel)? else {
         return Ok(137);
     };
-    if let Some(hooks) = becoming.hooks {
+    if let Some(hooks) = becoming.first {
         hooks.start_container()?;
     }
     let filter = filter.as_ref();
@@ -125,19 +125,28 @@ fn lead(terminal: Option<BorrowedFd<'_>>) -> Result<()> {
     }
 }
 
-/// Enters the working directory, which is made when it is missing.
+/// Enters the working directory; a second process finds it or fails, as in Docker.
 ///
 /// It is resolved without magic links, so `/proc/self/fd/N` cannot lead out of the root, and its name is
 /// checked all the same (CVE-2024-21626).
-fn enter_directory(root: &Directory, directory: &str) -> Result<()> {
+fn enter_directory(root: &Directory, directory: &str, first: bool) -> Result<()> {
     let sentence = || format!("cannot use {directory} as the working directory");
     if !directory.starts_with('/') {
         return Err(Error::new(Class::Invalid, sentence()).caused_by("it is not an absolute path"));
     }
-    let target = root
-        .make_directories(Path::new(directory), 0o755)
+    let found = match first {
+        true => root.make_directories(Path::new(directory), 0o755),
+        false => root.resolve(Path::new(directory)),
+    };
+    let target = found.map_err(|error| {
+        let class = match error::is(&error, Errno::NOENT) {
+            true => Class::CommandNotFound,
+            false => Class::CannotInvoke,
+        };
+        Error::new(class, sentence()).caused_by(error)
+    })?;
+    process::change_directory(target)
         .map_err(|error| Error::new(Class::CannotInvoke, sentence()).caused_by(error))?;
-    process::change_directory(target).explain(sentence)?;
     let name = process::working_directory().explain(sentence)?;
     if name.to_bytes().starts_with(b"/") {
         Ok(())

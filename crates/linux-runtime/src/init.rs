@@ -122,7 +122,7 @@ fn prepare_and_execute(context: &Context<'_>) -> Result<u8> {
         inherited: context.inherited,
         reaper: plan.reaper,
         own_users: plan.own_users(),
-        hooks: Some(context.hooks),
+        first: Some(context.hooks),
     })
 }
 

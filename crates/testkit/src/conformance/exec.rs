@@ -46,6 +46,12 @@ pub fn exec_has_its_own_exit_status(kind: Kind) {
     }
     let missing = sandbox.berth(&["exec", "host", "/nowhere"]);
     assert_eq!(missing.status, 127, "{missing}");
+    for (directory, status) in [("/new/place", 127), ("/exit-3", 126)] {
+        let refused = sandbox.berth(&["exec", "-w", directory, "host", "/exit-3"]);
+        assert_eq!(refused.status, status, "{refused}");
+        let sentence = format!("cannot use {directory} as the working directory");
+        assert!(refused.stderr.contains(&sentence), "{refused}");
+    }
     let stopped = sandbox.berth(&["stop", "-t", "0", "host"]);
     stopped.success();
     let refused = sandbox.berth(&["exec", "host", "/exit-3"]);

@@ -250,6 +250,20 @@ mod tests {
     use super::*;
     use std::collections::BTreeMap;
 
+    #[test]
+    fn an_old_kernel_is_told_with_what_is_needed() {
+        let old = HostFacts {
+            architecture: "amd64".into(),
+            kernel: (4, 19),
+        };
+        let Support::Missing(error) = LinuxRuntime::new().probe(&old) else {
+            panic!("it is ready");
+        };
+        assert_eq!(error.to_string(), "the kernel is 4.19");
+        assert_eq!(error.hints().len(), 1);
+        assert!(error.hints()[0].contains("newer is needed"), "{error:?}");
+    }
+
     fn facts(program: Option<ProgramKind>) -> ImageFacts {
         ImageFacts {
             config_media_type: "application/vnd.oci.image.config.v1+json".into(),

@@ -4,7 +4,9 @@
 mod damage;
 mod usage;
 
-use berth_testkit::{ImageArchive, Layer, Sandbox, Screen};
+use std::process::Command;
+
+use berth_testkit::{ImageArchive, Layer, Sandbox, Screen, skip};
 use serde_json::json;
 
 /// After a refused command there is no container, no name, no run directory.
@@ -183,4 +185,29 @@ fn a_port_in_use() {
     hint: choose another with -p [NEXT]:80
     hint: let the kernel choose one with -p 80
     ");
+}
+
+/// A guest that fails while its network is connected has none any more; why it failed is what counts.
+#[test]
+fn a_guest_says_itself_why_it_does_not_start() {
+    let sandbox = Sandbox::with_busybox();
+    let inner = sandbox.command(&["run", "--rm", "busybox", "true"]);
+    let mut command = Command::new("chrt");
+    command.args(["-f", "1"]).arg(inner.get_program());
+    command.args(inner.get_args()).env_clear();
+    let screen = Screen::new(&command.output().unwrap());
+    if screen.status == 0 {
+        let test = "a_guest_says_itself_why_it_does_not_start";
+        return skip(test, "here real-time scheduling needs no time of its own");
+    }
+    let sentence =
+        "error: cannot put the container's process into its cgroup\ncaused by: cannot write";
+    assert!(screen.stderr.starts_with(sentence), "{screen}");
+    assert!(
+        screen
+            .stderr
+            .contains("\nhint: start berth without real-time"),
+        "{screen}"
+    );
+    assert_untouched(&sandbox);
 }

@@ -54,7 +54,13 @@ impl Cgroup {
                 "tasks"
             };
             member.directory.write(file, "0").map_err(|failure| {
-                failure.explain("cannot put the container's process into its cgroup")
+                let refused = failure.errno == Errno::INVAL;
+                let error = failure.explain("cannot put the container's process into its cgroup");
+                match refused {
+                    // v1's cpu controller gives a cgroup no time for it unless it is told how much.
+                    true => error.hint("start berth without real-time scheduling: chrt -o 0"),
+                    false => error,
+                }
             })?;
         }
         Ok(())

@@ -15,7 +15,7 @@ use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Kind, Links, Metadata};
 
-use crate::layer::OPAQUE_KEYS;
+use crate::layer::{WHITEOUT, is_opaque};
 
 /// The links Linux follows before it gives up (`path_resolution(7)`).
 pub(crate) const LINK_LIMIT: usize = 40;
@@ -191,7 +191,7 @@ pub(crate) fn look_up(parent: &Stack, name: &OsStr) -> io::Result<Option<Node>> 
             continue;
         };
         match metadata.kind {
-            Kind::CharacterDevice(0, 0) => break,
+            WHITEOUT => break,
             Kind::Directory => {
                 // There is nothing below the last one to be hidden.
                 let opaque = layer + 1 < parent.len() && is_opaque(directory, name)?;
@@ -228,11 +228,4 @@ pub(crate) fn names(stack: &Stack) -> io::Result<BTreeSet<OsString>> {
         }
     }
     Ok(visible)
-}
-
-fn is_opaque(directory: &Directory, name: &OsStr) -> io::Result<bool> {
-    let attributes = directory.attributes(name)?;
-    Ok(attributes
-        .iter()
-        .any(|(key, value)| OPAQUE_KEYS.iter().any(|known| key == known) && value == b"y"))
 }

@@ -9,7 +9,7 @@ use berth_contract::{Result, Rootfs};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{self, Directory, Kind, Links, Metadata};
 
-use crate::layer::OPAQUE_KEYS;
+use crate::layer::is_mark;
 use crate::merged::{Merged, Node, look_up, names};
 
 /// Makes `upper` and `work` beneath a container's directory and returns the overlay they belong to.
@@ -165,7 +165,7 @@ impl Copier {
             to.set_mode(new, metadata.mode)?;
         }
         for (key, value) in from.attributes(name)? {
-            if OPAQUE_KEYS.iter().all(|private| key != *private) {
+            if !is_mark(&key) {
                 to.set_attribute(new, &key, &value)?;
             }
         }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use berth_sys::file::{Directory, Kind, Links, Metadata};
 
-use crate::layer::OPAQUE_KEYS;
+use crate::layer::is_mark;
 use crate::merged::{LINK_LIMIT, Merged, Node, look_up, parts};
 
 /// One entry of a merged tree, pinned by the descriptor of its directory.
@@ -164,7 +164,7 @@ impl Entry {
         let mut attributes = directory.attributes(name)?;
         attributes.retain(|(key, _)| {
             let text = key.to_string_lossy();
-            !OPAQUE_KEYS.iter().any(|known| key == known) && !text.contains(".overlay.")
+            !is_mark(key) && !text.contains(".overlay.")
         });
         attributes.sort_unstable();
         Ok(attributes)

@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use berth_contract::Digest;
+use berth_contract::{Digest, Result};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::{CONFIG_LIMIT, check_size, from_json};
+use crate::platform::Platform;
 
 /// An image config.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,6 +59,25 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// Reads an image config, or the config of a wasm artifact (the common fields have the same names).
+    ///
+    /// # Errors
+    /// Class `Invalid`.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        check_size(bytes, CONFIG_LIMIT, "image config")?;
+        from_json(bytes, "image config")
+    }
+
+    /// What it runs on, if it says so; configs of old wasm tools do not.
+    #[must_use]
+    pub fn platform(&self) -> Option<Platform> {
+        let known = !self.os.is_empty() && !self.architecture.is_empty();
+        known.then(|| Platform {
+            variant: self.variant.clone(),
+            ..Platform::new(&self.os, &self.architecture)
+        })
+    }
+
     /// What `--cache-from` reads of an image.
     #[must_use]
     pub fn inline_cache(&self) -> Option<Vec<u8>> {

@@ -16,14 +16,12 @@ use berth_sys::error::{Explain as _, class};
 use berth_sys::file::{self, Directory, Kind, Links, Time};
 
 use super::entry::{Action, Entry};
+use super::mark::{WHITEOUT, hide, mark_opaque};
 use super::sparse::Sparse;
 use super::tape::Tape;
 
-/// overlayfs's mark of a directory that hides what is below: by root, and with `userxattr`.
-pub(crate) const OPAQUE_KEYS: [&str; 2] = ["trusted.overlay.opaque", "user.overlay.opaque"];
 /// More than any real layer has (security.md 27).
 const ENTRIES_LIMIT: u64 = 10_000_000;
-const WHITEOUT: Kind = Kind::CharacterDevice(0, 0);
 
 /// What was made.
 #[derive(Debug)]
@@ -377,27 +375,6 @@ fn may_be_made(error: &io::Error) -> bool {
 fn is_loop(error: &io::Error) -> bool {
     const ELOOP: i32 = 40;
     error.raw_os_error() == Some(ELOOP)
-}
-
-/// Hides the lower layers' entry. What this layer itself has put there stays: a whiteout speaks of the
-/// layers below only (image-spec `layer.md`).
-fn hide(parent: &Directory, name: &OsStr) -> io::Result<()> {
-    match parent.metadata(name)?.map(|metadata| metadata.kind) {
-        None => parent.create_node(name, WHITEOUT, 0),
-        Some(Kind::Directory) => mark_opaque(parent, name),
-        Some(_) => Ok(()),
-    }
-}
-
-fn mark_opaque(parent: &Directory, name: &OsStr) -> io::Result<()> {
-    let [trusted, user] = OPAQUE_KEYS;
-    match parent.set_attribute(name, OsStr::new(trusted), b"y") {
-        // Without CAP_SYS_ADMIN overlays are mounted with userxattr.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            parent.set_attribute(name, OsStr::new(user), b"y")
-        }
-        other => other,
-    }
 }
 
 fn attributes(parent: &Directory, entry: &Entry, with_mode: bool) -> io::Result<()> {

@@ -8,6 +8,7 @@
 
 mod apply;
 mod entry;
+mod mark;
 mod sparse;
 mod stage;
 mod stream;
@@ -24,7 +25,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::{self, Directory, Links};
 
 use apply::Marks;
-pub(crate) use apply::OPAQUE_KEYS;
+pub(crate) use mark::{WHITEOUT, is_mark, is_opaque};
 pub(crate) use sparse::Sparse;
 pub(crate) use stage::{stage_layer, unpack_missing, unpack_new};
 pub(crate) use stream::{Hashing, decompress, decompress_rare};
@@ -148,7 +149,7 @@ pub(crate) fn inherit(layer: &Directory, implied: &[PathBuf], below: &[Directory
             let metadata = lower.own_metadata()?;
             file::set_owner_and_mode(&own, metadata.uid, metadata.gid, metadata.mode)?;
             for (key, value) in lower.attributes(".".as_ref())? {
-                if OPAQUE_KEYS.iter().all(|private| key != *private) {
+                if !is_mark(&key) {
                     file::set_attribute(&own, &key, &value)?;
                 }
             }

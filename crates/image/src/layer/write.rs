@@ -4,7 +4,7 @@
 //! but what an archive means to say is written. overlayfs's marks become whiteouts again.
 
 use std::collections::HashMap;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::io::{self, Read as _, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::path::Path;
 use berth_sys::file::{Directory, Kind, Links, Metadata};
 use tar::{EntryType, Header};
 
-use super::apply::OPAQUE_KEYS;
+use super::mark::{WHITEOUT, is_opaque};
 
 /// The longest name a header has room for; a longer one is a PAX record.
 const NAME_ROOM: usize = 100;
@@ -64,7 +64,7 @@ impl<W: Write> Writer<W> {
                 continue;
             };
             let mut path = prefix.to_vec();
-            if metadata.kind == Kind::CharacterDevice(0, 0) {
+            if metadata.kind == WHITEOUT {
                 path.extend_from_slice(b".wh.");
                 path.extend_from_slice(name.as_bytes());
                 self.mark(&path)?;
@@ -260,11 +260,4 @@ fn is_kept(key: &OsStr) -> bool {
     (key.starts_with(b"user.") && !key.starts_with(b"user.overlay."))
         || key == b"security.capability"
         || key.starts_with(b"system.posix_acl_")
-}
-
-fn is_opaque(directory: &Directory, name: &OsString) -> io::Result<bool> {
-    let attributes = directory.attributes(name)?;
-    Ok(attributes
-        .iter()
-        .any(|(key, value)| OPAQUE_KEYS.iter().any(|known| key == known) && value == b"y"))
 }

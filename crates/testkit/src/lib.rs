@@ -16,6 +16,7 @@
 )]
 
 mod archive;
+mod clearing;
 pub mod conformance;
 mod debian;
 mod programs;

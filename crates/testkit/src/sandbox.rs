@@ -3,16 +3,12 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 use tempfile::TempDir;
 
 use crate::archive::ImageArchive;
 use crate::programs::programs;
 use crate::screen::Screen;
-
-/// How long a monitor whose container is gone may take to end.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// One test's berth: every command runs on directories that nobody else sees.
 #[derive(Debug)]
@@ -254,82 +250,6 @@ impl Drop for Running {
     }
 }
 
-impl Drop for Sandbox {
-    /// Removes every container, and fails the test if something is left.
-    fn drop(&mut self) {
-        if !self.data().exists() {
-            return;
-        }
-        let listed = Screen::new(&finish(&mut self.command(&[
-            "ps",
-            "--all",
-            "--quiet",
-            "--no-trunc",
-        ])));
-        let ids: Vec<&str> = listed.stdout.split_whitespace().collect();
-        if !ids.is_empty() {
-            let mut arguments = vec!["rm", "--force", "--volumes"];
-            arguments.extend(&ids);
-            let removed = Screen::new(&finish(&mut self.command(&arguments)));
-            if !std::thread::panicking() {
-                removed.success();
-            }
-        }
-        let cleaned = Screen::new(&finish(&mut self.command(&["network", "prune", "--force"])));
-        if !std::thread::panicking() {
-            cleaned.success();
-            self.assert_nothing_left();
-        }
-    }
-}
-
-impl Sandbox {
-    /// No mount below the sandbox, no run directory of a container, no process on its files.
-    pub fn assert_nothing_left(&self) {
-        let place = self.path().display().to_string();
-        let mounts =
-            std::fs::read_to_string("/proc/self/mountinfo").expect("mountinfo is readable");
-        let left: Vec<&str> = mounts
-            .lines()
-            .filter(|line| line.contains(&place))
-            .collect();
-        assert!(left.is_empty(), "mounts are left: {left:#?}");
-        let running = std::fs::read_dir(self.run_directory())
-            .into_iter()
-            .flatten()
-            .flatten();
-        let left: Vec<PathBuf> = running
-            .map(|entry| entry.path())
-            .filter(|path| path.file_name().is_some_and(|name| name.len() == 64))
-            .collect();
-        assert!(left.is_empty(), "run directories are left: {left:#?}");
-        // A monitor tells its clients before it deletes what it has put in the trash, and ends by itself.
-        let begun = std::time::Instant::now();
-        loop {
-            let monitors: Vec<String> = processes_mentioning(&place);
-            if monitors.is_empty() {
-                return;
-            }
-            let patience = begun.elapsed() < GRACE;
-            assert!(patience, "processes are left: {monitors:#?}");
-            std::thread::yield_now();
-        }
-    }
-}
-
-/// Command lines of live processes of ours that name a text.
-fn processes_mentioning(text: &str) -> Vec<String> {
-    let processes = std::fs::read_dir("/proc")
-        .expect("/proc is readable")
-        .flatten();
-    processes
-        .filter_map(|entry| std::fs::read(entry.path().join("cmdline")).ok())
-        .map(|line| String::from_utf8_lossy(&line).replace('\0', " "))
-        .filter(|line| line.contains("berth-monitor") || line.contains("empty-trash"))
-        .filter(|line| line.contains(text))
-        .collect()
-}
-
-fn finish(command: &mut Command) -> Output {
+pub(crate) fn finish(command: &mut Command) -> Output {
     command.output().expect("berth starts")
 }

@@ -88,6 +88,12 @@ def demand(what, value, limit):
         BROKEN.append(f"{what}: {value:.2f} is more than {limit}")
 
 
+def demand_ratio(medians, of, limit):
+    """Holds berth's time to a share of another's, where that one was measured."""
+    if of in medians:
+        demand(f"of {of}'s time", medians["berth"] / medians[of], limit)
+
+
 def report(title, medians, ours="berth", unit="ms"):
     print(f"\n{title}")
     for name, value in medians.items():
@@ -212,14 +218,20 @@ def run_none():
     actions = {"berth": berth("run", "--rm", "--network", "none", "busybox", "true"), "floor": floor("none")}
     with_crun(actions, CRUN_RUN, "true")
     with_peers(actions, "run", "--rm", "--network", "none", "busybox", "true")
-    report("run --rm --network none busybox true", alternate(actions, options.runs))
+    medians = alternate(actions, options.runs)
+    report("run --rm --network none busybox true", medians)
+    demand_ratio(medians, "floor", 2)
+    demand_ratio(medians, "crun", 0.6)
 
 
 def run_bridge():
     actions = {"berth": berth("run", "--rm", "busybox", "true"), "floor": floor("bridge")}
     with_crun(actions, CRUN_RUN, "true")
     with_peers(actions, "run", "--rm", "busybox", "true")
-    report("run --rm busybox true (default bridge)", alternate(actions, options.runs))
+    medians = alternate(actions, options.runs)
+    report("run --rm busybox true (default bridge)", medians)
+    demand_ratio(medians, "floor", 2)
+    demand_ratio(medians, "crun", 1)
 
 
 def run_wasm():
@@ -229,7 +241,9 @@ def run_wasm():
     }
     for action in actions.values():
         action()
-    report("run --rm of a cached wasm hello", alternate(actions, options.runs))
+    medians = alternate(actions, options.runs)
+    report("run --rm of a cached wasm hello", medians)
+    demand("ms more than native", medians["berth"] - medians["native hello"], 2)
 
 
 def exec_true():
@@ -237,7 +251,9 @@ def exec_true():
         actions = {"berth": berth("exec", "bench", "true"), "floor": floor("exec")}
         with_crun(actions, CRUN_EXEC, "sleep", "1000")
         with_peers(actions, "exec", "bench", "true")
-        report("exec true", alternate(actions, options.runs))
+        medians = alternate(actions, options.runs)
+        report("exec true", medians)
+        demand_ratio(medians, "crun", 1)
 
 
 @contextlib.contextmanager
@@ -294,7 +310,9 @@ def ps_many():
             for i in range(count):
                 call(command + ["create", "--network", "none", "--name", f"bench-{i}", image, "true"])
         actions = {"berth": berth("ps", "-a"), "/bin/true": lambda: milliseconds(lambda: call(["/bin/true"]))}
-        report(f"ps -a with {count} containers", alternate(with_peers(actions, "ps", "-a"), options.runs))
+        medians = alternate(with_peers(actions, "ps", "-a"), options.runs)
+        report(f"ps -a with {count} containers", medians)
+        demand_ratio(medians, "/bin/true", 10)
     finally:
         for _, command, _ in engines():
             names = [f"bench-{i}" for i in range(count)]
@@ -318,8 +336,7 @@ def images_many():
         if podman:
             medians["podman"] = patiently(podman + ["images"])
         report(f"images with {count} images", medians)
-        if podman:
-            demand("of podman's time", medians["berth"] / medians["podman"], 0.2)
+        demand_ratio(medians, "podman", 0.2)
     ids = set(read(BERTH + ["images", "-q", "--filter", "label=bench"]).split())
     call(BERTH + ["rmi", "-f"] + sorted(ids))
 
@@ -421,8 +438,7 @@ def archives():
             saving[name] = statistics.median(times["save"])
         for title, medians in (("load of 300 MB in 6 layers", loading), ("save of the same", saving)):
             report(title, medians)
-            if podman:
-                demand("of podman's time", medians["berth"] / medians["podman"], 0.5)
+            demand_ratio(medians, "podman", 0.5)
 
 
 def write_large(path):
@@ -475,7 +491,8 @@ def memory():
         if b"berth-monitor" in line and PLACE.encode() in line:
             monitors.append(proportional(entry))
     call(BERTH + ["rm", "-f"] + [f"bench-{i}" for i in range(count)])
-    print(f"\nsupervision of {count} sleeping containers\n  {sum(monitors) / count:.0f} kB PSS each, {len(monitors)} processes")
+    print(f"\nsupervision of {count} sleeping containers, by {len(monitors)} processes")
+    demand("kB PSS each", sum(monitors) / count, 300)
 
 
 def throughput():
@@ -488,6 +505,7 @@ def throughput():
     }
     medians = alternate(actions, 3)
     report("200 MB through attach and log", {name: 200e3 / value for name, value in medians.items()}, unit="MB/s")
+    demand_ratio(medians, "into a file", 1 / 0.7)
 
 
 def detached(flood):
@@ -511,7 +529,8 @@ def parallel():
     taken = milliseconds(fifty)
     call(BERTH + ["rm", "-f"] + [f"bench-{i}" for i in range(50)])
     one = statistics.median(one_detached() for _ in range(10))
-    print(f"\n50 parallel run -d\n  {taken:.0f} ms; one alone {one:.1f} ms: {taken / one:.1f} x")
+    print(f"\n50 parallel run -d\n  {taken:.0f} ms; one alone {one:.1f} ms")
+    demand("times one alone", taken / one, 50)
     report("20 x run --rm at once", {name: at_once(command, image) for name, command, image in engines()})
 
 
@@ -543,27 +562,48 @@ def build():
     context = write_context(10)
     call(BERTH + ["tag", "busybox", "busybox-bench"])
     words = ["build", "-q", "--network", "none"]
-    anew = {"berth": lambda: milliseconds(lambda: call(BERTH + words + ["--no-cache", context]))}
-    cached = {"berth": lambda: milliseconds(lambda: call(BERTH + words + [context]))}
-    for name, command in PEERS.items():
-        anew[name] = lambda command=command: milliseconds(lambda: call(command + words + ["--no-cache", context]))
-        cached[name] = lambda command=command: milliseconds(lambda: call(command + words + [context]))
-    anew["one run --rm"] = berth("run", "--rm", "--network", "none", "busybox", "true")
-    report("build, 10 steps (5 COPY, 5 RUN true), --no-cache", alternate(anew, options.runs))
-    report("the same, fully cached", alternate(cached, options.runs))
+    every = {"berth": BERTH, **PEERS}
+    processor = {name: [] for name in every}
+
+    def anew(name):
+        wall, used, _ = measured(every[name] + words + ["--no-cache", context])
+        processor[name].append(used)
+        return wall
+
+    actions = {name: lambda name=name: anew(name) for name in every}
+    actions["one run --rm"] = berth("run", "--rm", "--network", "none", "busybox", "true")
+    medians = alternate(actions, options.runs)
+    report("build, 10 steps (5 COPY, 5 RUN true), --no-cache", medians)
+    demand_ratio(medians, "one run --rm", 8)
+    demand_ratio(medians, "docker", 0.1)
+    demand_ratio(medians, "podman", 0.02)
+    if "podman" in processor:
+        used = {name: statistics.median(values) for name, values in processor.items()}
+        demand("of podman's processor time", used["berth"] / used["podman"], 0.02)
+    cached = {name: lambda command=command: milliseconds(lambda: call(command + words + [context]))
+              for name, command in every.items()}
+    medians = alternate(cached, options.runs)
+    report("the same, fully cached", medians)
+    demand_ratio(medians, "docker", 0.1)
+    many_files(words)
+
+
+def many_files(words):
+    """A context of 100,000 files, 1 GB, that is known from the build before."""
     many = f"{PLACE}/many"
     for folder in range(100):
         os.makedirs(f"{many}/{folder}")
         for number in range(1000):
             with open(f"{many}/{folder}/{number}", "w") as file:
-                file.write(f"{folder} {number}\n")
+                file.write(f"{folder} {number}\n".ljust(10_000))
     with open(f"{many}/Dockerfile", "w") as file:
         file.write("FROM busybox-bench\nCOPY . /many/\n")
     time.sleep(3)  # files that changed this very moment are read again
     call(BERTH + words + [many])
     call(BERTH + words + [many])
-    report("a context of 100,000 files, cached", alternate(
-        {"berth": lambda: milliseconds(lambda: call(BERTH + words + [many]))}, 5))
+    taken = alternate({"berth": lambda: milliseconds(lambda: call(BERTH + words + [many]))}, 5)
+    report("a context of 100,000 files, cached", taken)
+    demand("s, of a second", taken["berth"] / 1e3, 1)
 
 
 def one_detached():
@@ -613,11 +653,11 @@ def pull():
         actions = {"berth": ours, "gunzip | tar, at once": by_hand, **({"podman": theirs} if podman else {})}
         medians = alternate(actions, min(options.runs, 5))
         report("pull of six layers, 300 MB", medians)
-        demand("of gunzip | tar", medians["berth"] / medians["gunzip | tar, at once"], 1.5)
+        demand_ratio(medians, "gunzip | tar, at once", 1.5)
         demand("MB at most in memory", max(peak), 64)
         if podman:
             used = {engine: statistics.median(values) for engine, values in processor.items()}
-            demand("of podman's time", medians["berth"] / medians["podman"], 0.33)
+            demand_ratio(medians, "podman", 0.33)
             demand("of podman's processor time", used["berth"] / used["podman"], 0.33)
             call(podman + ["pull", "-q", "--tls-verify=false", name])
         call(BERTH + ["pull", "-q", name])
@@ -627,8 +667,7 @@ def pull():
             actions["podman"] = lambda: milliseconds(lambda: call(again))
         medians = alternate(actions, min(options.runs, 10))
         report("pull of an image that is up to date", medians)
-        if podman:
-            demand("of podman's time", medians["berth"] / medians["podman"], 0.2)
+        demand_ratio(medians, "podman", 0.2)
 
 
 def packed_layers():

@@ -19,7 +19,7 @@ pub(crate) fn run(arguments: &[String]) -> Outcome {
         } else {
             "libexec/berth"
         };
-        place(&built.join(name), &prefix.join(folder).join(name))?;
+        programs::place(&built.join(name), &prefix.join(folder).join(name))?;
     }
     write_manual(&prefix.join("share/man/man1"))?;
     for (shell_name, path) in [
@@ -72,15 +72,6 @@ fn write_completion(shell_name: &str, file: &Path) -> Outcome {
     let berth = programs::folder()?.join("berth");
     let script = shell::read(shell::command(berth).args(["completion", shell_name]))?;
     std::fs::write(file, script).map_err(|error| format!("{}: {error}", file.display()))
-}
-
-/// Copies aside and renames, so that a running program is never written to.
-fn place(from: &Path, to: &Path) -> Outcome {
-    make(to.parent().unwrap_or(Path::new("/")))?;
-    let aside = to.with_extension("new");
-    std::fs::copy(from, &aside)
-        .and_then(|_| std::fs::rename(&aside, to))
-        .map_err(|error| format!("{}: {error}", to.display()))
 }
 
 fn make(folder: &Path) -> Outcome {

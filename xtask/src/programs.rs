@@ -1,6 +1,6 @@
 //! The four programs, each built by itself so that features do not unify across them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::shell::{self, Outcome};
 
@@ -78,15 +78,28 @@ fn build_one(program: &Program) -> Outcome {
         cargo.args(["-C", "llvm-args=-enable-machine-outliner=always"]);
     }
     shell::run(&mut cargo)?;
-    if !program.resident {
-        return Ok(());
-    }
     let release = folder()?;
-    let built = release.with_file_name(RESIDENT_PROFILE).join(program.name);
-    let put = std::fs::create_dir_all(&release)
-        .and_then(|()| std::fs::copy(&built, release.join(program.name)));
-    put.map(drop)
-        .map_err(|error| format!("{}: {error}", built.display()))
+    let built = match program.resident {
+        true => release.with_file_name(RESIDENT_PROFILE),
+        false => release.clone(),
+    };
+    place(&built.join(program.name), &release.join(program.name))
+}
+
+/// Puts a program where it is started from, aside and then in place: a running one is never written to.
+///
+/// It is written at once, whatever wrote it before. The page cache then holds it in large folios, and a
+/// page fault maps sixteen pages of one as fast as a single page of the small folios that a linker's
+/// writing through a mapping leaves: an eighth of the time, for the hundreds of faults of a start.
+pub(crate) fn place(from: &Path, to: &Path) -> Outcome {
+    let aside = to.with_extension("new");
+    let put = || {
+        std::fs::create_dir_all(to.parent().unwrap_or(Path::new("/")))?;
+        std::fs::write(&aside, std::fs::read(from)?)?;
+        std::fs::set_permissions(&aside, std::fs::metadata(from)?.permissions())?;
+        std::fs::rename(&aside, to)
+    };
+    put().map_err(|error| format!("{}: {error}", to.display()))
 }
 
 fn selection(program: &Program) -> impl Iterator<Item = &'static str> {

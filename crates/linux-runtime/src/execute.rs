@@ -364,7 +364,13 @@ fn place_files(becoming: &Becoming<'_>) -> Result<Files> {
 
 /// Loads the filter and becomes the program; returns why it could not.
 fn execute(plan: &ProcessPlan, image: &Image, files: &Files, filter: Option<&Filter>) -> Error {
-    disposition::reset();
+    if files.program.is_some() {
+        // An executor has handlers, but not from its first moment on; it unblocks once they are there.
+        disposition::reset_actions();
+        disposition::block_all();
+    } else {
+        disposition::reset();
+    }
     if let Some(filter) = filter {
         let loaded = seccomp::load(&filter.program, filter.flags)
             .explain(|| "cannot load the system call filter".into());

@@ -3,19 +3,23 @@
 
 use std::io;
 
+use berth_contract::Signal;
+
 /// Gives every signal its default action and unblocks all.
 ///
 /// The action of an ignored signal and the mask survive execute: Rust ignores SIGPIPE, a supervisor blocks what
 /// it reads through a signalfd, and whoever started it may have ignored any.
 pub fn reset() {
+    reset_actions();
+    unblock_all_but(&[]);
+}
+
+/// Gives every signal its default action.
+pub fn reset_actions() {
     let default = KernelAction::default();
     for number in 1..=LAST_SIGNAL {
         set_action(number, &default);
     }
-    // SAFETY: an all-zero set is a valid, empty one, and the call only reads it.
-    let empty: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `empty` lives across the call; the old mask is not asked for.
-    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const empty, std::ptr::null_mut()) };
 }
 
 /// `_NSIG` of every architecture that Rust's standard library runs on but MIPS.
@@ -48,7 +52,10 @@ fn set_action(number: libc::c_int, action: &KernelAction) {
     };
 }
 
-/// Blocks every signal that can be blocked, for reading them with [`next`].
+/// Blocks every signal that can be blocked, for reading them with [`next`] or for the program that follows.
+///
+/// A blocked signal is kept even for the first process of a pid namespace, which otherwise never sees one
+/// that it has no handler for (`sig_ignored()` of kernel/signal.c).
 pub fn block_all() {
     // SAFETY: an all-zero set is a valid one.
     let mut all: libc::sigset_t = unsafe { std::mem::zeroed() };
@@ -56,6 +63,18 @@ pub fn block_all() {
     unsafe { libc::sigfillset(&raw mut all) };
     // SAFETY: `all` lives across the call; the old mask is not asked for.
     unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const all, std::ptr::null_mut()) };
+}
+
+/// Unblocks every signal but these.
+pub fn unblock_all_but(kept: &[Signal]) {
+    // SAFETY: an all-zero set is a valid, empty one.
+    let mut mask: libc::sigset_t = unsafe { std::mem::zeroed() };
+    for signal in kept {
+        // SAFETY: `mask` is valid for writing.
+        unsafe { libc::sigaddset(&raw mut mask, i32::from(signal.number())) };
+    }
+    // SAFETY: `mask` lives across the call; the old one is not asked for.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, &raw const mask, std::ptr::null_mut()) };
 }
 
 /// Waits for a blocked signal and says its number.

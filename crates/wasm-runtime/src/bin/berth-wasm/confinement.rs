@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Error, Result, Signal};
 use berth_sys::filter::call::{
     SYS_accept, SYS_accept4, SYS_bind, SYS_brk, SYS_clock_getres, SYS_clock_gettime,
     SYS_clock_nanosleep, SYS_clone, SYS_close, SYS_connect, SYS_dup, SYS_epoll_create1,
@@ -29,7 +29,7 @@ use berth_sys::filter::call::{
 use berth_sys::filter::call::{SYS_epoll_wait, SYS_poll, SYS_readlink};
 use berth_sys::filter::{A_THREAD, Condition, NAMING, NO_CODE, READING_LIMITS, Rule, always, when};
 use berth_sys::landlock::{self, Access};
-use berth_sys::{filter, process, seccomp, termination};
+use berth_sys::{disposition, filter, process, seccomp, termination};
 
 /// What happens to a signal that asks the guest to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +40,20 @@ pub(crate) enum Signals {
     Drain,
 }
 
+/// What a server's event loop takes.
+pub(crate) const DRAINING: [Signal; 4] = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
+
 /// Gives up everything guest code cannot need; from here on nothing can be executed.
 pub(crate) fn confine(signals: Signals) -> Result<()> {
     if signals == Signals::End && termination::is_first_process() {
         // Elsewhere the default action does the same without us.
         termination::on_default_signals().map_err(failed)?;
     }
+    // All were blocked at the start: what came before there were handlers strikes now.
+    disposition::unblock_all_but(match signals {
+        Signals::End => &[],
+        Signals::Drain => &DRAINING,
+    });
     process::set_hidden(true).map_err(failed)?;
     process::forbid_new_privileges().map_err(failed)?;
     restrict_files().map_err(failed)?;

@@ -12,7 +12,7 @@ mod serve;
 
 use std::mem::ManuallyDrop;
 
-use berth_contract::{Class, Error, Result, Signal};
+use berth_contract::{Class, Error, Result};
 use berth_wasm_runtime::configuration::Configuration;
 use wasmtime::component::{Component, Linker, ResourceTable};
 use wasmtime::{Engine, Store};
@@ -210,11 +210,9 @@ fn server(
         configuration,
     };
     // Blocked before there are threads, so that all of them inherit it.
-    let signals =
-        berth_sys::signals::Signals::take(&[Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP])
-            .map_err(|error| {
-                Error::new(Class::Internal, "the server cannot receive signals").caused_by(error)
-            })?;
+    let signals = berth_sys::signals::Signals::take(&confinement::DRAINING).map_err(|error| {
+        Error::new(Class::Internal, "the server cannot receive signals").caused_by(error)
+    })?;
     confinement::confine(Signals::Drain)?;
     let runtime = ManuallyDrop::new(guest::threaded_runtime()?);
     runtime.block_on(serve::serve(server, port, signals))

@@ -29,3 +29,18 @@ fn what_stands_on_an_image_is_shown() {
     let nothing = sandbox.berth(&["image", "tree", "--whatrequires", "top"]);
     assert!(nothing.success().ends_with("Image Layers"));
 }
+
+#[test]
+fn what_a_power_cut_left_is_taken_away_by_the_next_command() {
+    let sandbox = Sandbox::with_busybox();
+    let data = sandbox.data();
+    let stray = data.join("oci/blobs/sha256").join("ab".repeat(32));
+    std::fs::write(&stray, b"").unwrap();
+    sandbox.berth(&["images"]).success();
+    assert!(stray.exists());
+    std::fs::write(data.join("ingest/unsynced-1"), b"").unwrap();
+    sandbox.berth(&["images"]).success();
+    assert!(!stray.exists() && !data.join("ingest/unsynced-1").exists());
+    let run = sandbox.berth(&["run", "--rm", "busybox", "echo", "here"]);
+    assert_eq!(run.success(), "here");
+}

@@ -6,7 +6,8 @@
 //!  config, manifest, index ─► blobs ─► one syncfs ─► index.json
 //! ```
 //!
-//! A layer that nothing leads to in the end is garbage, as after a pull that was broken off.
+//! A layer that nothing leads to in the end is garbage, as after a pull that was broken off. Until the sync a
+//! mark says that a power cut may have taken the content (`store/unsynced.rs`).
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -23,7 +24,7 @@ use crate::layer::{Expected, WriteOptions, inherit, unpack, write};
 use crate::platform::Platform;
 use crate::reference::Reference;
 use crate::registry::Recompression;
-use crate::store::{Hold, Store, chain_ids, sha256};
+use crate::store::{Hold, Store, Unsynced, chain_ids, sha256};
 
 /// A layer of an image that is being made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,7 @@ pub struct Assembly {
     _hold: Hold,
     ingest: Directory,
     scratch: std::ffi::OsString,
+    unsynced: Unsynced,
 }
 
 impl Store {
@@ -60,6 +62,7 @@ impl Store {
             _hold: hold,
             ingest,
             scratch,
+            unsynced: Unsynced::default(),
         })
     }
 
@@ -130,8 +133,7 @@ impl Assembly {
     pub fn layer(&self, directory: &Path, below: &[Layer], latest: Option<i64>) -> Result<Layer> {
         let (path, digest, length, size) = self.archive(directory, below, latest)?;
         let blob = self.store.blob_path(&digest);
-        std::fs::rename(&path, &blob)
-            .explain(|| format!("cannot put blob {} in place", digest.short()))?;
+        self.place(&path, &blob)?;
         let layer = Layer {
             descriptor: Descriptor::new(media::OCI_LAYER, digest.clone(), length),
             diff_id: digest,
@@ -180,8 +182,7 @@ impl Assembly {
             self.publish(&directory, &place, unpacked.size)?;
         }
         match blob {
-            Some(blob) if !own.exists() => std::fs::rename(blob, &own)
-                .explain(|| format!("cannot put blob {} in place", layer.descriptor.digest)),
+            Some(blob) if !own.exists() => self.place(blob, &own),
             _ => Ok(()),
         }
     }
@@ -202,7 +203,7 @@ impl Assembly {
         let cannot = || format!("cannot write {}", path.display());
         let mut to = File::create_new(&path).explain(cannot)?;
         let new = how.apply(file, (&mut to, &path), layer)?;
-        std::fs::rename(&path, self.store.blob_path(&new.digest)).explain(cannot)?;
+        self.place(&path, &self.store.blob_path(&new.digest))?;
         Ok(new)
     }
 
@@ -224,8 +225,7 @@ impl Assembly {
         let (path, digest, _, _) = self.archive(&directory, below, latest)?;
         let same = digest == layer.descriptor.digest;
         if same {
-            std::fs::rename(&path, &blob)
-                .explain(|| format!("cannot put blob {} in place", digest.short()))?;
+            self.place(&path, &blob)?;
         }
         Ok(same)
     }
@@ -271,11 +271,21 @@ impl Assembly {
         }
         let mut record = place.as_os_str().to_owned();
         record.push(".size");
-        std::fs::write(&record, size.to_string()).explain(cannot)?;
-        match std::fs::rename(directory, place) {
-            Err(error) if !place.exists() => Err(error).explain(cannot),
-            _ => Ok(()),
-        }
+        self.unsynced.place(&self.ingest, || {
+            std::fs::write(&record, size.to_string()).explain(cannot)?;
+            match std::fs::rename(directory, place) {
+                Err(error) if !place.exists() => Err(error).explain(cannot),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Renames a blob into the store.
+    fn place(&self, path: &Path, blob: &Path) -> Result<()> {
+        self.unsynced.place(&self.ingest, || {
+            std::fs::rename(path, blob)
+                .explain(|| format!("cannot put {} in place", blob.display()))
+        })
     }
 
     /// Writes a small blob.
@@ -288,8 +298,7 @@ impl Assembly {
         if !place.exists() {
             let path = self.scratch_path().join(unique_name("blob-"));
             std::fs::write(&path, bytes).explain(|| format!("cannot write {}", path.display()))?;
-            std::fs::rename(&path, &place)
-                .explain(|| format!("cannot put blob {} in place", digest.short()))?;
+            self.place(&path, &place)?;
         }
         Ok(digest)
     }
@@ -370,9 +379,7 @@ impl Assembly {
     /// # Errors
     /// A write fails.
     pub fn sync(&self) -> Result<()> {
-        self.ingest
-            .sync_file_system()
-            .explain(|| "cannot write the image to disk".into())
+        self.unsynced.sync(&self.ingest)
     }
 
     /// Gives what was made its names; without any it is a dangling image.

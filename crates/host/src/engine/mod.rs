@@ -66,6 +66,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::lock::Lock;
 use berth_wasm_runtime::Cache;
 
+use self::in_use::LiveContainers;
 use crate::api::types::ContainerTop;
 use crate::config::Config;
 use crate::paths::Paths;
@@ -90,11 +91,16 @@ impl Engine {
     pub fn open(config: Config) -> Result<Self> {
         let paths = Paths::new(&config);
         let directories = paths.directories();
-        Ok(Self {
+        let engine = Self {
             config,
             paths,
             directories,
-        })
+        };
+        if berth_sys::user::effective_id() == 0 {
+            // What cannot be cleared up now is nobody's failure here; whatever needs it will tell.
+            drop(engine.store().recover(&LiveContainers::new(engine.paths())));
+        }
+        Ok(engine)
     }
 
     /// The configuration it was opened with.

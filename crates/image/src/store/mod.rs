@@ -9,14 +9,14 @@
 //!    layers/<chain>/    one extracted directory per chain id, shared by all images and containers
 //!    layers/<chain>.size  bytes of its files, for listings
 //!    layers/empty/      the lower directory of images without layers
-//!    ingest/            *.partial downloads, half-made layers
+//!    ingest/            *.partial downloads, half-made layers, unsynced-* marks
 //!    trash/             renamed here, then deleted
 //!    images.lock        shared: content is being added or relied upon; exclusive: collecting garbage
 //! ```
 //!
 //! Visible means complete. The order of a commit is: everything into `ingest`, one `syncfs`, then the
 //! renames (layers, blobs, configs, manifests), then `index.json`. A manifest that is there has
-//! everything it names. Two writers of one thing are no conflict: whoever renames second drops theirs.
+//! everything it names. What a builder makes is renamed before it is synced: `unsynced.rs`. Two writers of one thing are no conflict: whoever renames second drops theirs.
 
 mod artifact_files;
 mod artifacts;
@@ -34,6 +34,7 @@ mod remove;
 mod repository;
 mod survey;
 mod transaction;
+mod unsynced;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -58,6 +59,7 @@ pub(crate) use index::{name_of, no_such_image, replace_target};
 pub use remove::{Containers, NoContainers, Removed, Use};
 pub use survey::{ImageUsage, Survey};
 pub(crate) use transaction::Transaction;
+pub(crate) use unsynced::Unsynced;
 
 /// The images on this machine.
 #[derive(Debug, Clone)]

@@ -218,7 +218,8 @@ impl Transaction {
 
     /// Makes the staged content visible without naming anything yet.
     pub(crate) fn publish(&mut self) -> Result<()> {
-        if self.layers.is_empty() && self.blobs.is_empty() {
+        // What is here already may be another process's that has not synced it yet.
+        if self.layers.is_empty() && self.blobs.is_empty() && !self.store.has_unsynced() {
             return Ok(());
         }
         berth_sys::fault::point("publish-begin");

@@ -11,6 +11,7 @@ mod names;
 mod places;
 mod removal;
 mod save;
+mod unsynced;
 
 use std::path::PathBuf;
 

@@ -21,6 +21,7 @@ mod newcomer;
 mod places;
 mod promises;
 mod reference;
+mod removal;
 mod security;
 mod storage;
 mod store;

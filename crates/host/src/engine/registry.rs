@@ -74,6 +74,21 @@ impl Engine {
         berth_image::push_wasm(&self.store(), module, &created, destination, how)
     }
 
+    /// Pushes the program of a wasm image to a registry as an artifact.
+    ///
+    /// # Errors
+    /// Its program is no wasm, or the registry does not take it.
+    pub fn push_wasm_image(
+        &self,
+        image: &str,
+        destination: &Reference,
+        options: &PushOptions,
+        progress: &dyn Progress,
+    ) -> Result<Pushed> {
+        self.require_root("cannot read the image")?;
+        berth_image::push_wasm_image(&self.store(), image, destination, options, progress)
+    }
+
     /// The names that images here have in a repository.
     ///
     /// # Errors

@@ -211,6 +211,19 @@ pub struct ContainerConfig {
     pub on_build: Vec<String>,
 }
 
+impl ContainerConfig {
+    /// Where the program is that a container runs by default: the first word, from the working directory.
+    #[must_use]
+    pub fn program(&self) -> Option<String> {
+        let mut words = self.entrypoint.iter().chain(&self.cmd).flatten();
+        let program = words.next()?;
+        Some(match program.starts_with('/') {
+            true => program.clone(),
+            false => format!("{}/{program}", self.working_dir),
+        })
+    }
+}
+
 /// How to ask a container whether it is well; durations are nanoseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]

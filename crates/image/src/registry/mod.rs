@@ -46,7 +46,9 @@ pub use login::login;
 pub use manifest::{RemoteDocument, remote_document};
 pub use pull::{PullOptions, PullPolicy, Pulled, pull};
 pub use pull_artifact::pull_artifact;
-pub use push::{PushOptions, Pushed, Recompression, push, push_manifest, push_wasm};
+pub use push::{
+    PushOptions, Pushed, Recompression, push, push_manifest, push_wasm, push_wasm_image,
+};
 pub use referrers::referrers;
 pub use search::{Found, search};
 pub use tags::tags;

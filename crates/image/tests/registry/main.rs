@@ -13,6 +13,7 @@ mod compose;
 mod conformance;
 mod content;
 mod faulty;
+mod foreign;
 mod hostile;
 mod push;
 mod search;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use berth_image::{
     Compression, Event, ImageBuilder, Platform, Progress, Provided, PullOptions, PushOptions,
-    Recompression, Reference, Silent, Store, install, pull, push, push_wasm,
+    Recompression, Reference, Silent, Store, install, pull, push, push_wasm, push_wasm_image,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -155,6 +155,38 @@ fn a_wasm_file_becomes_an_artifact() {
     );
     std::fs::write(&module, b"no wasm at all").unwrap();
     assert!(push_wasm(&store, &module, "", &there, how).is_err());
+}
+
+#[test]
+fn a_wasm_images_program_becomes_an_artifact() {
+    let Some(registry) = Registry::start(false) else {
+        return;
+    };
+    const MODULE: &[u8] = b"\0asm\x01\0\0\0";
+    let mut compat = ImageBuilder::new(Platform::new("wasi", "wasm"));
+    compat.config.working_dir = "/app".into();
+    compat.config.entrypoint = Some(vec!["main.wasm".into()]);
+    compat.files = vec![file("app/main.wasm", 0o755, MODULE)];
+    // Beside a native image it is the wasm one that is meant.
+    let (_data, store) = stored(&[native(), compat]);
+    let (_other, artifact) = stored(&[wasm()]);
+    let options = PushOptions::default();
+    for store in [&store, &artifact] {
+        let there = name(&registry.address, "wasm/app:1");
+        push_wasm_image(store, "source", &there, &options, &Silent).unwrap();
+        let fresh = tempfile::tempdir().unwrap();
+        let fresh = Store::open(fresh.path());
+        let pulled = pull(&fresh, &there, &PullOptions::default(), &Silent);
+        let image = pulled.unwrap().image;
+        let kind = image.config_media_type();
+        assert_eq!(kind, "application/vnd.wasm.config.v0+json");
+        assert_eq!(std::fs::read(image.module().unwrap()).unwrap(), MODULE);
+    }
+    let (_native, native) = stored(&[native()]);
+    let there = name(&registry.address, "wasm/app:2");
+    let refused = push_wasm_image(&native, "source", &there, &options, &Silent);
+    let refused = berth_contract::Report::from(&refused.unwrap_err()).line();
+    assert!(refused.contains("/bin/hello is no wasm"), "{refused}");
 }
 
 /// Blobs by digest.

@@ -17,16 +17,9 @@ const SIZE_LIMIT: u64 = 4 << 30;
 /// Writes the artifact and gives it the build's names.
 pub(super) fn artifact(build: &Build<'_>, results: &Results, step: Step<'_>) -> Result<Built> {
     let state = only(results, "a wasm artifact")?;
-    let config = &state.config;
-    let words = config.entrypoint.iter().chain(&config.cmd).flatten();
-    let program = words.into_iter().next().ok_or_else(|| {
+    let path = state.config.program().ok_or_else(|| {
         refused("the image has no ENTRYPOINT").hint("ENTRYPOINT [\"/app.wasm\"] names the module")
     })?;
-    let path = if program.starts_with('/') {
-        program.clone()
-    } else {
-        format!("{}/{program}", config.working_dir)
-    };
     let layers = build.store.extracted(&state.layers).unwrap_or_default();
     let file = Merged::open(&layers)?
         .open_file(Path::new(&path))?

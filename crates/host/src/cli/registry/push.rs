@@ -23,7 +23,8 @@ pub(crate) const VERB: Verb = Verb::new::<Push>(
 .examples(
     "berth push registry.example.com/team/app:1\n\
      berth push app registry.example.com/team/app:1\n\
-     berth push ./app.wasm registry.example.com/team/app:1",
+     berth push ./app.wasm registry.example.com/team/app:1\n\
+     berth push --format wasm app registry.example.com/team/app:1",
 )
 .refusing(&[
     (
@@ -39,10 +40,6 @@ pub(crate) const VERB: Verb = Verb::new::<Push>(
     (
         "--encrypt-layer",
         "layers cannot be encrypted; leave it away",
-    ),
-    (
-        "--format",
-        "an image keeps its manifest's type; leave it away",
     ),
 ]);
 
@@ -78,6 +75,9 @@ pub(crate) struct Push {
     /// Compress layers that are not compressed: gzip or zstd
     #[arg(long, value_name = "FORMAT", value_parser = format)]
     compression_format: Option<Compression>,
+    /// wasm: push the program of a wasm image alone, as an artifact
+    #[arg(long, value_name = "wasm", value_parser = manifest_format)]
+    format: Option<()>,
     /// How hard to compress
     #[arg(long, value_name = "LEVEL")]
     compression_level: Option<i32>,
@@ -109,6 +109,9 @@ impl Arguments for Push {
             let shown = Shown::new(context.screen, self.style(), &destination);
             let pushed = match file {
                 Some(path) => engine.push_wasm(path, &destination, &options, &shown),
+                None if self.format.is_some() => {
+                    engine.push_wasm_image(&source, &destination, &options, &shown)
+                }
                 None => engine.push(&source, &destination, &options, &shown),
             };
             shown.line.clear();
@@ -157,6 +160,9 @@ impl Push {
         }
         if self.compression_format.is_some() {
             return refuse("--compression-format");
+        }
+        if self.format.is_some() {
+            return refuse("--format");
         }
         if wasm_file(&self.image).is_some() {
             let message = format!("cannot push {} to a directory or archive", self.image);
@@ -331,5 +337,12 @@ fn format(text: &str) -> Result<Compression, String> {
         "zstd" => Ok(Compression::Zstd),
         "zstd:chunked" => Err("zstd:chunked is not written; use zstd".into()),
         _ => Err("use gzip or zstd".into()),
+    }
+}
+
+fn manifest_format(text: &str) -> Result<(), String> {
+    match text {
+        "wasm" => Ok(()),
+        _ => Err("an image keeps its manifest's type; leave it away, or say wasm".into()),
     }
 }

@@ -128,6 +128,30 @@ pub fn push_wasm(
     Push::new(store, destination, options, progress)?.run(&documents)
 }
 
+/// Pushes the program of a wasm image as such an artifact.
+///
+/// # Errors
+/// Class `Invalid` when its program is no wasm; else as for [`push`].
+pub fn push_wasm_image(
+    store: &Store,
+    image: &str,
+    destination: &Reference,
+    options: &PushOptions,
+    progress: &dyn Progress,
+) -> Result<Pushed> {
+    let _hold = store.hold()?;
+    let wanted = options.platform.as_ref();
+    let image = match store.find(image, wanted)? {
+        // Of an image for several platforms it is the wasm one that is meant.
+        native if wanted.is_none() && !native.platform().is_wasm() => store
+            .find(image, Some(&Platform::new("wasi", "wasm")))
+            .unwrap_or(native),
+        image => image,
+    };
+    let documents = Documents::of_wasm_image(store, &image)?;
+    Push::new(store, destination, options, progress)?.run(&documents)
+}
+
 /// One push.
 struct Push<'a> {
     store: &'a Store,

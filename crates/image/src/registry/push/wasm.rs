@@ -10,12 +10,45 @@ use serde_json::json;
 
 use super::documents::Documents;
 use crate::documents::{Descriptor, Manifest, media, to_json};
+use crate::image::Image;
 use crate::layer::Hashing;
-use crate::store::{Store, sha256};
+use crate::store::{Store, Transaction, sha256};
 
 impl Documents {
     /// An artifact of one file, made for this push alone.
     pub(super) fn of_wasm(store: &Store, module: &Path, created: &str) -> Result<Self> {
+        Self::of_module(store.transaction()?, module, created)
+    }
+
+    /// The same of a wasm image's program, whether it is a layer of its own or a file of the image.
+    pub(super) fn of_wasm_image(store: &Store, image: &Image) -> Result<Self> {
+        let refused = |reason: String| {
+            let message = format!(
+                "cannot make a wasm artifact of image {}",
+                image.id().short()
+            );
+            Error::new(Class::Invalid, message).caused_by(reason)
+        };
+        if let Some(module) = image.module() {
+            return Self::of_wasm(store, &module, image.created());
+        }
+        let path = image.config().config.program().ok_or_else(|| {
+            refused("it names no program".into()).hint("ENTRYPOINT [\"/app.wasm\"] does")
+        })?;
+        image.ensure_unpacked()?;
+        let file = image.files()?.open_file(Path::new(&path))?;
+        let mut file = file.ok_or_else(|| refused(format!("{path} is not in it")))?;
+        let transaction = store.transaction()?;
+        let (mut staged, place) = transaction.new_file()?;
+        std::io::copy(&mut file, &mut staged).explain(|| format!("cannot read {path}"))?;
+        let documents = Self::of_module(transaction, &place, image.created());
+        documents.map_err(|error| match error.class() {
+            Class::Invalid => refused(format!("its program {path} is no wasm")),
+            _ => error,
+        })
+    }
+
+    fn of_module(transaction: Transaction, module: &Path, created: &str) -> Result<Self> {
         let cannot = || format!("cannot read {}", module.display());
         let mut file = File::open(module).explain(cannot)?;
         let mut head = [0; 8];
@@ -44,7 +77,6 @@ impl Documents {
             "os": os,
             "layerDigests": [layer.digest],
         }));
-        let transaction = store.transaction()?;
         let (mut staged, path) = transaction.new_file()?;
         std::io::Write::write_all(&mut staged, &config).explain(cannot)?;
         let config = Descriptor::new(media::WASM_CONFIG, sha256(&config), config.len() as u64);

@@ -8,6 +8,19 @@ use berth_testkit::{Sandbox, Screen};
 struct Description(std::path::PathBuf);
 
 impl Description {
+    /// As programs write it that are not asked for JSON.
+    fn write_yaml(kind: &str) -> Self {
+        let directory = std::path::Path::new("/var/run/cdi");
+        fs::create_dir_all(directory).unwrap();
+        let path = directory.join(format!("berth-test-{}.yaml", std::process::id()));
+        let text = format!(
+            "---\ncdiVersion: 0.6.0\nkind: {kind}\ndevices:\n- name: \"0\"\n  containerEdits:\n    \
+             deviceNodes:\n    - path: /dev/given\n      hostPath: /dev/full\n    env:\n    - GIVEN=zero\n"
+        );
+        fs::write(&path, text).unwrap();
+        Self(path)
+    }
+
     fn write(kind: &str) -> Self {
         let directory = std::path::Path::new("/var/run/cdi");
         fs::create_dir_all(directory).unwrap();
@@ -32,6 +45,23 @@ impl Drop for Description {
     fn drop(&mut self) {
         drop(fs::remove_file(&self.0));
     }
+}
+
+#[test]
+fn a_device_of_a_yaml_file_is_given_by_name() {
+    let sandbox = Sandbox::with_busybox();
+    let kind = format!("berth{}.yaml/disk", std::process::id());
+    let described = Description::write_yaml(&kind);
+    let device = format!("{kind}=0");
+    let flags = ["run", "--rm", "--network", "none", "--device", &device];
+    let script = ["busybox", "sh", "-c", "echo $GIVEN; echo x > /dev/given"];
+    let screen = sandbox.berth(&[&flags[..], &script].concat());
+    drop(described);
+    assert_eq!(screen.stdout, "zero\n", "{screen}");
+    assert!(
+        screen.stderr.contains("No space left on device"),
+        "{screen}"
+    );
 }
 
 #[test]
@@ -66,7 +96,7 @@ fn a_device_is_given_by_name() {
     error: cannot give the device nvidia.com/gpu=all
     caused by: no file in /etc/cdi or /var/run/cdi describes it
 
-    hint: nvidia-ctk cdi generate --format=json --output=/etc/cdi/nvidia.json
+    hint: nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml
     ");
     drop(described);
     sandbox.assert_nothing_left();

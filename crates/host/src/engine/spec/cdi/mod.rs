@@ -2,6 +2,7 @@
 //! `github.com/cncf-tags/container-device-interface/SPEC.md`), put into a runtime-spec.
 
 mod edits;
+mod yaml;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -121,20 +122,17 @@ impl Catalogue {
     }
 
     fn add(&mut self, path: &Path) -> Result<()> {
-        match path.extension().and_then(|extension| extension.to_str()) {
-            Some("json") => {}
-            Some("yaml" | "yml") => {
-                self.unread.push(format!("{} is not JSON", path.display()));
-                return Ok(());
-            }
+        let parse = match path.extension().and_then(|extension| extension.to_str()) {
+            Some("json") => from_json,
+            Some("yaml" | "yml") => from_yaml,
             _ => return Ok(()),
-        }
+        };
         let text =
             fs::read_to_string(path).explain(|| format!("cannot read {}", path.display()))?;
-        match serde_json::from_str(&text) {
+        match parse(&text) {
             Ok(file) => self.files.push(file),
             // Only who asks for a device of it needs to know.
-            Err(error) => self.unread.push(format!("{}: {error}", path.display())),
+            Err(reason) => self.unread.push(format!("{}: {reason}", path.display())),
         }
         Ok(())
     }
@@ -153,11 +151,19 @@ impl Catalogue {
         let error = Error::new(Class::Unsupported, format!("cannot give the device {name}"))
             .caused_by(reason);
         Err(if kind == GPU {
-            error.hint("nvidia-ctk cdi generate --format=json --output=/etc/cdi/nvidia.json")
+            error.hint("nvidia-ctk cdi generate --output=/etc/cdi/nvidia.yaml")
         } else {
             error.hint("pass the device itself: --device /dev/NAME")
         })
     }
+}
+
+fn from_json(text: &str) -> Result<File, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+fn from_yaml(text: &str) -> Result<File, String> {
+    serde_json::from_value(yaml::parse(text)?).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -182,6 +188,45 @@ mod tests {
             "additionalGids": [44]
         }
     }"#;
+
+    /// As `nvidia-ctk cdi generate` writes it.
+    const YAML: &str = "---
+cdiVersion: 0.6.0
+kind: example.com/disk
+devices:
+    - name: \"null\"
+      containerEdits:
+        deviceNodes:
+            - path: /dev/nothing
+              hostPath: /dev/null
+              permissions: rw
+        env:
+            - DISK=null
+    - name: all
+      containerEdits: {}
+containerEdits:
+    mounts:
+        - hostPath: /lib/x
+          containerPath: /lib/y
+          options:
+            - ro
+    hooks:
+        - hookName: createContainer
+          path: /bin/hook
+          args:
+            - hook
+            - run
+    additionalGids:
+        - 44
+";
+
+    #[test]
+    fn files_are_json_or_yaml() {
+        let shown = |file: Result<File, String>| format!("{:?}", file.unwrap());
+        assert_eq!(shown(from_yaml(YAML)), shown(from_json(FILE)));
+        let unknown = YAML.replace("hostPath: /lib/x", "hostPaths: /lib/x");
+        assert!(from_yaml(&unknown).unwrap_err().contains("hostPaths"));
+    }
 
     fn request(driver: &str, count: i64, ids: &[&str]) -> DeviceRequest {
         DeviceRequest {

@@ -207,3 +207,42 @@ fn a_containers_files_are_mounted_on_the_host() {
     sandbox.berth(&["stop", "-t", "0", "c"]).success();
     sandbox.assert_nothing_left();
 }
+
+#[test]
+fn containers_are_listed_in_the_order_that_is_asked_for() {
+    let sandbox = Sandbox::with_busybox();
+    for (name, command) in [("b", "true"), ("c", "false"), ("a", "echo")] {
+        let create = [
+            "create",
+            "--network",
+            "none",
+            "--name",
+            name,
+            "busybox",
+            command,
+        ];
+        sandbox.berth(&create).success();
+    }
+    sandbox.berth(&["start", "c"]).success();
+    sandbox.berth(&["wait", "c"]).success();
+    let listed = |key: &str| {
+        let sort = format!("--sort={key}");
+        let rows = sandbox.berth(&["ps", "-a", &sort, "--format", "{{.Names}}"]);
+        rows.success().replace('\n', " ")
+    };
+    assert_eq!(listed("names"), "a b c");
+    assert_eq!(listed("command"), "a c b");
+    // Those of one second stand as they did without it, the newest first.
+    assert_eq!(listed("status").split(' ').next_back(), Some("c"));
+    for key in ["created", "id", "image", "runningfor", "size"] {
+        assert_eq!(listed(key).len(), 5, "{key}");
+    }
+    let ids = sandbox.berth(&["ps", "-aq", "--sort", "id"]).success();
+    assert!(ids.lines().is_sorted(), "{ids}");
+    let refused = sandbox.berth(&["ps", "--sort", "weight"]);
+    assert_eq!(refused.status, 125, "{refused}");
+    assert!(
+        refused.stderr.contains("use one of: command created id"),
+        "{refused}"
+    );
+}

@@ -205,3 +205,32 @@ fn a_guest_that_stops_others_can_be_ended() {
     assert_eq!(sandbox.berth(&["rm", "-f", "up"]).success(), "up");
     sandbox.assert_nothing_left();
 }
+
+#[test]
+fn no_variable_is_there_but_those_that_were_asked_for() {
+    let sandbox = Sandbox::with_busybox();
+    let dockerfile = b"FROM busybox\nENV OF_IMAGE=1 PATH=/bin\n";
+    let build = ["build", "-q", "-t", "with-variables", "-"];
+    sandbox.berth_with_input(&build, dockerfile).success();
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-h",
+        "box",
+        "--unsetenv-all",
+    ];
+    let script = ["with-variables", "env"];
+    let shown = |flags: &[&str]| {
+        let shown = sandbox
+            .berth(&[&run[..], flags, &script].concat())
+            .success();
+        let mut lines: Vec<&str> = shown.lines().collect();
+        lines.sort_unstable();
+        lines.join(" ")
+    };
+    assert_eq!(shown(&[]), "HOME=/root HOSTNAME=box");
+    let mine = ["-e", "MINE=2", "-e", "PATH=/bin"];
+    assert_eq!(shown(&mine), "HOME=/root HOSTNAME=box MINE=2 PATH=/bin");
+}

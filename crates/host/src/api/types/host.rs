@@ -199,6 +199,9 @@ pub struct HostConfig {
     /// Whether the image's `/etc/hostname` is left as it is.
     #[serde(skip_serializing_if = "is_false")]
     pub no_hostname: bool,
+    /// Whether the image's variables and the engine's own are left out (`--unsetenv-all`).
+    #[serde(skip_serializing_if = "is_false")]
+    pub unset_env_all: bool,
     /// The file mode creation mask (`--umask`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub umask: Option<u32>,

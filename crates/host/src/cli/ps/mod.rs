@@ -1,5 +1,6 @@
 //! `berth ps`: which containers there are.
 
+mod order;
 mod row;
 mod select;
 
@@ -7,6 +8,7 @@ use berth_contract::Result;
 use berth_host::Engine;
 use berth_host::api::types::ContainerSummary;
 
+use self::order::Order;
 pub(crate) use self::row::short_id;
 use self::row::{COLUMNS, Shown, record};
 pub(crate) use self::select::Selection;
@@ -58,6 +60,9 @@ pub(crate) struct Ps {
     /// Show how much the containers occupy
     #[arg(short, long)]
     size: bool,
+    /// Show them in the order of this, in place of the newest first
+    #[arg(long, value_name = "KEY")]
+    sort: Option<Order>,
 }
 
 impl Arguments for Ps {
@@ -82,8 +87,12 @@ impl Arguments for Ps {
             .filter(|limit| *limit > 0)
             .unwrap_or(usize::MAX);
         let mut chosen: Vec<ContainerSummary> = chosen.into_iter().take(limit).cloned().collect();
-        if self.size || self.table.text().contains(".Size") {
+        let by_size = matches!(self.sort, Some(Order::Size));
+        if self.size || by_size || self.table.text().contains(".Size") {
             measure(&engine, &mut chosen)?;
+        }
+        if let Some(order) = self.sort {
+            order.sort(&mut chosen);
         }
         let shown = Shown {
             truncated: !self.no_trunc,

@@ -370,7 +370,6 @@ pub(crate) static REFUSED: &[(&str, &str)] = &[
         "--env-host",
         "name the variables: -e NAME takes its value from the environment",
     ),
-    ("--unsetenv-all", "name the variables: --unsetenv NAME"),
     ("--env-merge", "write the whole value: -e NAME=VALUE"),
     (
         "--sdnotify",

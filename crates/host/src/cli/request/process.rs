@@ -58,6 +58,10 @@ pub(crate) struct ProcessFlags {
     #[arg(long, value_name = "NAME")]
     unsetenv: Vec<String>,
 
+    /// Leave out every variable that the image or berth would set, but HOME and HOSTNAME
+    #[arg(long)]
+    unsetenv_all: bool,
+
     /// The container's host name
     #[arg(short = 'h', long, value_name = "NAME", value_parser = name::host_name)]
     hostname: Option<String>,
@@ -149,6 +153,7 @@ impl ProcessFlags {
         let host = &mut request.host_config;
         host.group_add = self.group_add;
         host.init = self.init.then_some(true);
+        host.unset_env_all = self.unsetenv_all;
         host.umask = self.umask;
         host.annotations = with_empty_values(self.annotation);
         Ok(())

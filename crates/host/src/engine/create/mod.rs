@@ -80,11 +80,16 @@ impl Engine {
         let hold = store.hold()?;
         let source = Source::find(&store, request, options)?;
         let empty = self.paths().data().join("layers/empty");
+        let mut defaults = source.defaults();
+        if request.host_config.unset_env_all {
+            // A bare name takes away what it would be without the image.
+            defaults.env = ["PATH", "TERM"].map(str::to_owned).into();
+        }
         let mut draft = Draft {
             engine: self,
             store: &store,
             files: source.files(&empty)?,
-            config: merge::merge(request.config.clone(), &source.defaults())?,
+            config: merge::merge(request.config.clone(), &defaults)?,
             host: self.resolve_modes(&request.host_config)?,
             namespaces: Namespaces::parse(&HostConfig::default())?,
             home: self.paths().container(&id),

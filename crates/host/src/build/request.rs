@@ -6,11 +6,10 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_contract::ContainerId;
-use berth_image::{Platform, PullOptions, Recompression, Reference};
+use berth_image::{Platform, PullOptions, PullPolicy, Recompression, Reference};
 
 use super::remote_cache::{CacheExport, CachePlace};
 use crate::api::types::HostConfig;
-use crate::engine::PullPolicy;
 
 /// Everything a build is told.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,6 @@
 //! `berth attach`: joins a running container's terminal.
 
 use berth_contract::{Class, Error};
-use berth_host::engine::Streams;
 
 use super::terminal::{self, DetachKeys, Session, Wishes};
 use super::{Arguments, Context, Group, Outcome, Verb};
@@ -59,11 +58,7 @@ impl Arguments for Attach {
             return context.refuse(&refusal);
         }
         let signals = terminal::forwarded()?;
-        let streams = Streams {
-            stdin,
-            stdout: true,
-            stderr: !config.tty,
-        };
+        let streams = terminal::streams(config, stdin);
         let connection = engine.attach(&id, streams)?;
         let wishes = Wishes {
             stdin,

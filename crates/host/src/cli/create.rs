@@ -4,7 +4,8 @@ use std::path::Path;
 
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::Engine;
-use berth_host::engine::{CreateOptions, Created, PullPolicy, RemoveOptions};
+use berth_host::engine::{CreateOptions, Created, RemoveOptions};
+use berth_image::PullPolicy;
 use berth_sys::fault;
 
 use super::progress::{PullProgress, Style};

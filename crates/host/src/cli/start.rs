@@ -116,11 +116,7 @@ impl Start {
             return context.refuse(&refusal);
         }
         let signals = terminal::forwarded()?;
-        let streams = Streams {
-            stdin,
-            stdout: true,
-            stderr: !config.tty,
-        };
+        let streams = terminal::streams(config, stdin);
         let size = if config.tty { terminal::size() } else { None };
         let attach = Some(streams);
         let connection = engine.start(id, &StartOptions { attach, size })?.connection;

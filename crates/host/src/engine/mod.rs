@@ -50,8 +50,8 @@ pub use images::ImageListing;
 pub use logs::Logs;
 pub use options::{
     CreateOptions, Created, ExecRequest, ExecSession, ExecStreams, LayerStack, Listing, LogLine,
-    LogOptions, Preference, PullPolicy, RemoveOptions, StartOptions, Started, StopOptions, Stream,
-    Streams, WaitFor,
+    LogOptions, Preference, RemoveOptions, StartOptions, Started, StopOptions, Stream, Streams,
+    WaitFor,
 };
 pub use prune_images::{PruneWish, PrunedImages};
 pub use volumes::VolumeEntry;

@@ -1,22 +1,9 @@
 //! What callers say to the engine beside the container's configuration, and what they are told.
 
 use berth_contract::{ContainerId, ContainerName, Error, Signal, TerminalSize};
+use berth_image::PullPolicy;
 
 use crate::api::types::ContainerSummary;
-
-/// When `create` asks the registry.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum PullPolicy {
-    /// Every time.
-    Always,
-    /// Only when the image is not here.
-    #[default]
-    Missing,
-    /// Never.
-    Never,
-    /// When the registry's is another one; a registry that does not answer is no failure.
-    Newer,
-}
 
 /// A container that was made.
 #[derive(Debug, Clone)]
@@ -171,7 +158,6 @@ pub enum Preference {
 }
 
 /// How a container is made, beside what it is.
-#[derive(Default)]
 pub struct CreateOptions<'a> {
     /// Which entry of a multi-platform image: `linux/arm64`, `wasi/wasm`; `None` prefers the host's.
     pub platform: Option<String>,
@@ -185,6 +171,20 @@ pub struct CreateOptions<'a> {
     pub progress: Option<&'a dyn berth_image::Progress>,
     /// What a build has made so far, in place of an image.
     pub stack: Option<&'a LayerStack>,
+}
+
+impl Default for CreateOptions<'_> {
+    /// An image that is not here is fetched.
+    fn default() -> Self {
+        Self {
+            platform: None,
+            prefer: None,
+            pull: PullPolicy::Missing,
+            pull_options: None,
+            progress: None,
+            stack: None,
+        }
+    }
 }
 
 /// Layers that are no image yet.

@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Digest, Error, ImageFacts, ProgramKind, Result};
 use berth_image::{
-    ContainerConfig as ImageDefaults, Image, Merged, Platform, PullOptions, Reference, Silent,
-    Store, Transport,
+    ContainerConfig as ImageDefaults, Image, Merged, Platform, PullOptions, PullPolicy, Reference,
+    Silent, Store, Transport,
 };
 use berth_sys::error::Explain as _;
 
-use super::options::{CreateOptions, LayerStack, Preference, PullPolicy};
+use super::options::{CreateOptions, LayerStack, Preference};
 use crate::api::types::CreateRequest;
 use crate::hello;
 
@@ -307,12 +307,7 @@ fn pull(
     options: &CreateOptions<'_>,
 ) -> Result<Image> {
     let pull_options = PullOptions {
-        policy: match options.pull {
-            PullPolicy::Always => berth_image::PullPolicy::Always,
-            PullPolicy::Missing => berth_image::PullPolicy::Missing,
-            PullPolicy::Never => berth_image::PullPolicy::Never,
-            PullPolicy::Newer => berth_image::PullPolicy::Newer,
-        },
+        policy: options.pull,
         platform,
         ..options.pull_options.cloned().unwrap_or_default()
     };

@@ -9,8 +9,8 @@ use berth_sys::error::Explain as _;
 use berth_sys::fault;
 
 use super::mount::{
-    Material, New, Planned, Recursion, Source, Wish, bind_options, check_driver, image_volume,
-    subpath_option, wishes,
+    Material, New, Planned, Source, Wish, bind_options, check_driver, image_volume, subpath_option,
+    wishes,
 };
 use super::ownership::Ownership;
 use super::volumes::{random_name, read};
@@ -132,14 +132,12 @@ impl Workshop<'_> {
                 MountKind::Tmpfs | MountKind::Image => continue,
             };
             wishes.push(Wish {
-                destination: PathBuf::from(point.destination),
-                source,
                 read_only: !point.rw || read_only,
                 propagation: Some(point.propagation).filter(|word| !word.is_empty()),
-                recursion: Recursion::Full,
                 subpath: point.subpath,
                 ownership: Ownership::taken_over(&point.mode),
                 mode: point.mode,
+                ..Wish::new(PathBuf::from(point.destination), source)
             });
         }
         Ok(wishes)

@@ -20,7 +20,8 @@ use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::api::types::{CreateRequest, RestartPolicy};
-use berth_host::engine::{Preference, PullPolicy};
+use berth_host::engine::Preference;
+use berth_image::PullPolicy;
 use clap::Args;
 
 use super::Context;

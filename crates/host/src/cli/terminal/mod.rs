@@ -15,8 +15,12 @@ mod session;
 mod signals;
 
 use std::io;
+use std::time::Duration;
 
-use berth_contract::{Class, Error, Exit, Signal, TerminalSize};
+use berth_contract::{Class, Error, Exit, Result, Signal, TerminalSize};
+use berth_host::api::types::ContainerConfig;
+use berth_host::engine::Streams;
+use berth_sys::epoll::Poller;
 use berth_sys::terminal;
 
 use super::Context;
@@ -75,6 +79,24 @@ pub(crate) fn refusal(feeds_terminal: bool) -> Option<Error> {
         Error::new(Class::Invalid, "the input device is not a TTY")
             .hint("leave -t away to feed a program from a pipe or a file")
     })
+}
+
+/// What can be read now, waited for only if there is nothing else to do.
+fn readable(poller: &mut Poller, may_wait: bool) -> Result<impl Fn(u64) -> bool + use<>> {
+    let timeout = if may_wait { None } else { Some(Duration::ZERO) };
+    let events = poller.wait(timeout).map_err(broken)?;
+    let tokens = events.filter(|event| event.readable);
+    let tokens: Vec<u64> = tokens.map(|event| event.token).collect();
+    Ok(move |token| tokens.contains(&token))
+}
+
+/// The streams of an attached client: a terminal has one output.
+pub(crate) fn streams(config: &ContainerConfig, stdin: bool) -> Streams {
+    Streams {
+        stdin,
+        stdout: true,
+        stderr: !config.tty,
+    }
 }
 
 fn broken(error: io::Error) -> Error {

@@ -5,19 +5,18 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::time::Duration;
 
 use berth_contract::{Class, Error, Exit, Result, Signal};
 use berth_monitor::client::{Connection, Incoming};
 use berth_monitor::protocol::{Reply, Request};
-use berth_sys::epoll::{Interest, Poller, Readiness};
+use berth_sys::epoll::{Interest, Poller};
 use berth_sys::signals::Signals;
 
 use super::detach::{DetachKeys, Keys, Matcher};
 use super::input::{Input, Read};
 use super::output::{Written, write_all};
 use super::raw::Raw;
-use super::{End, broken};
+use super::{End, broken, readable};
 
 const CONNECTION: u64 = 0;
 const INPUT: u64 = 1;
@@ -119,13 +118,7 @@ impl Session {
         }
         loop {
             let may_wait = self.send_pending()?;
-            let timeout = if may_wait { None } else { Some(Duration::ZERO) };
-            let ready: Vec<Readiness> = self.poller.wait(timeout).map_err(broken)?.collect();
-            let is_ready = |token| {
-                ready
-                    .iter()
-                    .any(|event| event.token == token && event.readable)
-            };
+            let is_ready = readable(&mut self.poller, may_wait)?;
             let (signals, output, input) = (
                 is_ready(SIGNALS),
                 is_ready(CONNECTION),

@@ -6,7 +6,6 @@ use berth_contract::{Error, Result};
 
 use super::destination::destination_of;
 use super::{New, Recursion, Source, Wish, refuse, volume_name};
-use crate::engine::ownership::Ownership;
 
 /// `[SOURCE:]DESTINATION[:OPTIONS]`.
 pub(super) fn parse(text: &str) -> Result<Wish> {
@@ -21,15 +20,10 @@ pub(super) fn parse(text: &str) -> Result<Wish> {
     if source.is_some_and(str::is_empty) {
         return Err(invalid_bind(text, "its source is empty"));
     }
+    let anonymous = Source::Anonymous(New::plain(true));
     let mut wish = Wish {
-        destination: destination_of(destination)?,
-        source: Source::Anonymous(New::plain(true)),
-        read_only: false,
-        propagation: None,
-        recursion: Recursion::Full,
-        ownership: Ownership::default(),
-        subpath: None,
         mode: mode.to_owned(),
+        ..Wish::new(destination_of(destination)?, anonymous)
     };
     let copy = apply_modes(&mut wish, mode).map_err(|reason| invalid_bind(text, &reason))?;
     wish.source = match source {

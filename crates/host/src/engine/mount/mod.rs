@@ -33,6 +33,22 @@ pub(crate) struct Wish {
     pub(crate) mode: String,
 }
 
+impl Wish {
+    /// A mount with nothing said about it but where and what.
+    pub(crate) fn new(destination: PathBuf, source: Source) -> Self {
+        Self {
+            destination,
+            source,
+            read_only: false,
+            propagation: None,
+            recursion: Recursion::Full,
+            ownership: Ownership::default(),
+            subpath: None,
+            mode: String::new(),
+        }
+    }
+}
+
 /// What a mount is made of, as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -126,18 +142,15 @@ pub(crate) fn wishes(host: &HostConfig) -> Result<Vec<Wish>> {
             .split(',')
             .filter(|option| !option.is_empty())
             .collect();
+        let destination = destination_of(destination)?;
+        let source = Source::Tmpfs {
+            options: tmpfs::options(&options)?,
+            listed: false,
+        };
         wishes.push(Wish {
-            destination: destination_of(destination)?,
-            source: Source::Tmpfs {
-                options: tmpfs::options(&options)?,
-                listed: false,
-            },
             read_only: options.contains(&"ro"),
-            propagation: None,
-            recursion: Recursion::Full,
-            ownership: Ownership::default(),
-            subpath: None,
             mode: options.join(","),
+            ..Wish::new(destination, source)
         });
     }
     let mut seen: Vec<&Path> = Vec::new();
@@ -179,16 +192,8 @@ pub(crate) fn image_volume(text: &str) -> Result<Wish> {
     if destination == Path::new("/") {
         return Err(refuse("the mount destination cannot be /"));
     }
-    Ok(Wish {
-        destination,
-        source: Source::Anonymous(New::plain(true)),
-        read_only: false,
-        propagation: None,
-        recursion: Recursion::Full,
-        ownership: Ownership::default(),
-        subpath: None,
-        mode: String::new(),
-    })
+    let source = Source::Anonymous(New::plain(true));
+    Ok(Wish::new(destination, source))
 }
 
 /// The runtime-spec's options of a bind mount.

@@ -12,18 +12,14 @@ use crate::volume;
 
 pub(super) fn parse(mount: &Mount) -> Result<Wish> {
     let destination = destination_of(&mount.target)?;
+    let tmpfs = Source::Tmpfs {
+        options: Vec::new(),
+        listed: true,
+    };
     let mut wish = Wish {
-        destination,
-        source: Source::Tmpfs {
-            options: Vec::new(),
-            listed: true,
-        },
         read_only: mount.read_only,
-        propagation: None,
-        recursion: Recursion::Full,
         ownership: ownership(mount)?,
-        subpath: None,
-        mode: String::new(),
+        ..Wish::new(destination, tmpfs)
     };
     match mount.kind {
         MountKind::Bind => {

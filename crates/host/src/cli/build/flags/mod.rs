@@ -10,7 +10,7 @@ mod prepare;
 
 use std::path::PathBuf;
 
-use berth_host::engine::PullPolicy;
+use berth_image::PullPolicy;
 
 use self::commands::CommandFlags;
 use self::others::OtherBuilders;

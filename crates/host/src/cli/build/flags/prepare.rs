@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
 use berth_host::build::{BuildRequest, NoCache, Output};
-use berth_host::engine::PullPolicy;
-use berth_image::{Assembly, Platform, PullOptions, Reference};
+use berth_image::{Assembly, Platform, PullOptions, PullPolicy, Reference};
 
 use super::Build;
 use crate::cli::Context;

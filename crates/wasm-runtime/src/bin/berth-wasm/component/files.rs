@@ -10,7 +10,7 @@ use wasmtime_wasi::p2::bindings::filesystem::{preopens, types as filesystem};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, FsError, FsResult};
 
 use super::State;
-use super::places::{Places, Search, at, without_slashes};
+use super::places::{Places, Search, at, on_paths, without_slashes};
 
 super::places::code!(ErrorCode);
 
@@ -160,26 +160,7 @@ impl HostDescriptor for View<'_> {
         metadata_hash(file: Resource<Descriptor>) -> FsResult<types::MetadataHashValue>;
     }
 
-    in_places! {
-        |path| identity(path) =>
-        create_directory_at(path: String) -> ();
-        stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat;
-        set_times_at(flags: types::PathFlags, path: String, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> ();
-        readlink_at(path: String) -> String;
-        symlink_at(target: String, path: String) -> ();
-        unlink_file_at(path: String) -> ();
-        metadata_hash_at(flags: types::PathFlags, path: String) -> types::MetadataHashValue;
-    }
-
-    in_places! {
-        |path| without_slashes(path) =>
-        remove_directory_at(path: String) -> ();
-    }
-
-    in_pairs! {
-        link_at(flags: types::PathFlags);
-        rename_at();
-    }
+    on_paths! {}
 
     async fn open_at(
         &mut self,

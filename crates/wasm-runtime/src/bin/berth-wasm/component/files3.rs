@@ -13,7 +13,7 @@ use wasmtime_wasi::p3::filesystem::{FilesystemError, FilesystemResult};
 
 use super::State;
 use super::files::{Directories, Files, View, view};
-use super::places::{Search, at, without_slashes};
+use super::places::{Search, at, on_paths, without_slashes};
 
 super::places::code!(ErrorCode);
 
@@ -160,26 +160,7 @@ impl Theirs<State> for Files {
         metadata_hash(file: Resource<Descriptor>) -> FilesystemResult<types::MetadataHashValue>;
     }
 
-    in_places! {
-        |path| identity(path) =>
-        create_directory_at(path: String) -> ();
-        stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat;
-        set_times_at(flags: types::PathFlags, path: String, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> ();
-        readlink_at(path: String) -> String;
-        symlink_at(target: String, path: String) -> ();
-        unlink_file_at(path: String) -> ();
-        metadata_hash_at(flags: types::PathFlags, path: String) -> types::MetadataHashValue;
-    }
-
-    in_places! {
-        |path| without_slashes(path) =>
-        remove_directory_at(path: String) -> ();
-    }
-
-    in_pairs! {
-        link_at(flags: types::PathFlags);
-        rename_at();
-    }
+    on_paths! {}
 
     async fn open_at(
         store: &Store,

@@ -69,6 +69,34 @@ macro_rules! code {
 }
 pub(super) use code;
 
+/// The functions on paths that WASI 0.2 and 0.3 share; `in_places` and `in_pairs` are each one's own.
+macro_rules! on_paths {
+    () => {
+        in_places! {
+            |path| identity(path) =>
+            create_directory_at(path: String) -> ();
+            stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat;
+            set_times_at(flags: types::PathFlags, path: String, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> ();
+            readlink_at(path: String) -> String;
+            symlink_at(target: String, path: String) -> ();
+            unlink_file_at(path: String) -> ();
+            metadata_hash_at(flags: types::PathFlags, path: String) -> types::MetadataHashValue;
+        }
+
+        in_places! {
+            |path| without_slashes(path) =>
+            remove_directory_at(path: String) -> ();
+        }
+
+        in_pairs! {
+            link_at(flags: types::PathFlags);
+            rename_at();
+        }
+    };
+}
+
+pub(super) use on_paths;
+
 /// How an operation on a path ended.
 pub(super) type Outcome<T, C> = Result<T, TrappableError<C>>;
 

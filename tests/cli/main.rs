@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
+mod ages;
 mod artifacts;
 mod choose;
 mod crash;

@@ -269,6 +269,20 @@ impl Image {
             .fold(module, u64::saturating_add)
     }
 
+    /// Bytes of each layer, bottom first: those of its files; of a module, and of what was never unpacked, those
+    /// that were received.
+    #[must_use]
+    pub fn layer_sizes(&self) -> Vec<u64> {
+        let mut unpacked = self.layers().into_iter().rev();
+        let size = |layer: &Descriptor| {
+            let archive = media::is_archive(&layer.media_type);
+            let place = archive.then(|| unpacked.next()).flatten();
+            let place = place.filter(|place| place.is_dir());
+            place.map_or(layer.size, |place| layer_size(&place))
+        };
+        self.manifest.layers.iter().map(size).collect()
+    }
+
     /// Its files as its containers will see them, without mounting anything.
     ///
     /// # Errors

@@ -83,7 +83,7 @@ impl Engine {
     pub fn history(&self, name: &str, platform: Option<&str>) -> Result<Vec<HistoryEntry>> {
         let image = self.find_image(name, platform)?;
         let steps = &image.config().history;
-        let mut sizes = image.blobs().iter().map(|layer| layer.size);
+        let mut sizes = image.layer_sizes().into_iter();
         let mut entries: Vec<HistoryEntry> = steps
             .iter()
             .map(|step| HistoryEntry {
@@ -184,6 +184,7 @@ pub(super) fn summary(image: &Image, containers: &InUse) -> ImageSummary {
         repo_tags: image.names().iter().map(Reference::familiar).collect(),
         repo_digests: image.digests().iter().map(Reference::familiar).collect(),
         created: seconds(image.created()),
+        created_nanoseconds: nanoseconds(image.created()),
         size: signed(image.size()),
         shared_size: -1,
         labels: image.config().config.labels.clone(),
@@ -248,6 +249,13 @@ fn graph(layers: &[PathBuf]) -> GraphDriver {
 
 fn seconds(time: &str) -> i64 {
     time.parse::<Timestamp>().map_or(0, Timestamp::as_second)
+}
+
+fn nanoseconds(time: &str) -> i64 {
+    let time = time
+        .parse::<Timestamp>()
+        .map_or(0, Timestamp::as_nanosecond);
+    i64::try_from(time).unwrap_or(i64::MAX)
 }
 
 fn signed(size: u64) -> i64 {

@@ -115,6 +115,9 @@ pub struct ImageSummary {
     pub repo_digests: Vec<String>,
     /// When it was made: seconds since the Unix epoch.
     pub created: i64,
+    /// The same in nanoseconds, to tell apart what was made within a second.
+    #[serde(skip)]
+    pub created_nanoseconds: i64,
     /// Bytes of its extracted layers.
     pub size: i64,
     /// Bytes shared with other images; -1 means not computed.

@@ -69,8 +69,12 @@ impl Selection {
         let dangling = image.repo_tags.is_empty() && image.repo_digests.is_empty();
         self.dangling.is_none_or(|wanted| wanted == dangling)
             && self.filters.matches_labels(&image.labels)
-            && bounds.before.is_none_or(|bound| image.created < bound)
-            && bounds.since.is_none_or(|bound| image.created > bound)
+            && bounds
+                .before
+                .is_none_or(|bound| image.created_nanoseconds < bound)
+            && bounds
+                .since
+                .is_none_or(|bound| image.created_nanoseconds > bound)
             && self.until.is_none_or(|until| image.created <= until)
     }
 
@@ -90,7 +94,8 @@ fn creation(images: &[ImageSummary], name: &str) -> Result<i64> {
             || image.repo_digests.iter().any(|digest| digest == name)
             || (name.len() >= 4 && (id.starts_with(name) || image.id == name))
     };
-    let found = images.iter().find(is_named).map(|image| image.created);
+    let found = images.iter().find(is_named);
+    let found = found.map(|image| image.created_nanoseconds);
     found.ok_or_else(|| {
         Error::new(
             berth_contract::Class::NotFound,

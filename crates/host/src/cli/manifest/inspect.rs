@@ -13,8 +13,7 @@ pub(crate) const VERB: Verb = Verb::new::<Inspect>(
     Group::Images,
     "Print a list, or the manifest of an image, here or in its registry",
     "[OPTIONS] LIST|IMAGE",
-)
-.refusing(&[super::INSECURE]);
+);
 
 /// The flags of `manifest inspect`.
 #[derive(Debug, clap::Args)]
@@ -25,6 +24,9 @@ pub(crate) struct Inspect {
     /// Print the manifests of a list as well
     #[arg(short, long)]
     verbose: bool,
+    /// Accept plain HTTP and unknown certificates
+    #[arg(long)]
+    insecure: bool,
     #[command(flatten)]
     registry: RegistryFlags,
 }
@@ -59,7 +61,8 @@ impl Arguments for Inspect {
 impl Inspect {
     /// The document as the registry has it; nothing of it is kept here.
     fn remote(&self, context: &Context, engine: &Engine) -> Result<Value> {
-        let access = access(context, &self.registry)?;
+        let mut access = access(context, &self.registry)?;
+        access.insecure |= self.insecure;
         let reference = Reference::parse(&self.name)?;
         let remote = engine.remote_document(&reference, &access)?;
         serde_json::from_slice(&remote.bytes).map_err(|error| {

@@ -151,3 +151,49 @@ fn arguments_before_an_entrypoint_are_kept() {
         assert_eq!(project.config("{{json .Config.Cmd}}"), cmd, "{target}");
     }
 }
+
+/// `--jobs 1`: no two steps at once, whatever stages wait for each other.
+#[test]
+fn steps_take_turns_when_they_are_told_to() {
+    let alone = "--mount=type=cache,target=/c mkdir /c/busy || exit 9; for i in $(seq 300); do :; done; rmdir /c/busy";
+    let stage =
+        |name: &str| format!("FROM busybox AS {name}\nRUN {alone}; echo {name} > /of-{name}\n");
+    let mut dockerfile: String = ["a", "b", "c"].iter().map(|name| stage(name)).collect();
+    dockerfile.push_str(&format!("FROM busybox\nCOPY --from=c /of-c /\nRUN --mount=from=b,target=/b {alone}\nCOPY --from=a /of-a /\n"));
+    let project = Project::of(&dockerfile);
+    project.build(&["--jobs=1"]).success();
+    // Two that wait for each other need two.
+    let meet = |own: &str, other: &str| {
+        format!(
+            "FROM busybox AS {own}\nRUN --mount=type=cache,id=meet,target=/c touch /c/{own}; while [ ! -e /c/{other} ]; do :; done\n"
+        )
+    };
+    project.write(
+        "Dockerfile",
+        &format!(
+            "{}{}FROM busybox\nCOPY --from=a /bin/sh /1\nCOPY --from=b /bin/sh /2\n",
+            meet("a", "b"),
+            meet("b", "a")
+        ),
+    );
+    project.build(&["--jobs=2"]).success();
+    project.build(&["--no-cache", "--jobs=0"]).success();
+}
+
+/// The first step that fails ends the others, which are of no use any more.
+#[test]
+fn a_failing_stage_ends_the_others() {
+    let project = Project::of(
+        "FROM busybox AS a\nRUN --mount=type=cache,target=/c touch /c/a; sleep 1000\n\
+         FROM busybox AS b\nRUN --mount=type=cache,target=/c while [ ! -e /c/a ]; do :; done; exit 3\n\
+         FROM busybox\nCOPY --from=a /x /\nCOPY --from=b /x /\n",
+    );
+    let failed = project.build(&[]).status(1);
+    assert!(
+        failed.stderr.contains("cannot build Dockerfile:4"),
+        "{failed}"
+    );
+    assert!(failed.stderr.contains("exit code: 3"), "{failed}");
+    assert!(failed.stderr.contains(" CANCELED\n"), "{failed}");
+    project.sandbox.assert_nothing_left();
+}

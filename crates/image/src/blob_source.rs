@@ -12,8 +12,11 @@ use crate::archive::REF_NAME;
 use crate::documents::{Descriptor, Document, Index, MANIFEST_LIMIT, media, to_json};
 use crate::progress::Silent;
 use crate::reference::Reference;
-use crate::registry::{Access, Client, Documents, Download, Failure, Tail, Undone, runtime};
+use crate::registry::{Access, Client, Documents, Download, Failure, Tail, Undone};
 use crate::store::{Store, digest_of, digest_of_reader};
+
+/// What could not be done when it was interrupted.
+const CANNOT_READ: &str = "cannot read from the registry";
 
 /// A place that content is fetched from, by digest.
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ impl BlobSource {
         match self {
             Self::Repository { .. } => self.with_client(|client| {
                 let small = client.small_blob(digest, limit);
-                runtime().map(|runtime| runtime.block_on(small))
+                client.access.interrupt.block_on(CANNOT_READ, small)
             }),
             Self::Layout { path, .. } => {
                 let path = blob_path(path, digest);
@@ -115,7 +118,8 @@ impl BlobSource {
                         progress: &Silent,
                         cancelled: &AtomicBool::new(false),
                     };
-                    match runtime()?.block_on(client.download(&download)) {
+                    let interrupt = &client.access.interrupt;
+                    match interrupt.block_on(CANNOT_READ, client.download(&download))? {
                         Err(Undone::Registry(failure)) => Ok(Err(failure)),
                         Err(Undone::Disk(error)) => Err(error).explain(cannot),
                         Ok(()) | Err(Undone::Cancelled) => Ok(Ok(())),

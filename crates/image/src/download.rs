@@ -6,13 +6,14 @@ use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 
 use crate::redacted::urls_without_secrets;
-use crate::registry::{Failure, PullOptions, following_client};
+use crate::registry::{Failure, Interrupt, PullOptions, following_client};
 
 /// The bytes of a file, as they arrive.
 #[derive(Debug)]
 pub struct Download {
     runtime: tokio::runtime::Runtime,
     response: reqwest::Response,
+    interrupt: Interrupt,
     chunk: Cursor<Vec<u8>>,
 }
 
@@ -35,8 +36,11 @@ pub fn download(url: &str, options: &PullOptions) -> Result<Download> {
         .explain(cannot)?;
     let host = parsed.host_str().unwrap_or_default().to_owned();
     let client = following_client(&options.access, &host)?;
+    let interrupt = options.access.interrupt.clone();
+    let answer = async { client.get(parsed.clone()).send().await };
     let response = runtime
-        .block_on(async { client.get(parsed.clone()).send().await })
+        .block_on(interrupt.unless(answer))
+        .ok_or_else(|| interrupt.error(&cannot()))?
         .map_err(|error| {
             let reason = Failure::reason(&parsed, &error);
             Error::new(Class::Unavailable, cannot()).caused_by(reason)
@@ -53,6 +57,7 @@ pub fn download(url: &str, options: &PullOptions) -> Result<Download> {
     Ok(Download {
         runtime,
         response,
+        interrupt,
         chunk: Cursor::default(),
     })
 }
@@ -80,7 +85,12 @@ impl Read for Download {
                 0 if !buffer.is_empty() => {}
                 length => return Ok(length),
             }
-            match self.runtime.block_on(self.response.chunk()) {
+            let chunk = self.interrupt.unless(self.response.chunk());
+            let Some(chunk) = self.runtime.block_on(chunk) else {
+                let reason = "it was interrupted";
+                return Err(io::Error::new(io::ErrorKind::ConnectionAborted, reason));
+            };
+            match chunk {
                 Ok(Some(chunk)) => self.chunk = Cursor::new(chunk.to_vec()),
                 Ok(None) => return Ok(0),
                 Err(error) => {

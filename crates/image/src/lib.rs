@@ -56,10 +56,10 @@ pub use progress::{Event, Progress, Provided, Silent};
 pub use redacted::urls_without_secrets;
 pub use reference::Reference;
 pub use registry::{
-    Access, Composed, Composition, Credentials, Found, Login, LoginFile, Proxy, PullOptions,
-    PullPolicy, Pulled, PushOptions, Pushed, Recompression, Registries, RemoteDocument, Removal,
-    Saved, Source, compose, default_registry, login, pull, pull_artifact, push, push_manifest,
-    push_wasm, push_wasm_image, referrers, remote_document, search, tags,
+    Access, Composed, Composition, Credentials, Found, Interrupt, Login, LoginFile, Proxy,
+    PullOptions, PullPolicy, Pulled, PushOptions, Pushed, Recompression, Registries,
+    RemoteDocument, Removal, Saved, Source, compose, default_registry, login, pull, pull_artifact,
+    push, push_manifest, push_wasm, push_wasm_image, referrers, remote_document, search, tags,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};

@@ -25,6 +25,7 @@ mod screen;
 mod skip;
 mod terminal;
 mod twin;
+mod valve;
 
 pub use archive::{ImageArchive, Layer};
 pub use debian::debian_root;
@@ -34,3 +35,4 @@ pub use screen::Screen;
 pub use skip::{available, skip};
 pub use terminal::Terminal;
 pub use twin::{Kind, Twin};
+pub use valve::{Valve, noise};

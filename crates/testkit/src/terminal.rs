@@ -99,6 +99,18 @@ impl Terminal {
         typed.expect("the pty can be written");
     }
 
+    /// Sends the command a signal, by name.
+    pub fn signal(&self, signal: &str) {
+        let pid = self.child.process_id().expect("the command runs");
+        let outcome = Command::new("kill")
+            .args(["-s", signal, &pid.to_string()])
+            .status();
+        assert!(
+            outcome.is_ok_and(|status| status.success()),
+            "cannot signal berth"
+        );
+    }
+
     /// Changes the terminal's size, which signals the command.
     pub fn resize(&self, rows: u16, columns: u16) {
         let size = PtySize {

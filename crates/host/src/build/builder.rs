@@ -5,21 +5,23 @@ use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use berth_contract::{Class, Digest, Error, Result};
-use berth_image::{Assembly, Descriptor, Image, Platform, Store};
+use berth_contract::{Class, Digest, Error, Result, Signal};
+use berth_image::{Assembly, Descriptor, Image, Platform, Progress, Store};
 
 use super::cache::{BuildCache, CachedStep};
 use super::copy::FileDigests;
 use super::dockerfile::check::{self, Inputs};
 use super::dockerfile::{Dockerfile, Stages, check_directive};
 use super::ignore::Patterns;
+use super::jobs::Jobs;
 use super::memory::Memory;
 use super::output;
 use super::remote_cache::{self, Imports};
-use super::report::{Report, Steps};
+use super::report::{Report, Step, Steps};
 use super::request::{BuildRequest, Cancel, NamedContext};
 use super::run::cancelled;
 use super::scope::platform_arguments;
+use super::shell::FailedPlace;
 use super::stage_builder::StageBuilder;
 use super::state::State;
 use crate::engine::{CreateOptions, Engine};
@@ -40,6 +42,7 @@ pub(super) struct Build<'a> {
     pub(super) file: &'a Dockerfile,
     pub(super) steps: Steps<'a>,
     pub(super) cancel: &'a Cancel,
+    pub(super) jobs: Jobs,
     pub(super) store: Store,
     pub(super) assembly: Assembly,
     pub(super) cache: BuildCache,
@@ -58,23 +61,26 @@ pub(super) struct Build<'a> {
     /// Digests of the context's files.
     pub(super) digests: FileDigests,
     /// Images that were looked up, so that two stages do not pull one twice.
-    images: Mutex<BTreeMap<(String, String), Arc<Image>>>,
+    images: Mutex<BTreeMap<(String, String), Arc<Wanted>>>,
     /// RFC 3339.
     pub(super) now: String,
 }
+
+/// An image that somebody looks up, and then it.
+type Wanted = Mutex<Option<Arc<Image>>>;
 
 /// The stages of one platform and what they came to.
 pub(super) struct Graph<'a> {
     pub(super) stages: &'a Stages,
     pub(super) platform: Platform,
     pub(super) predefined: BTreeMap<String, String>,
-    progress: Mutex<Progress>,
+    progress: Mutex<Course>,
     changed: Condvar,
 }
 
 /// How far the stages are.
 #[derive(Debug, Default)]
-struct Progress {
+struct Course {
     /// Those that somebody builds or has built.
     begun: BTreeSet<usize>,
     /// What they came to; nothing for those that failed.
@@ -99,7 +105,7 @@ impl Drop for Settling<'_, '_> {
 }
 
 /// How long waiting takes no notice of a cancelled build.
-const NOTICE: Duration = Duration::from_millis(100);
+pub(super) const NOTICE: Duration = Duration::from_millis(100);
 
 impl Engine {
     /// Builds an image.
@@ -113,7 +119,7 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Built> {
         self.require_root_for_build()?;
-        let steps = Steps::new(report);
+        let steps = Steps::new(report, cancel);
         let load = steps.begin("[internal] load build definition from Dockerfile");
         let file = load.end(Dockerfile::parse(
             &request.dockerfile_name,
@@ -136,6 +142,7 @@ impl Engine {
             file: &file,
             steps,
             cancel,
+            jobs: Jobs::new(request.jobs),
             assembly: store.assembly()?,
             store,
             digests: FileDigests::load(cache.files().join(context.hex())),
@@ -248,9 +255,10 @@ impl<'a> Build<'a> {
                 index,
                 state: None,
             };
-            match StageBuilder::new(self, graph, index).build() {
+            let mut builder = StageBuilder::new(self, graph, index);
+            match builder.build() {
                 Ok(state) => settling.state = Some(Arc::new(state)),
-                Err(error) => drop(lock(&graph.progress).failure.get_or_insert(error)),
+                Err(error) => self.failed(graph, &builder, error),
             }
             drop(settling);
             progress = lock(&graph.progress);
@@ -259,7 +267,7 @@ impl<'a> Build<'a> {
             match progress.results.get(&index) {
                 Some(Some(state)) => return Ok(Arc::clone(state)),
                 Some(None) => return Err(cancelled()),
-                None if self.cancel.is_cancelled() => return Err(cancelled()),
+                None if self.cancel.is_over() => return Err(cancelled()),
                 None => {
                     let waited = graph.changed.wait_timeout(progress, NOTICE);
                     (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -268,22 +276,63 @@ impl<'a> Build<'a> {
         }
     }
 
+    /// A stage whose files a step needs: others may go on while it is waited for.
+    pub(super) fn needed(&self, graph: &Graph<'_>, index: usize) -> Result<Arc<State>> {
+        // Whoever holds a lock has asked for it before, and must not wait for a turn now.
+        if let Some(Some(state)) = lock(&graph.progress).results.get(&index) {
+            return Ok(Arc::clone(state));
+        }
+        let wait = || self.stage(graph, index);
+        self.jobs.aside(self.cancel, wait)
+    }
+
+    /// A stage failed: the first one that does ends the others, and is looked at if that is wanted.
+    fn failed(&self, graph: &Graph<'_>, stage: &StageBuilder<'_, '_>, error: Error) {
+        let was_cancelled = self.cancel.is_cancelled();
+        let Some(running) = self.cancel.fail() else {
+            return;
+        };
+        for id in running {
+            // One that has ended by itself needs no signal.
+            self.engine.kill(&id, Signal::KILL).ok();
+        }
+        if let Some(remains) = stage.remains.borrow().as_ref()
+            && !was_cancelled
+        {
+            self.steps.failed(&FailedPlace {
+                engine: self.engine,
+                cancel: self.cancel,
+                state: &stage.state,
+                remains,
+                error: &error,
+            });
+        }
+        lock(&graph.progress).failure = Some(error);
+    }
+
     /// An image by name, or what a named context puts in its place.
-    pub(super) fn image(&self, name: &str, platform: &Platform) -> Result<Arc<Image>> {
+    pub(super) fn image(
+        &self,
+        name: &str,
+        platform: &Platform,
+        step: Option<&Step<'_>>,
+    ) -> Result<Arc<Image>> {
         let name = match self.request.named_context(name) {
             Some(NamedContext::Image(other)) => other.as_str(),
             _ => name,
         };
         let key = (name.to_owned(), platform.to_string());
-        // Held while it is pulled: another stage that wants the same waits for it.
-        let mut images = lock(&self.images);
-        if let Some(known) = images.get(&key) {
+        let wanted = Arc::clone(lock(&self.images).entry(key).or_default());
+        // Held while it is pulled: another stage that wants the same waits for it, and no other.
+        let mut wanted = lock(&wanted);
+        if let Some(known) = &*wanted {
             return Ok(Arc::clone(known));
         }
         let options = CreateOptions {
             platform: Some(platform.to_string()),
             pull: self.request.pull,
             pull_options: Some(&self.request.pull_options),
+            progress: step.map(|step| step as &dyn Progress),
             ..CreateOptions::default()
         };
         let image = Arc::new(self.engine.base_image(name, &options)?);
@@ -294,7 +343,7 @@ impl<'a> Build<'a> {
                     .hint("begin with FROM scratch and COPY the module"),
             );
         }
-        images.insert(key, Arc::clone(&image));
+        *wanted = Some(Arc::clone(&image));
         Ok(image)
     }
 

@@ -17,6 +17,7 @@ mod copy;
 mod copy_step;
 pub mod dockerfile;
 pub mod ignore;
+mod jobs;
 mod memory;
 mod output;
 mod prune;
@@ -28,6 +29,7 @@ mod run;
 mod run_mounts;
 mod run_step;
 pub mod scope;
+mod shell;
 mod stage_builder;
 mod state;
 mod stubs;
@@ -39,4 +41,7 @@ pub use prune::{CacheEntry, CachePruning};
 pub use remote::{check_out, is_remote, is_repository};
 pub use remote_cache::{CacheExport, CachePlace};
 pub use report::{Event, Quiet, Report};
-pub use request::{BuildRequest, Cancel, Destination, NamedContext, NoCache, Output, Secret};
+pub use request::{
+    BuildRequest, Cancel, Destination, NamedContext, NoCache, OnFailure, Output, Secret,
+};
+pub use shell::FailedPlace;

@@ -3,12 +3,20 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use berth_image::Progress;
 use berth_sys::clock;
+
+use super::request::Cancel;
+use super::shell::FailedPlace;
 
 /// Hears how a build goes on, from several stages at once.
 pub trait Report: Sync {
     /// Something happened.
     fn event(&self, event: &Event<'_>);
+
+    /// A command failed, and where it did can be entered until this returns. Asked only of builds that say so
+    /// ([`OnFailure::Shell`](super::OnFailure::Shell)), once, before the build ends as it would have.
+    fn failed(&self, _place: &FailedPlace<'_>) {}
 }
 
 /// Hears nothing.
@@ -66,6 +74,18 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// An image that a step needs is on its way.
+    Pull {
+        /// The step.
+        step: usize,
+        /// How that goes on.
+        event: &'a berth_image::Event<'a>,
+    },
+    /// A step was given up: the build ends before it is done.
+    Cancelled {
+        /// The step.
+        step: usize,
+    },
     /// What the checks found.
     Warnings {
         /// One line each.
@@ -76,13 +96,15 @@ pub enum Event<'a> {
 /// Numbers the steps of a build.
 pub(super) struct Steps<'a> {
     report: &'a dyn Report,
+    cancel: &'a Cancel,
     next: AtomicUsize,
 }
 
 impl<'a> Steps<'a> {
-    pub(super) fn new(report: &'a dyn Report) -> Self {
+    pub(super) fn new(report: &'a dyn Report, cancel: &'a Cancel) -> Self {
         Self {
             report,
+            cancel,
             next: AtomicUsize::new(1),
         }
     }
@@ -92,9 +114,14 @@ impl<'a> Steps<'a> {
         self.report.event(&Event::Begin { step: number, name });
         Step {
             report: self.report,
+            cancel: self.cancel,
             number,
             began: clock::monotonic(),
         }
+    }
+
+    pub(super) fn failed(&self, place: &FailedPlace<'_>) {
+        self.report.failed(place);
     }
 
     pub(super) fn warnings(&self, text: &str) {
@@ -102,10 +129,18 @@ impl<'a> Steps<'a> {
     }
 }
 
+impl Progress for Step<'_> {
+    fn event(&self, event: &berth_image::Event<'_>) {
+        let step = self.number;
+        self.report.event(&Event::Pull { step, event });
+    }
+}
+
 /// One step while it goes on.
 #[derive(Clone, Copy)]
 pub(super) struct Step<'a> {
     report: &'a dyn Report,
+    cancel: &'a Cancel,
     number: usize,
     began: Duration,
 }
@@ -142,6 +177,9 @@ impl Step<'_> {
                 step: self.number,
                 elapsed: self.elapsed(),
             }),
+            Err(_) if self.cancel.is_over() => {
+                self.report.event(&Event::Cancelled { step: self.number });
+            }
             Err(error) => self.report.event(&Event::Failed {
                 step: self.number,
                 reason: &error.to_string(),

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_contract::ContainerId;
-use berth_image::{Platform, PullOptions, PullPolicy, Recompression, Reference};
+use berth_image::{Interrupt, Platform, PullOptions, PullPolicy, Recompression, Reference};
 
 use super::remote_cache::{CacheExport, CachePlace};
 use crate::api::types::HostConfig;
@@ -67,9 +67,22 @@ pub struct BuildRequest {
     pub allow_host_network: bool,
     /// What is done with the result.
     pub outputs: Vec<Output>,
+    /// How many steps go on at once; 0 for any number.
+    pub jobs: usize,
+    /// What happens when a command fails.
+    pub on_failure: OnFailure,
 }
 
 impl BuildRequest {
+    /// What ends this build from outside.
+    #[must_use]
+    pub fn cancel(&self) -> Cancel {
+        Cancel {
+            interrupt: self.pull_options.access.interrupt.clone(),
+            ..Cancel::default()
+        }
+    }
+
     /// The context of a name; as those of stages, names are the same in upper and lower case.
     #[must_use]
     pub fn named_context(&self, name: &str) -> Option<&NamedContext> {
@@ -126,6 +139,16 @@ pub enum Output {
     Wasm,
 }
 
+/// What happens when a command fails.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnFailure {
+    /// The build ends.
+    #[default]
+    End,
+    /// Whoever hears how the build goes on may look around first ([`Report::failed`](super::Report::failed)).
+    Shell,
+}
+
 /// Where an archive goes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Destination {
@@ -139,6 +162,10 @@ pub enum Destination {
 #[derive(Debug, Default)]
 pub struct Cancel {
     cancelled: AtomicBool,
+    /// Whether a step failed, because of which the others end.
+    failed: AtomicBool,
+    /// Ends what it fetches or sends.
+    interrupt: Interrupt,
     running: Mutex<BTreeSet<ContainerId>>,
 }
 
@@ -146,6 +173,7 @@ impl Cancel {
     /// Asks the build to end; the containers that run for it now, which the caller kills.
     pub fn cancel(&self) -> Vec<ContainerId> {
         self.cancelled.store(true, Ordering::SeqCst);
+        self.interrupt.ask();
         self.running().iter().cloned().collect()
     }
 
@@ -153,6 +181,18 @@ impl Cancel {
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.cancelled.load(Ordering::SeqCst)
+    }
+
+    /// Whether nothing is to begin any more.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_cancelled() || self.failed.load(Ordering::SeqCst)
+    }
+
+    /// A step failed. The first one gets the containers that run for the others, to kill them.
+    pub(super) fn fail(&self) -> Option<Vec<ContainerId>> {
+        let is_first = !self.failed.swap(true, Ordering::SeqCst);
+        self.interrupt.ask();
+        is_first.then(|| self.running().iter().cloned().collect())
     }
 
     pub(super) fn begin(&self, id: &ContainerId) {

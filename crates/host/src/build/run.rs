@@ -39,22 +39,24 @@ pub(super) struct Runner<'a> {
     pub(super) engine: &'a Engine,
     pub(super) cancel: &'a Cancel,
     pub(super) step: Step<'a>,
+    /// What the failure tells to do.
+    pub(super) hint: Option<&'a str>,
 }
 
 impl Runner<'_> {
-    /// Executes a command over the layers and hands what it wrote to `take`: a directory that is gone
-    /// afterwards unless it was moved away.
+    /// Executes a command over the layers and hands how it ended and what it wrote to `take`: a directory that
+    /// is gone afterwards unless it was moved away.
     ///
     /// # Errors
-    /// It cannot be started, or does not end with 0.
+    /// What `take` says, or the container cannot be made or removed.
     pub(super) fn run<T>(
         &self,
         command: &Command,
         state: &State,
         layers: Vec<PathBuf>,
-        take: impl FnOnce(&Path) -> Result<T>,
+        take: impl FnOnce(Result<()>, &Path) -> Result<T>,
     ) -> Result<T> {
-        if self.cancel.is_cancelled() {
+        if self.cancel.is_over() {
             return Err(cancelled());
         }
         let lower = Merged::open(&layers)?;
@@ -73,15 +75,15 @@ impl Runner<'_> {
         let created = self.engine.create(&request, None, &options)?;
         let id = created.id;
         self.cancel.begin(&id);
-        let result = self.execute(&id, &command.words).and_then(|()| {
-            let upper = self.engine.paths().container(&id).join("upper");
+        let upper = self.engine.paths().container(&id).join("upper");
+        let ended = self.execute(&id, &command.words).and_then(|()| {
             let directory =
                 Directory::open(&upper).explain(|| "cannot open the new layer".into())?;
             stubs
                 .remove(&directory, &lower)
-                .explain(|| "cannot tidy the new layer".into())?;
-            take(&upper)
+                .explain(|| "cannot tidy the new layer".into())
         });
+        let result = take(ended, &upper);
         self.cancel.end(&id);
         let removal = RemoveOptions {
             force: true,
@@ -109,20 +111,26 @@ impl Runner<'_> {
         let shown = words.join(" ");
         let mut connection = match started {
             Ok(started) => started.connection,
-            Err(_) if self.cancel.is_cancelled() => return Err(cancelled()),
+            Err(_) if self.cancel.is_over() => return Err(cancelled()),
             Err(error) => return Err(error.context(format!("process {shown:?} cannot be started"))),
         };
-        if self.cancel.is_cancelled() {
+        if self.cancel.is_over() {
             self.engine.kill(id, berth_contract::Signal::KILL).ok();
         }
         let mut tail = Vec::new();
         let exit = self.follow(&mut connection, &mut tail)?;
-        if self.cancel.is_cancelled() {
+        if self.cancel.is_over() {
             return Err(cancelled());
         }
         match exit {
             Exit::Code { code: 0 } => Ok(()),
-            exit => Err(failure(&shown, &exit, &tail)),
+            exit => {
+                let failure = failure(&shown, &exit, &tail);
+                Err(match self.hint {
+                    Some(hint) => failure.hint(hint),
+                    None => failure,
+                })
+            }
         }
     }
 
@@ -183,7 +191,8 @@ fn failure(shown: &str, exit: &Exit, tail: &[u8]) -> Error {
     .caused_by(cause)
 }
 
-fn request(command: &Command, state: &State) -> CreateRequest {
+/// The container of a command.
+pub(super) fn request(command: &Command, state: &State) -> CreateRequest {
     let working_dir = if state.config.working_dir.is_empty() {
         "/".to_owned()
     } else {

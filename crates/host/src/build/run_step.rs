@@ -1,23 +1,29 @@
 //! `RUN` as a step of a stage: what is executed, in which environment, with what mounted.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
 
 use super::agent::Agent;
 use super::cache::Key;
 use super::configure::words;
+use super::dockerfile::MountKind;
 use super::dockerfile::instruction::{Command as Words, Network, Run, Security};
 use super::report::Step;
+use super::request::OnFailure;
 use super::run::{Command, Runner};
 use super::run_mounts::{Confined, Mounted};
 use super::scope::PROXIES;
+use super::shell::Remains;
 use super::stage_builder::{Made, StageBuilder};
 use super::state::PATH;
 
 /// Where a here-document with a `#!` line is executed.
 pub(super) const SCRIPTS: &str = "/run/buildkit/pipes";
+
+/// What helps with a command that failed.
+const LOOK_AROUND: &str = "berth build --on-failure=shell opens a shell where it failed";
 
 /// What a step holds while its command is executed.
 #[derive(Debug, Default)]
@@ -65,26 +71,12 @@ impl StageBuilder<'_, '_> {
         let mut mounts = Vec::new();
         for mount in &run.mounts {
             let text = self.expanded(&mount.text)?;
-            let kind = super::dockerfile::MountKind::parse(&text)
-                .map_err(|reason| Error::new(Class::Invalid, reason))?;
+            let kind =
+                MountKind::parse(&text).map_err(|reason| Error::new(Class::Invalid, reason))?;
             mounts.push(kind);
         }
         let arguments = self.arguments();
-        let mut key = Key::new("run");
-        key.layers(&self.state.layers);
-        key.document(&self.state.config);
-        key.text(&self.state.platform.to_string());
-        key.document(&words);
-        key.document(&arguments);
-        key.text(&format!("{:?} {:?}", run.network, run.security));
-        key.document(&request.host);
-        if let Some((name, content)) = &script {
-            key.text(name);
-            key.text(content);
-        }
-        for mount in &mounts {
-            self.describe_mount(mount, &mut key)?;
-        }
+        let key = self.run_key(run, (&words, script.as_ref()), &arguments, &mounts)?;
         let created_by = history(&words, &arguments);
         let confined = match run.security {
             Security::Sandbox => Confined::Yes,
@@ -109,14 +101,70 @@ impl StageBuilder<'_, '_> {
                 engine: this.build.engine,
                 cancel: this.build.cancel,
                 step,
+                hint: (this.build.request.on_failure == OnFailure::End).then_some(LOOK_AROUND),
             };
             let assembly = &this.build.assembly;
-            let layer = runner.run(&command, &this.state, this.lowers()?, |upper| {
-                assembly.layer(upper, &this.state.layers, this.latest())
-            });
-            drop(held);
+            let layers = this.lowers()?;
+            let mut written = None;
+            let layer = runner.run(
+                &command,
+                &this.state,
+                layers.clone(),
+                |ended, upper| match ended {
+                    Ok(()) => assembly.layer(upper, &this.state.layers, this.latest()),
+                    Err(error) => {
+                        written = this.kept(upper);
+                        Err(error)
+                    }
+                },
+            );
+            if let Some(written) = written {
+                let layers = std::iter::once(written).chain(layers).collect();
+                *this.remains.borrow_mut() = Some(Remains {
+                    command,
+                    layers,
+                    _held: held,
+                });
+            }
             layer
         })
+    }
+
+    /// What the result of a command depends on.
+    fn run_key(
+        &self,
+        run: &Run,
+        (words, script): (&[String], Option<&(String, String)>),
+        arguments: &[String],
+        mounts: &[MountKind],
+    ) -> Result<Key> {
+        let mut key = Key::new("run");
+        key.layers(&self.state.layers);
+        key.document(&self.state.config);
+        key.text(&self.state.platform.to_string());
+        key.document(&words);
+        key.document(&arguments);
+        key.text(&format!("{:?} {:?}", run.network, run.security));
+        key.document(&self.build.request.host);
+        if let Some((name, content)) = script {
+            key.text(name);
+            key.text(content);
+        }
+        for mount in mounts {
+            self.describe_mount(mount, &mut key)?;
+        }
+        Ok(key)
+    }
+
+    /// What a failed command wrote, moved out of its container, if somebody may want to look at it.
+    fn kept(&self, upper: &Path) -> Option<PathBuf> {
+        let wanted = self.build.request.on_failure == OnFailure::Shell;
+        if !wanted || self.build.cancel.is_over() {
+            return None;
+        }
+        // Without it there is no shell, and the failure itself is told all the same.
+        let place = self.build.assembly.directory().ok()?.join("written");
+        std::fs::rename(upper, &place).ok().map(|()| place)
     }
 
     /// The words that are executed. A here-document that is the whole command is a script: with a `#!`

@@ -1,5 +1,6 @@
 //! One stage: its base, then its instructions one after the other.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Digest, Error, Report, Result};
@@ -15,6 +16,7 @@ use super::dockerfile::instruction::Copy;
 use super::dockerfile::{Base, Instruction, Lines, Stage, parse_one};
 use super::report::Step;
 use super::request::NamedContext;
+use super::shell::Remains;
 use super::state::State;
 
 /// Builds one stage.
@@ -26,8 +28,12 @@ pub(super) struct StageBuilder<'b, 'a> {
     /// How many steps it has, and which is at hand.
     count: usize,
     position: usize,
+    /// The step at hand, which tells how what it needs goes on.
+    step: Option<Step<'a>>,
     /// Where the instruction at hand stands.
     pub(super) lines: Lines,
+    /// What is kept of the command that failed.
+    pub(super) remains: RefCell<Option<Remains>>,
 }
 
 /// Where the layer of a step comes from.
@@ -63,12 +69,14 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
                 .filter(|one| is_step(&one.instruction))
                 .count(),
             position: 1,
+            step: None,
             lines: stage.lines,
+            remains: RefCell::default(),
         }
     }
 
     /// Builds it.
-    pub(super) fn build(mut self) -> Result<State> {
+    pub(super) fn build(&mut self) -> Result<State> {
         self.base()?;
         for text in std::mem::take(&mut self.state.triggers) {
             let instruction = parse_one(&text).map_err(|reason| {
@@ -83,7 +91,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         }
         let stage = self.stage;
         for one in &stage.instructions {
-            if self.build.cancel.is_cancelled() {
+            if self.build.cancel.is_over() {
                 return Err(super::run::cancelled());
             }
             self.lines = one.lines;
@@ -93,7 +101,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             }
             self.instruction(&one.instruction, &shown)?;
         }
-        Ok(self.state)
+        Ok(self.state.clone())
     }
 
     /// The platform that the stage is for.
@@ -110,6 +118,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             Base::Scratch => self.state = State::scratch(platform),
             Base::Stage(index) => self.state = self.build.stage(self.graph, *index)?.derived(),
             Base::Image(name) => {
+                let _job = self.build.jobs.begin(self.build.cancel);
                 let step = self.begin(&format!("FROM {name}"));
                 if self.is_directory(name) {
                     self.state = State::scratch(platform);
@@ -137,7 +146,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     }
 
     fn base_image(&self, name: &str, platform: &Platform) -> Result<State> {
-        let image = self.build.image(name, platform)?;
+        let image = self.build.image(name, platform, self.step.as_ref())?;
         let mut state = State::of_image(&image);
         if state.platform.is_wasm() != platform.is_wasm() {
             return Err(Error::new(
@@ -167,7 +176,9 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             self.position, self.count
         );
         self.position += 1;
-        self.build.steps.begin(&name)
+        let step = self.build.steps.begin(&name);
+        self.step = Some(step);
+        step
     }
 
     /// An instruction as its lines say it, in one line.
@@ -200,6 +211,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
                 .configure(instruction)
                 .map_err(|error| self.explain(error));
         }
+        let _job = self.build.jobs.begin(self.build.cancel);
         let step = self.begin(shown);
         let result = match instruction {
             Instruction::Run(run) => self.run(run, step),
@@ -212,7 +224,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
 
     /// A failure with the place where it happened.
     fn explain(&self, error: Error) -> Error {
-        if self.build.cancel.is_cancelled() {
+        if self.build.cancel.is_over() {
             return super::run::cancelled();
         }
         let file = self.build.file;
@@ -394,7 +406,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             Some(NamedContext::Image(_)) => {}
             None => {
                 if let Some(index) = self.graph.stages.find(name, self.stage.index) {
-                    let state = self.build.stage(self.graph, index)?;
+                    let state = self.build.needed(self.graph, index)?;
                     return extracted(self.build, &state.layers);
                 }
                 if name.parse::<usize>().is_ok() {
@@ -409,7 +421,9 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         if name == "scratch" {
             return Err(Error::new(Class::Invalid, "scratch has no files"));
         }
-        let image = self.build.image(name, &self.graph.platform)?;
+        let image = self
+            .build
+            .image(name, &self.graph.platform, self.step.as_ref())?;
         Ok(image.layers())
     }
 }

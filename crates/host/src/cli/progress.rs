@@ -306,7 +306,7 @@ impl Progress for PullProgress {
 }
 
 /// What went differently, in words.
-fn remark(event: &Event<'_>) -> Option<String> {
+pub(crate) fn remark(event: &Event<'_>) -> Option<String> {
     match event {
         Event::Retrying { reason, wait } => {
             let seconds = wait.as_secs_f64();
@@ -328,7 +328,8 @@ fn remark(event: &Event<'_>) -> Option<String> {
     }
 }
 
-fn json(event: &Event<'_>) -> Option<String> {
+/// An event as Docker's API has it, as far as it is told there.
+pub(crate) fn json(event: &Event<'_>) -> Option<String> {
     let value = match event {
         Event::Resolving { reference } => {
             serde_json::json!({"status": "resolving", "id": reference})

@@ -13,15 +13,17 @@ use super::Environment;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Screen {
     allows_colour: bool,
+    /// Whether the terminal is one whose cursor can be moved.
+    knows_cursor: bool,
 }
 
 impl Screen {
     /// The screen of this process.
     pub(crate) fn new(environment: &Environment) -> Self {
-        let plain =
-            environment.text("NO_COLOR").is_some() || environment.text("TERM") == Some("dumb");
+        let dumb = environment.text("TERM") == Some("dumb");
         Self {
-            allows_colour: !plain,
+            allows_colour: !dumb && environment.text("NO_COLOR").is_none(),
+            knows_cursor: !dumb,
         }
     }
 
@@ -33,6 +35,11 @@ impl Screen {
     /// Whether what is said is read on a terminal, where a line may be redrawn.
     pub(crate) fn talks_to_terminal(self) -> bool {
         io::stderr().is_terminal()
+    }
+
+    /// Whether a line that was said may be redrawn: a terminal that understands how.
+    pub(crate) fn redraws(self) -> bool {
+        self.knows_cursor && self.talks_to_terminal()
     }
 
     /// Writes data.

@@ -7,6 +7,7 @@ use berth_contract::Result;
 
 use super::configuration::Registries;
 use super::credentials::Credentials;
+use super::interrupt::Interrupt;
 use crate::reference::Reference;
 
 /// How registries are reached.
@@ -34,6 +35,8 @@ pub struct Access {
     pub attempts: u32,
     /// How long a registry may be silent, or nearly so.
     pub patience: Duration,
+    /// Ends what is on the way.
+    pub interrupt: Interrupt,
 }
 
 /// Proxies, as the environment of curl and Docker writes them.
@@ -61,6 +64,7 @@ impl Default for Access {
             headers: Vec::new(),
             attempts: 5,
             patience: Duration::from_secs(60),
+            interrupt: Interrupt::default(),
         }
     }
 }

@@ -16,7 +16,7 @@ use super::tail::Tail;
 use crate::documents::Descriptor;
 use crate::layer::{Expected, Unpacked, stage_layer, unpack_new};
 use crate::progress::Event;
-use crate::store::{Store, Transaction};
+use crate::store::{Partial, Store, Transaction};
 
 /// Downloads at once; Docker's number.
 const DOWNLOADS: usize = 3;
@@ -76,7 +76,12 @@ impl Pull<'_> {
                 layer: &descriptor.digest,
             });
         };
-        let Some((file, path)) = transaction.partial(&descriptor.digest, &waiting)? else {
+        let interrupt = &self.options.access.interrupt;
+        // Nobody tells when the other has finished; a tenth of a second is not noticed.
+        let waits = || !interrupt.wait(std::time::Duration::from_millis(100));
+        let partial = transaction.partial(&descriptor.digest, &waiting, &waits)?;
+        let partial = partial.ok_or_else(|| self.interrupted())?;
+        let Partial::Here(file, path) = partial else {
             let path = self.store.blob_path(&descriptor.digest);
             let file = std::fs::File::open(&path)
                 .explain(|| format!("cannot open blob {}", descriptor.digest))?;
@@ -125,7 +130,14 @@ impl Pull<'_> {
                     }
                 });
             }
-            self.runtime.block_on(self.download_all(blobs, &cancelled))
+            let interrupt = &self.options.access.interrupt;
+            let downloads = interrupt.unless(self.download_all(blobs, &cancelled));
+            self.runtime.block_on(downloads).unwrap_or_else(|| {
+                // Nobody ends the files any more that the others read.
+                cancelled.store(true, Ordering::Relaxed);
+                blobs.iter().for_each(|blob| blob.tail.end(false));
+                Err(self.interrupted())
+            })
         });
         // A failed download makes every reader of it fail too; the download's own reason is the one to tell.
         downloaded?;

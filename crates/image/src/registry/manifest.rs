@@ -7,7 +7,6 @@ use reqwest::{Method, Response};
 use super::access::Access;
 use super::client::{Client, Request};
 use super::failure::Failure;
-use super::transport;
 use crate::documents::{Descriptor, Document, MANIFEST_LIMIT, media};
 use crate::progress::Silent;
 use crate::reference::Reference;
@@ -41,8 +40,10 @@ pub fn remote_document(reference: &Reference, access: &Access) -> Result<RemoteD
     let client = Client::new(&endpoint, access, &Silent)?;
     let what = reference.digest().map(Digest::as_str).or(reference.tag());
     let received = client.manifest(what.unwrap_or("latest"), reference.digest());
-    let received = transport::runtime()?
-        .block_on(received)
+    let what = format!("cannot read {}", reference.familiar());
+    let received = access
+        .interrupt
+        .block_on(&what, received)?
         .map_err(|failure| failure.about_to("read", &reference.familiar(), reference.registry()))?;
     let document = Document::parse(&received.bytes, received.media_type.as_deref())?;
     let size = received.bytes.len() as u64;

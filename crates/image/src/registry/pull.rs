@@ -108,6 +108,9 @@ pub fn pull(
         Err(error) if error.class() == Class::Unavailable => error,
         pulled => return pulled,
     };
+    if options.access.interrupt.is_asked() {
+        return Err(error);
+    }
     match here() {
         Ok(image) if options.stale_if_error || options.policy == PullPolicy::Newer => {
             let report = berth_contract::Report::from(&error);
@@ -157,7 +160,11 @@ impl Question<'_> {
                 })
             };
             match attempt() {
-                Err(error) if endpoints.peek().is_some() && error.class() != Class::Internal => {
+                Err(error)
+                    if endpoints.peek().is_some()
+                        && error.class() != Class::Internal
+                        && !self.options.access.interrupt.is_asked() =>
+                {
                     let report = berth_contract::Report::from(&error);
                     self.progress.event(&Event::NextHost {
                         failed: &endpoint.registry,
@@ -200,6 +207,22 @@ impl Pull<'_> {
         failure.about(&self.familiar, self.reference.registry())
     }
 
+    /// Waits for an answer, unless it is to wait no more.
+    fn wait<T>(
+        &self,
+        answer: impl Future<Output = std::result::Result<T, super::failure::Failure>>,
+    ) -> Result<T> {
+        let interrupt = &self.options.access.interrupt;
+        let answer = self.runtime.block_on(interrupt.unless(answer));
+        let answer = answer.ok_or_else(|| self.interrupted())?;
+        answer.map_err(|failure| self.failed(failure))
+    }
+
+    pub(super) fn interrupted(&self) -> Error {
+        let message = format!("cannot pull {}", self.familiar);
+        self.options.access.interrupt.error(&message)
+    }
+
     fn fetch(
         &self,
         what: &str,
@@ -221,12 +244,7 @@ impl Pull<'_> {
                     digest,
                 }
             }
-            _ => {
-                let manifest = self.client.manifest(what, expected);
-                self.runtime
-                    .block_on(manifest)
-                    .map_err(|failure| self.failed(failure))?
-            }
+            _ => self.wait(self.client.manifest(what, expected))?,
         };
         let announced = received.media_type.as_deref().or(announced);
         let document = Document::parse(&received.bytes, announced)
@@ -245,12 +263,7 @@ impl Pull<'_> {
     pub(super) fn target(&self) -> Result<Fetched> {
         let digest = match (self.reference.digest(), self.reference.tag()) {
             (Some(digest), _) => Some(digest.clone()),
-            (None, Some(tag)) => {
-                let digest = self.client.digest_of_tag(tag);
-                self.runtime
-                    .block_on(digest)
-                    .map_err(|failure| self.failed(failure))?
-            }
+            (None, Some(tag)) => self.wait(self.client.digest_of_tag(tag))?,
             (None, None) => None,
         };
         let what = digest
@@ -288,12 +301,7 @@ impl Pull<'_> {
         check_manifest(inner, &self.familiar)?;
         let config = match self.store.read_blob(&inner.config.digest, CONFIG_LIMIT) {
             Ok(Some(bytes)) => bytes,
-            _ => {
-                let config = self.client.small_blob(&inner.config.digest, CONFIG_LIMIT);
-                self.runtime
-                    .block_on(config)
-                    .map_err(|failure| self.failed(failure))?
-            }
+            _ => self.wait(self.client.small_blob(&inner.config.digest, CONFIG_LIMIT))?,
         };
         Ok((target, manifest, config))
     }

@@ -58,7 +58,7 @@ pub use images::Listing;
 pub(crate) use index::{name_of, no_such_image, replace_target};
 pub use remove::{Containers, NoContainers, Removed, Use};
 pub use survey::{ImageUsage, Survey};
-pub(crate) use transaction::Transaction;
+pub(crate) use transaction::{Partial, Transaction};
 pub(crate) use unsynced::Unsynced;
 
 /// The images on this machine.

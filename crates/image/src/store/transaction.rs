@@ -1,7 +1,7 @@
 //! Adding content: everything is made aside, synced once, then renamed into place, index last.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, TryLockError};
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -27,6 +27,15 @@ pub(crate) struct Transaction {
     directory: Directory,
     layers: Vec<(OsString, Digest)>,
     blobs: Vec<(PathBuf, Digest)>,
+}
+
+/// The download of a blob.
+#[derive(Debug)]
+pub(crate) enum Partial {
+    /// What is here of it, locked, and where.
+    Here(File, PathBuf),
+    /// Another pull has finished it meanwhile.
+    Finished,
 }
 
 impl Store {
@@ -93,8 +102,8 @@ impl Transaction {
         ))
     }
 
-    /// Opens the partial download of a blob and locks it; while another pull has it, `waiting` is called
-    /// and this one waits. `None` if the other has finished the blob meanwhile.
+    /// Opens the partial download of a blob and locks it; while another pull has it, `waiting` is called once, and
+    /// `waits` again and again, which takes its time; `None` when that says no more.
     ///
     /// Whoever needs several locks them in the order of their digests, so that no two pulls wait for each
     /// other, and holds them until its commit.
@@ -102,26 +111,37 @@ impl Transaction {
         &self,
         digest: &Digest,
         waiting: &dyn Fn(),
-    ) -> Result<Option<(File, PathBuf)>> {
+        waits: &dyn Fn() -> bool,
+    ) -> Result<Option<Partial>> {
         let name = OsString::from(format!("{}.partial", digest.hex()));
         let path = self.store.data.join("ingest").join(&name);
         loop {
             if self.store.has_blob(digest) {
-                return Ok(None);
+                return Ok(Some(Partial::Finished));
             }
             let file = self.ingest.open_or_create(&name, 0o600);
             let file = file.explain(|| format!("cannot open {}", path.display()))?;
-            if file.try_lock().is_err() {
+            let is_taken = || match file.try_lock() {
+                Ok(()) => Ok(false),
+                Err(TryLockError::WouldBlock) => Ok(true),
+                Err(TryLockError::Error(error)) => {
+                    Err(error).explain(|| format!("cannot lock {}", path.display()))
+                }
+            };
+            if is_taken()? {
                 waiting();
-                file.lock()
-                    .explain(|| format!("cannot lock {}", path.display()))?;
+                while is_taken()? {
+                    if !waits() {
+                        return Ok(None);
+                    }
+                }
             }
             // Between opening and locking it may have been renamed into place by whoever had the lock.
             let same = |(opened, named): (Metadata, Metadata)| opened.ino() == named.ino();
             let both = file.metadata().ok().zip(std::fs::metadata(&path).ok());
             if both.is_some_and(same) {
                 if !self.store.has_blob(digest) {
-                    return Ok(Some((file, path)));
+                    return Ok(Some(Partial::Here(file, path)));
                 }
                 // Made anew by us after the other had finished.
                 drop(std::fs::remove_file(&path));

@@ -2,9 +2,13 @@
 
 mod caches;
 mod call;
+mod conduct;
 mod context;
 mod flags;
+mod live;
+mod plain;
 mod progress;
+mod shell;
 mod sources;
 
 use std::io::Write as _;
@@ -13,7 +17,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_contract::{Class, Error, Result, Signal};
 use berth_host::Engine;
-use berth_host::build::{BuildRequest, Built, Cancel, Report};
+use berth_host::build::{BuildRequest, Built, Cancel, OnFailure, Report};
+use berth_image::Reference;
 use berth_sys::epoll::{Interest, Poller};
 use berth_sys::signals::Signals;
 
@@ -44,10 +49,18 @@ impl Arguments for Build {
         if let Some(call) = prepared.call {
             return call.answer(context, &engine, &prepared.request);
         }
-        let style = prepared.style.settled(context.screen);
+        let style = prepared.style;
+        // Before any thread begins: one that has not blocked them would be ended by them, and all with it.
+        let _resizes = match prepared.request.on_failure {
+            OnFailure::Shell => Some(shell::resizes()?),
+            OnFailure::End => None,
+        };
+        let signals = ending_signals()?;
         let progress = BuildProgress::new(context.screen, style);
-        let built = carry_out(&engine, &prepared.request, &progress);
-        progress.finish();
+        let built = carry_out(&engine, &prepared.request, &progress, &signals);
+        let sentence = built.as_ref().ok();
+        let sentence = sentence.map(|built| what(&prepared.request, built));
+        progress.finish(sentence.as_deref());
         drop(prepared.scratch);
         let built = built?;
         if let Some(path) = &prepared.iidfile {
@@ -67,20 +80,29 @@ impl Arguments for Build {
     }
 }
 
-/// Builds, and ends the build when a signal asks for it.
-fn carry_out(engine: &Engine, request: &BuildRequest, report: &dyn Report) -> Result<Built> {
-    let cancel = Cancel::default();
+/// Takes the signals that end a build.
+fn ending_signals() -> Result<Signals> {
     let signals: Vec<Signal> = ["INT", "TERM", "HUP"]
         .iter()
         .filter_map(|name| name.parse().ok())
         .collect();
-    let signals = Signals::take(&signals)
-        .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))?;
+    Signals::take(&signals)
+        .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))
+}
+
+/// Builds, and ends the build when a signal asks for it.
+fn carry_out(
+    engine: &Engine,
+    request: &BuildRequest,
+    report: &dyn Report,
+    signals: &Signals,
+) -> Result<Built> {
+    let cancel = request.cancel();
     let over = Arc::new(AtomicBool::new(false));
     let (woken, waker) = berth_sys::pipe::pair()
         .map_err(|error| Error::new(Class::Internal, "cannot make a pipe").caused_by(error))?;
     std::thread::scope(|scope| {
-        let watch = || watch(engine, &cancel, &signals, (&woken, &over));
+        let watch = || watch(engine, &cancel, signals, (&woken, &over));
         scope.spawn(watch);
         let built = engine.build(request, report, &cancel);
         over.store(true, Ordering::SeqCst);
@@ -125,6 +147,15 @@ fn write(path: &std::path::Path, flag: &str, bytes: &[u8]) -> Result<()> {
             )
             .caused_by(error)
         })
+}
+
+/// What a person calls what was built.
+fn what(request: &BuildRequest, built: &Built) -> String {
+    let names: Vec<String> = request.tags.iter().map(Reference::familiar).collect();
+    match names.as_slice() {
+        [] => built.id.short().to_owned(),
+        names => names.join(", "),
+    }
 }
 
 /// What buildx writes, as far as it means something here.

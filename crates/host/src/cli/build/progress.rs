@@ -1,211 +1,251 @@
-//! What a build looks like: numbered steps, their output with times, as `BuildKit`'s plain form has it.
-//!
-//! ```text
-//! #2 [2/3] RUN make
-//! #2 0.312 cc -o app app.c
-//! #2 DONE 1.4s
-//! ```
+//! How a build is shown: on a terminal, as plain lines, as JSON, or not at all.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
-use berth_host::build::{Event, Report};
+use berth_contract::TerminalSize;
+use berth_host::build::{Event, FailedPlace, Report};
+use berth_sys::clock;
 
+use super::live::Live;
+use super::plain::Plain;
 use crate::cli::Screen;
+use crate::cli::progress::{json, remark};
+
+/// How long nothing is redrawn: most builds are done by then.
+const SILENCE: Duration = Duration::from_millis(250);
+/// How often it is redrawn.
+const REDRAW: Duration = Duration::from_millis(100);
+/// The size of a terminal that does not say.
+const UNKNOWN: TerminalSize = TerminalSize {
+    rows: 24,
+    columns: 80,
+};
 
 /// What `--progress` chooses.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Style {
-    /// Numbered steps.
+    /// As on a terminal if there is one, otherwise plain
     #[default]
     Auto,
-    /// Numbered steps.
-    #[value(alias = "tty")]
+    /// What goes on now, drawn again and again
+    Tty,
+    /// Numbered steps
     Plain,
-    /// Nothing but the image's id.
+    /// Nothing but the image's id
     #[value(alias = "none")]
     Quiet,
-    /// Every event as a JSON object.
+    /// Every event as a JSON object
     Rawjson,
-}
-
-impl Style {
-    /// What it means here.
-    pub(super) fn settled(self, _screen: Screen) -> Self {
-        match self {
-            Self::Auto => Self::Plain,
-            other => other,
-        }
-    }
 }
 
 /// Shows how a build goes on.
 #[derive(Debug)]
 pub(super) struct BuildProgress {
+    shared: Arc<Shared>,
+    drawing: Option<Drawing>,
+}
+
+#[derive(Debug)]
+struct Shared {
     screen: Screen,
     style: Style,
+    began: Duration,
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    names: BTreeMap<usize, String>,
-    /// The beginning of a line whose end has not come yet.
-    partial: BTreeMap<(usize, bool), Vec<u8>>,
-    cached: Vec<usize>,
-    /// Whose lines were shown last: a blank line stands between two steps.
-    last: usize,
+    plain: Plain,
+    live: Live,
+    /// What the checks found, kept for the end.
     warnings: String,
+}
+
+/// The thread that redraws.
+#[derive(Debug)]
+struct Drawing {
+    stop: Sender<()>,
+    thread: JoinHandle<()>,
 }
 
 impl BuildProgress {
     pub(super) fn new(screen: Screen, style: Style) -> Self {
-        Self {
+        let shared = Arc::new(Shared {
             screen,
             style,
-            state: Mutex::default(),
-        }
-    }
-
-    /// Shows what was kept for the end.
-    pub(super) fn finish(&self) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.style == Style::Plain && !state.warnings.is_empty() {
-            self.screen.say(&format!("\n{}", state.warnings.trim_end()));
-        }
-    }
-
-    fn say(&self, state: &mut State, step: usize, text: &str) {
-        if state.last != step && state.last != 0 {
-            self.screen.say("");
-            if let Some(name) = state.names.get(&step)
-                && !text.starts_with(&format!("#{step} ["))
-                && !text.ends_with(name.as_str())
-            {
-                self.screen.say(&format!("#{step} {name}"));
-            }
-        }
-        state.last = step;
-        self.screen.say(text);
-    }
-
-    fn plain(&self, state: &mut State, event: &Event<'_>) {
-        match *event {
-            Event::Begin { step, name } => {
-                state.names.insert(step, name.to_owned());
-                self.say(state, step, &format!("#{step} {name}"));
-            }
-            Event::Output {
-                step,
-                elapsed,
-                bytes,
-                error,
-            } => self.output(state, (step, error), elapsed, bytes),
-            Event::Note { step, text } => self.say(state, step, &format!("#{step} {}", safe(text))),
-            Event::Cached { step } => state.cached.push(step),
-            Event::Done { step, elapsed } => {
-                self.flush(state, step, elapsed);
-                let end = if state.cached.contains(&step) {
-                    format!("#{step} CACHED")
-                } else {
-                    format!("#{step} DONE {:.1}s", elapsed.as_secs_f64())
-                };
-                self.say(state, step, &end);
-            }
-            Event::Failed { step, reason } => {
-                self.flush(state, step, Duration::ZERO);
-                self.say(state, step, &format!("#{step} ERROR: {}", safe(reason)));
-            }
-            Event::Warnings { text } => state.warnings.push_str(text),
-        }
-    }
-
-    fn output(
-        &self,
-        state: &mut State,
-        (step, error): (usize, bool),
-        elapsed: Duration,
-        bytes: &[u8],
-    ) {
-        let mut text = state.partial.remove(&(step, error)).unwrap_or_default();
-        text.extend_from_slice(bytes);
-        let end = text
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |end| end + 1);
-        let rest = text.split_off(end);
-        for line in text.split_inclusive(|byte| *byte == b'\n') {
-            self.line(state, step, elapsed, line);
-        }
-        if !rest.is_empty() {
-            state.partial.insert((step, error), rest);
-        }
-    }
-
-    fn line(&self, state: &mut State, step: usize, elapsed: Duration, line: &[u8]) {
-        let text = String::from_utf8_lossy(line);
-        // What redraws its line is shown as it was last.
-        let text = text.trim_end_matches(['\n', '\r']);
-        let text = text.rsplit('\r').next().unwrap_or_default();
-        self.say(
-            state,
-            step,
-            &format!("#{step} {:.3} {}", elapsed.as_secs_f64(), safe(text)),
-        );
-    }
-
-    fn flush(&self, state: &mut State, step: usize, elapsed: Duration) {
-        for error in [false, true] {
-            if let Some(rest) = state.partial.remove(&(step, error)) {
-                self.line(state, step, elapsed, &rest);
-            }
-        }
-    }
-
-    fn json(&self, event: &Event<'_>) {
-        let document = match *event {
-            Event::Begin { step, name } => {
-                serde_json::json!({"event": "begin", "step": step, "name": name})
-            }
-            Event::Output {
-                step,
-                elapsed,
-                bytes,
-                error,
-            } => serde_json::json!({
-                "event": "output", "step": step, "stream": if error { "stderr" } else { "stdout" },
-                "elapsed": elapsed.as_secs_f64(), "text": String::from_utf8_lossy(bytes)
+            began: clock::monotonic(),
+            state: Mutex::new(State {
+                plain: Plain::new(screen),
+                live: Live::new(screen.is_coloured()),
+                warnings: String::new(),
             }),
-            Event::Note { step, text } => {
-                serde_json::json!({"event": "note", "step": step, "text": text})
-            }
-            Event::Cached { step } => serde_json::json!({"event": "cached", "step": step}),
-            Event::Done { step, elapsed } => {
-                serde_json::json!({"event": "done", "step": step, "elapsed": elapsed.as_secs_f64()})
-            }
-            Event::Failed { step, reason } => {
-                serde_json::json!({"event": "failed", "step": step, "reason": reason})
-            }
-            Event::Warnings { text } => serde_json::json!({"event": "warnings", "text": text}),
+        });
+        let drawing = (style == Style::Tty).then(|| {
+            let (stop, stopped) = channel();
+            let shared = Arc::clone(&shared);
+            let thread = std::thread::spawn(move || shared.redraw(&stopped));
+            Drawing { stop, thread }
+        });
+        Self { shared, drawing }
+    }
+
+    /// Shows what was kept for the end, and on a terminal what was built, if it was.
+    pub(super) fn finish(mut self, built: Option<&str>) {
+        self.stop();
+        let shared = &self.shared;
+        let state = shared.state();
+        if matches!(shared.style, Style::Plain | Style::Tty) && !state.warnings.is_empty() {
+            let warnings = state.warnings.trim_end();
+            shared.screen.say(&format!("\n{warnings}"));
+        }
+        if let (Style::Tty, Some(built)) = (shared.style, built) {
+            let (done, cached) = state.live.counts();
+            let steps = if done == 1 { "step" } else { "steps" };
+            let known = match cached {
+                0 => String::new(),
+                cached => format!(", {cached} cached"),
+            };
+            let took = clock::monotonic().saturating_sub(shared.began);
+            shared.screen.say(&format!(
+                "Built {built} in {:.1}s ({done} {steps}{known})",
+                took.as_secs_f64()
+            ));
+        }
+    }
+
+    /// Takes away what is redrawn.
+    fn stop(&mut self) {
+        if let Some(drawing) = self.drawing.take() {
+            drop(drawing.stop);
+            drop(drawing.thread.join());
+        }
+    }
+}
+
+impl Drop for BuildProgress {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Redraws until the other side of `stopped` is dropped.
+    fn redraw(&self, stopped: &Receiver<()>) {
+        let mut wait = SILENCE;
+        while stopped.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
+            wait = REDRAW;
+            self.draw(&mut self.state(), &[]);
+        }
+        let text = self.state().live.draw(&[], &[]);
+        self.screen.ask(&text);
+    }
+
+    fn size() -> TerminalSize {
+        let size = berth_sys::terminal::size(std::io::stderr());
+        let known = size.ok().filter(|size| size.rows > 0 && size.columns > 0);
+        known.unwrap_or(UNKNOWN)
+    }
+
+    /// Draws what is at work, below lines that stay.
+    fn draw(&self, state: &mut State, stay: &[String]) {
+        let now = clock::monotonic();
+        let frame = if now.saturating_sub(self.began) < SILENCE {
+            Vec::new()
+        } else {
+            state.live.frame(now, Self::size())
         };
-        self.screen.say(&document.to_string());
+        let text = state.live.draw(stay, &frame);
+        self.screen.ask(&text);
+    }
+
+    fn live(&self, state: &mut State, event: &Event<'_>) {
+        let columns = usize::from(Self::size().columns);
+        let stay = state.live.event(event, clock::monotonic(), columns);
+        if !stay.is_empty() {
+            self.draw(state, &stay);
+        }
+    }
+
+    /// What is used in place of what was asked for is said in any case.
+    fn quiet(&self, event: &Event<'_>) {
+        if let Event::Pull { event, .. } = event
+            && let berth_image::Event::Stale { .. } = event
+            && let Some(text) = remark(event)
+        {
+            self.screen.warn(&text);
+        }
     }
 }
 
 impl Report for BuildProgress {
     fn event(&self, event: &Event<'_>) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match self.style {
-            Style::Quiet => {}
-            Style::Rawjson => self.json(event),
-            Style::Auto | Style::Plain => self.plain(&mut state, event),
+        let shared = &self.shared;
+        let mut state = shared.state();
+        if let Event::Warnings { text } = event
+            && shared.style != Style::Rawjson
+        {
+            state.warnings.push_str(text);
+            return;
         }
+        match shared.style {
+            Style::Quiet => shared.quiet(event),
+            Style::Rawjson => shared.screen.say(&document(event).to_string()),
+            Style::Tty => shared.live(&mut state, event),
+            Style::Auto | Style::Plain => state.plain.event(event),
+        }
+    }
+
+    fn failed(&self, place: &FailedPlace<'_>) {
+        let shared = &self.shared;
+        // Held until the shell has ended: nobody else writes to the terminal meanwhile.
+        let mut state = shared.state();
+        let text = state.live.draw(&[], &[]);
+        shared.screen.ask(&text);
+        super::shell::open(shared.screen, place);
+    }
+}
+
+fn document(event: &Event<'_>) -> serde_json::Value {
+    match *event {
+        Event::Begin { step, name } => {
+            serde_json::json!({"event": "begin", "step": step, "name": name})
+        }
+        Event::Output {
+            step,
+            elapsed,
+            bytes,
+            error,
+        } => serde_json::json!({
+            "event": "output", "step": step, "stream": if error { "stderr" } else { "stdout" },
+            "elapsed": elapsed.as_secs_f64(), "text": String::from_utf8_lossy(bytes)
+        }),
+        Event::Note { step, text } => {
+            serde_json::json!({"event": "note", "step": step, "text": text})
+        }
+        Event::Pull { step, event } => {
+            serde_json::json!({"event": "pull", "step": step, "pull": json(event)})
+        }
+        Event::Cached { step } => serde_json::json!({"event": "cached", "step": step}),
+        Event::Done { step, elapsed } => {
+            serde_json::json!({"event": "done", "step": step, "elapsed": elapsed.as_secs_f64()})
+        }
+        Event::Failed { step, reason } => {
+            serde_json::json!({"event": "failed", "step": step, "reason": reason})
+        }
+        Event::Cancelled { step } => serde_json::json!({"event": "cancelled", "step": step}),
+        Event::Warnings { text } => serde_json::json!({"event": "warnings", "text": text}),
     }
 }
 
 /// Colours may pass; what moves the cursor or rings the bell may not.
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {

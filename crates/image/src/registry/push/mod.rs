@@ -192,12 +192,18 @@ impl<'a> Push<'a> {
         push_failure(self.destination, failure)
     }
 
+    /// Waits for an answer, unless it is to wait no more.
+    fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T> {
+        let interrupt = &self.client.access.interrupt;
+        let answer = self.runtime.block_on(interrupt.unless(answer));
+        let message = || format!("cannot push {}", self.destination.familiar());
+        answer.ok_or_else(|| interrupt.error(&message()))
+    }
+
     /// Whether the registry has these manifests already.
     fn has_all(&self, missing: &[Digest]) -> Result<bool> {
         for digest in missing {
-            let there = self
-                .runtime
-                .block_on(self.client.digest_of_tag(digest.as_str()));
+            let there = self.wait(self.client.digest_of_tag(digest.as_str()))?;
             if there.map_err(|failure| self.failed(failure))?.as_ref() != Some(digest) {
                 return Ok(false);
             }
@@ -218,7 +224,7 @@ impl<'a> Push<'a> {
                 .authority
                 .need(format!("repository:{repository}:pull"));
         }
-        let uploaded = self.runtime.block_on(self.upload_all(documents, &donors));
+        let uploaded = self.wait(self.upload_all(documents, &donors))?;
         uploaded.map_err(|undone| undone.into_error(|failure| self.failed(failure)))?;
         let tag = self.destination.tag().unwrap_or("latest");
         for (position, (descriptor, bytes)) in documents.manifests.iter().enumerate() {
@@ -229,9 +235,7 @@ impl<'a> Push<'a> {
                 descriptor.digest.as_str()
             };
             let put = self.client.put_manifest(name, descriptor, bytes.clone());
-            self.runtime
-                .block_on(put)
-                .map_err(|failure| self.failed(failure))?;
+            self.wait(put)?.map_err(|failure| self.failed(failure))?;
         }
         let (target, _) = documents
             .manifests

@@ -17,7 +17,7 @@ use self::others::OtherBuilders;
 pub(super) use self::others::REFUSED;
 pub(crate) use self::others::builder;
 use super::call::Call;
-use super::progress::Style;
+use super::conduct::ConductFlags;
 use crate::cli::registry::RegistryFlags;
 
 /// The arguments of `build`.
@@ -92,13 +92,8 @@ pub(crate) struct Build {
     #[arg(long, value_name = "QUESTION", value_parser = Call::parse)]
     call: Option<Call>,
 
-    /// Print the image's id alone
-    #[arg(short, long)]
-    quiet: bool,
-
-    /// How to show the progress
-    #[arg(long, value_name = "STYLE", value_enum, default_value_t)]
-    progress: Style,
+    #[command(flatten)]
+    conduct: ConductFlags,
 
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE")]

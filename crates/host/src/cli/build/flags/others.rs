@@ -31,10 +31,6 @@ pub(super) struct OtherBuilders {
     #[arg(long, hide = true, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = layers)]
     layers: Option<()>,
 
-    /// For scripts: stages that do not need each other are built at once
-    #[arg(long, hide = true, value_name = "NUMBER")]
-    jobs: Option<u32>,
-
     /// For scripts: berth builds by itself
     #[arg(long, hide = true, value_name = "default", value_parser = builder)]
     builder: Option<()>,

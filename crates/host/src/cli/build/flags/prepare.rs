@@ -53,6 +53,7 @@ impl Build {
         )?;
         let (arguments, epoch) = self.arguments(context)?;
         let (allow_insecure, allow_host_network) = self.allowed()?;
+        let conduct = self.conduct.settled(context.screen, environment)?;
         let platforms = self.platform.iter().map(|text| text.parse());
         let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
         let tags = self
@@ -101,12 +102,10 @@ impl Build {
                 allow_insecure,
                 allow_host_network,
                 outputs,
+                jobs: conduct.jobs,
+                on_failure: conduct.on_failure,
             },
-            style: if self.quiet {
-                Style::Quiet
-            } else {
-                self.progress
-            },
+            style: conduct.style,
             scratch: found.scratch,
             call: if self.check { Some(Call::CHECK) } else { call },
             iidfile: self.iidfile,

@@ -251,7 +251,9 @@ impl Arguments for Exists {
 /// Says how an image that is not here gets here.
 fn missing(error: Error) -> Error {
     match error.class() {
-        Class::NotFound if error.hints().is_empty() => error.hint("berth pull fetches it"),
+        Class::NotFound if error.hints().is_empty() => error
+            .hint("berth pull fetches it")
+            .hint("berth buildx imagetools create takes images that are in registries"),
         _ => error,
     }
 }

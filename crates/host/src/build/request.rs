@@ -12,7 +12,7 @@ use super::remote_cache::{CacheExport, CachePlace};
 use crate::api::types::HostConfig;
 
 /// Everything a build is told.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
 pub struct BuildRequest {
     /// Where files come from.

@@ -63,7 +63,7 @@ impl Arguments for Pull {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let options = PullOptions {
-            policy: self.policy.unwrap_or_default(),
+            policy: self.policy.unwrap_or(PullPolicy::Always),
             platform: self.platform()?,
             access: access(context, &self.registry)?,
             stale_if_error: false,

@@ -24,11 +24,10 @@ use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::store::{Store, chain_ids};
 
-/// When to ask the registry.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// When to ask the registry; what is usual differs between `pull` and `run`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullPolicy {
     /// Each time.
-    #[default]
     Always,
     /// If the image is not here.
     Missing,
@@ -39,7 +38,7 @@ pub enum PullPolicy {
 }
 
 /// How to pull.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct PullOptions {
     /// When to ask the registry.
     pub policy: PullPolicy,
@@ -49,6 +48,18 @@ pub struct PullOptions {
     pub access: Access,
     /// Take what is here when the registry is overloaded or broken, and say so.
     pub stale_if_error: bool,
+}
+
+impl Default for PullOptions {
+    /// A pull asks the registry each time.
+    fn default() -> Self {
+        Self {
+            policy: PullPolicy::Always,
+            platform: None,
+            access: Access::default(),
+            stale_if_error: false,
+        }
+    }
 }
 
 /// What a pull did.

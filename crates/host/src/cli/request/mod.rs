@@ -247,7 +247,7 @@ impl CreateFlags {
                 Kind::Native => Preference::Native,
                 Kind::Wasm => Preference::Wasm,
             }),
-            pull: self.pull.unwrap_or_default(),
+            pull: self.pull.unwrap_or(PullPolicy::Missing),
             quiet: self.quiet,
             replace: self.replace,
             cidfile: self.cidfile,

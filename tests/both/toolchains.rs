@@ -209,6 +209,7 @@ fn components_hear_what_the_kernel_says_of_paths() {
     let work = sandbox.path().join("work");
     std::fs::create_dir_all(work.join("full/part")).expect("the sandbox is writable");
     std::fs::write(work.join("file"), "x").expect("the sandbox is writable");
+    std::os::unix::fs::symlink("/work/full", work.join("led")).expect("the sandbox is writable");
     let bind = |place: &str| format!("{}:{place}", work.display());
     let (work, locked) = (bind("/work"), bind("/locked:ro"));
     let flags = ["--tmpfs", "/tmp", "-v", &work, "-v", &locked];
@@ -248,6 +249,15 @@ fn components_hear_what_the_kernel_says_of_paths() {
         );
         assert_eq!(
             says(version, &["rename", "work/other", "work/file"]),
+            "done"
+        );
+        // An absolute link leads there, as for a native program.
+        assert_eq!(
+            says(version, &["rename", "work/led/part", "work/led/moved"]),
+            "done"
+        );
+        assert_eq!(
+            says(version, &["rename", "work/full/moved", "work/led/part"]),
             "done"
         );
     }

@@ -10,6 +10,7 @@
 )]
 
 mod compile;
+mod files;
 mod run;
 mod serve;
 

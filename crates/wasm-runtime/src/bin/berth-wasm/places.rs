@@ -2,8 +2,54 @@
 //! failure is looked up there.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+
+/// As many links in one path as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+/// Where a path that starts at `start` leads when the links in it may lead anywhere below `root`: a path
+/// below the root without links, but for the last name where that is not followed. `None` outside of it.
+pub(crate) fn beneath(root: &Path, start: &Path, path: &str, follows: bool) -> Option<String> {
+    if path.starts_with('/') {
+        return None;
+    }
+    let slash = if path.ends_with('/') { "/" } else { "" };
+    let mut here = PathBuf::new();
+    let mut left = names(Path::new(path));
+    left.extend(names(start.strip_prefix(root).ok()?));
+    let mut links = 0;
+    while let Some(name) = left.pop() {
+        if name == "/" {
+            here.clear();
+        } else if name == ".." {
+            here.pop().then_some(())?;
+        } else {
+            here.push(name);
+            if left.is_empty() && slash.is_empty() && !follows {
+                break;
+            }
+            if let Ok(target) = root.join(&here).read_link() {
+                links += 1;
+                (links <= MOST_LINKS).then_some(())?;
+                here.pop();
+                left.extend(names(&target));
+            }
+        }
+    }
+    let text = here.to_str()?;
+    Some(if text.is_empty() { "." } else { text }.to_owned() + slash)
+}
+
+/// What a path is made of, the first last.
+fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .rev()
+        .filter(|name| *name != Component::CurDir)
+        .map(|name| name.as_os_str().to_owned())
+        .collect()
+}
 
 /// The paths of open directories.
 #[derive(Debug)]
@@ -19,6 +65,11 @@ impl<Number: Ord + Copy> Known<Number> {
     /// A directory is open under this number.
     pub(crate) fn insert(&mut self, number: Number, path: PathBuf) {
         self.0.insert(number, path);
+    }
+
+    /// Where this directory is.
+    pub(crate) fn path(&self, number: Number) -> Option<&Path> {
+        self.0.get(&number).map(PathBuf::as_path)
     }
 
     /// The number means nothing any more.
@@ -64,6 +115,33 @@ impl<Number: Ord + Copy> Known<Number> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_lead_anywhere_below_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        let start = root.join("app");
+        std::fs::create_dir(&start).unwrap();
+        for (name, target) in [
+            ("a", "/app/x"),
+            ("b", "../app/a"),
+            ("c", "c"),
+            ("d", "/"),
+            ("e", "../.."),
+        ] {
+            std::os::unix::fs::symlink(target, start.join(name)).unwrap();
+        }
+        let leads = |path: &str, follows| beneath(root, &start, path, follows);
+        let to = |path: &str| Some(path.to_owned());
+        assert_eq!(leads("b", true), to("app/x"));
+        assert_eq!(leads("b", false), to("app/b"));
+        assert_eq!(leads("./d/app/../app/b", true), to("app/x"));
+        assert_eq!(leads("d/", false), to("./"));
+        assert_eq!(leads("../etc", true), to("etc"));
+        for outside in ["c", "../..", "e", "e/x", "/app"] {
+            assert_eq!(leads(outside, true), None, "{outside}");
+        }
+    }
 
     #[test]
     fn paths_that_need_not_exist_are_found() {

@@ -1,8 +1,6 @@
 //! `wasi:filesystem` of WASI 0.2: wasmtime's, with relative paths that start at the working directory and
 //! read-only mounts named as such.
 
-use std::convert::identity;
-
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystemCtxView};
 use wasmtime_wasi::p2::bindings::filesystem::types::{self, ErrorCode, HostDescriptor};
@@ -65,19 +63,20 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
 
 /// Functions on a path, tried in each place where it may be.
 macro_rules! in_places {
-    (|$path:ident| $prepared:expr =>
+    (|$path:ident| $prepared:expr, follows: $follows:expr =>
         $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(async fn $name(
             &mut self,
             directory: Resource<Descriptor>,
             $($argument: $type),*
         ) -> FsResult<$result> {
-            let $path = $prepared;
-            let mut search = Search::new();
-            for number in self.places.candidates(&directory) {
-                let outcome = self.inner.$name(at(number), $(Clone::clone(&$argument)),*).await;
-                let outcome = self.places.told(outcome, (number, &$path));
-                if let Some(outcome) = search.take(outcome) {
+            let mut search = Search::new(self.places.starts(&directory, &$prepared));
+            while let Some(start) = search.next() {
+                let $path = start.1.clone();
+                let outcome = self.inner.$name(at(start.0), $(Clone::clone(&$argument)),*).await;
+                let outcome = self.places.told(outcome, (start.0, &$path));
+                let lead = || self.places.lead(&start, $follows);
+                if let Some(outcome) = search.take(&start, outcome, lead) {
                     return outcome;
                 }
             }
@@ -97,16 +96,16 @@ macro_rules! in_pairs {
             to: Resource<Descriptor>,
             new: String,
         ) -> FsResult<()> {
-            let mut search = Search::new();
-            for (source, target) in self.places.pairs(&from, &to) {
+            let mut search = Search::new(self.places.pairs((&from, &old), (&to, &new)));
+            while let Some(starts) = search.next() {
+                let ((source, old), (target, new)) = &starts;
                 let outcome = self
                     .inner
-                    .$name(at(source), $($argument,)? old.clone(), at(target), new.clone())
+                    .$name(at(*source), $($argument,)? old.clone(), at(*target), new.clone())
                     .await;
-                let outcome = self
-                    .places
-                    .told_of_two(outcome, (source, &old), (target, &new));
-                if let Some(outcome) = search.take(outcome) {
+                let outcome = self.places.told_of_two(outcome, (*source, old), (*target, new));
+                let lead = || self.places.lead_both(&starts);
+                if let Some(outcome) = search.take(&starts, outcome, lead) {
                     return outcome;
                 }
             }
@@ -170,19 +169,38 @@ impl HostDescriptor for View<'_> {
         how: types::OpenFlags,
         flags: types::DescriptorFlags,
     ) -> FsResult<Resource<Descriptor>> {
-        let mut search = Search::new();
-        for number in self.places.candidates(&directory) {
+        let follows = lookup.contains(types::PathFlags::SYMLINK_FOLLOW);
+        let mut search = Search::new(self.places.starts(&directory, &path));
+        while let Some(start) = search.next() {
+            let (number, path) = &start;
             let outcome = self
                 .inner
-                .open_at(at(number), lookup, path.clone(), how, flags)
+                .open_at(at(*number), lookup, path.clone(), how, flags)
                 .await;
             if let Ok(opened) = &outcome
                 && how.contains(types::OpenFlags::DIRECTORY)
             {
-                self.places.opened(opened.rep(), number, &path);
+                self.places.opened(opened.rep(), *number, path);
             }
-            let outcome = self.places.told(outcome, (number, &path));
-            if let Some(outcome) = search.take(outcome) {
+            let outcome = self.places.told(outcome, (*number, path));
+            let lead = || self.places.lead(&start, follows);
+            if let Some(outcome) = search.take(&start, outcome, lead) {
+                return outcome;
+            }
+        }
+        search.absent()
+    }
+
+    async fn readlink_at(
+        &mut self,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FsResult<String> {
+        let mut search = Search::new(self.places.starts(&directory, &path));
+        while let Some(start) = search.next() {
+            let outcome = self.inner.readlink_at(at(start.0), start.1.clone()).await;
+            let outcome = self.places.read(&start, outcome);
+            if let Some(outcome) = search.take(&start, outcome, || None) {
                 return outcome;
             }
         }

@@ -1,7 +1,5 @@
 //! `wasi:filesystem` of WASI 0.3: the same as `files` does for 0.2.
 
-use std::convert::identity;
-
 use wasmtime::AsContextMut as _;
 use wasmtime::component::{Access, Accessor, FutureReader, Linker, Resource, StreamReader};
 use wasmtime_wasi::filesystem::{Descriptor, WasiFilesystem, WasiFilesystemCtxView};
@@ -52,26 +50,30 @@ macro_rules! streaming {
 
 /// Functions on a path, tried in each place where it may be.
 macro_rules! in_places {
-    (|$path:ident| $prepared:expr =>
+    (|$path:ident| $prepared:expr, follows: $follows:expr =>
         $($name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {
         $(async fn $name(
             store: &Store,
             directory: Resource<Descriptor>,
             $($argument: $type),*
         ) -> FilesystemResult<$result> {
-            let $path = $prepared;
             let theirs = store.with_getter::<WasiFilesystem>(inner);
-            let mut search = Search::new();
-            for number in store.with(|mut access| access.get().places.candidates(&directory)) {
+            let starts = store.with(|mut access| access.get().places.starts(&directory, &$prepared));
+            let mut search = Search::new(starts);
+            while let Some(start) = search.next() {
+                let $path = start.1.clone();
                 let outcome = <WasiFilesystem as Theirs<State>>::$name(
                     &theirs,
-                    at(number),
+                    at(start.0),
                     $(Clone::clone(&$argument)),*
                 )
                 .await;
-                let outcome =
-                    store.with(|mut access| access.get().places.told(outcome, (number, &$path)));
-                if let Some(outcome) = search.take(outcome) {
+                let taken = store.with(|mut access| {
+                    let places = access.get().places;
+                    let outcome = places.told(outcome, (start.0, &$path));
+                    search.take(&start, outcome, || places.lead(&start, $follows))
+                });
+                if let Some(outcome) = taken {
                     return outcome;
                 }
             }
@@ -92,22 +94,26 @@ macro_rules! in_pairs {
             new: String,
         ) -> FilesystemResult<()> {
             let theirs = store.with_getter::<WasiFilesystem>(inner);
-            let mut search = Search::new();
-            for (source, target) in store.with(|mut access| access.get().places.pairs(&from, &to)) {
+            let pairs =
+                store.with(|mut access| access.get().places.pairs((&from, &old), (&to, &new)));
+            let mut search = Search::new(pairs);
+            while let Some(starts) = search.next() {
+                let ((source, old), (target, new)) = &starts;
                 let outcome = <WasiFilesystem as Theirs<State>>::$name(
                     &theirs,
-                    at(source),
+                    at(*source),
                     $($argument,)?
                     old.clone(),
-                    at(target),
+                    at(*target),
                     new.clone(),
                 )
                 .await;
-                let outcome = store.with(|mut access| {
+                let taken = store.with(|mut access| {
                     let places = access.get().places;
-                    places.told_of_two(outcome, (source, &old), (target, &new))
+                    let outcome = places.told_of_two(outcome, (*source, old), (*target, new));
+                    search.take(&starts, outcome, || places.lead_both(&starts))
                 });
-                if let Some(outcome) = search.take(outcome) {
+                if let Some(outcome) = taken {
                     return outcome;
                 }
             }
@@ -171,27 +177,54 @@ impl Theirs<State> for Files {
         flags: types::DescriptorFlags,
     ) -> FilesystemResult<Resource<Descriptor>> {
         let theirs = store.with_getter::<WasiFilesystem>(inner);
-        let mut search = Search::new();
-        for number in store.with(|mut access| access.get().places.candidates(&directory)) {
+        let follows = lookup.contains(types::PathFlags::SYMLINK_FOLLOW);
+        let starts = store.with(|mut access| access.get().places.starts(&directory, &path));
+        let mut search = Search::new(starts);
+        while let Some(start) = search.next() {
+            let (number, path) = &start;
             let outcome = <WasiFilesystem as Theirs<State>>::open_at(
                 &theirs,
-                at(number),
+                at(*number),
                 lookup,
                 path.clone(),
                 how,
                 flags,
             )
             .await;
-            let outcome = store.with(|mut access| {
+            let taken = store.with(|mut access| {
                 let places = access.get().places;
                 if let Ok(opened) = &outcome
                     && how.contains(types::OpenFlags::DIRECTORY)
                 {
-                    places.opened(opened.rep(), number, &path);
+                    places.opened(opened.rep(), *number, path);
                 }
-                places.told(outcome, (number, &path))
+                let outcome = places.told(outcome, (*number, path));
+                search.take(&start, outcome, || places.lead(&start, follows))
             });
-            if let Some(outcome) = search.take(outcome) {
+            if let Some(outcome) = taken {
+                return outcome;
+            }
+        }
+        search.absent()
+    }
+
+    async fn readlink_at(
+        store: &Store,
+        directory: Resource<Descriptor>,
+        path: String,
+    ) -> FilesystemResult<String> {
+        let theirs = store.with_getter::<WasiFilesystem>(inner);
+        let starts = store.with(|mut access| access.get().places.starts(&directory, &path));
+        let mut search = Search::new(starts);
+        while let Some(start) = search.next() {
+            let outcome = <WasiFilesystem as Theirs<State>>::readlink_at(
+                &theirs,
+                at(start.0),
+                start.1.clone(),
+            )
+            .await;
+            let outcome = store.with(|mut access| access.get().places.read(&start, outcome));
+            if let Some(outcome) = search.take(&start, outcome, || None) {
                 return outcome;
             }
         }

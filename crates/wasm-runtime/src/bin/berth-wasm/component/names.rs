@@ -48,6 +48,7 @@ pub(crate) async fn resolve(name: &str) -> Result<Vec<IpAddr>, Failure> {
     if let Ok(address) = bare.parse::<IpAddr>() {
         return Ok(vec![address]);
     }
+    let name = &ascii(name)?;
     if !is_host_name(name) {
         return Err(Failure::Invalid);
     }
@@ -74,6 +75,15 @@ fn read(path: &str) -> String {
     let content =
         Directory::open(Path::new("/")).and_then(|root| root.read(Path::new(path), LARGEST_FILE));
     String::from_utf8_lossy(&content.unwrap_or_default()).into_owned()
+}
+
+/// A name as name servers know it: `wasi:sockets` promises that other scripts are converted (IDNA).
+fn ascii(name: &str) -> Result<String, Failure> {
+    if name.is_ascii() {
+        return Ok(name.to_owned());
+    }
+    let converted = Name::from_utf8(name).map_err(|_| Failure::Invalid)?;
+    Ok(converted.to_ascii())
 }
 
 fn is_host_name(name: &str) -> bool {
@@ -332,6 +342,17 @@ mod tests {
             ["x.y.z.", "x.y.z.a.b.", "x.y.z.c."]
         );
         assert_eq!(settings.candidates("db."), ["db."]);
+    }
+
+    #[test]
+    fn names_of_other_scripts_are_converted() {
+        assert_eq!(ascii("München.de").as_deref(), Ok("xn--mnchen-3ya.de"));
+        assert_eq!(
+            ascii("例え.テスト.").as_deref(),
+            Ok("xn--r8jz45g.xn--zckzah.")
+        );
+        assert_eq!(ascii("a_B").as_deref(), Ok("a_B"));
+        assert_eq!(ascii("ü b"), Err(Failure::Invalid));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Programs reach it through the same C library as preview 1, which drops the difference between
 //! absolute and relative paths; `preview1/paths.rs` tells the story.
 
+use std::collections::VecDeque;
+use std::io;
 use std::path::PathBuf;
 
 use berth_wasm_runtime::configuration::Configuration;
@@ -12,7 +14,7 @@ use wasmtime_wasi::TrappableError;
 use wasmtime_wasi::filesystem::Descriptor;
 
 use crate::guest;
-use crate::places::Known;
+use crate::places::{Known, beneath};
 
 /// What a version's error codes have in common.
 pub(super) trait Code: std::error::Error + Send + Sync + 'static {
@@ -36,6 +38,10 @@ pub(super) enum Meaning {
     ReadOnly,
     /// Two paths are on two file systems.
     Apart,
+    /// It is no link.
+    NoLink,
+    /// It leads out of the directory, or the kernel forbids it.
+    Forbidden,
 }
 
 /// The codes of a version's `error-code` by their names.
@@ -50,6 +56,8 @@ macro_rules! code {
                     Self::Io => Meaning::Unnamed,
                     Self::ReadOnly => Meaning::ReadOnly,
                     Self::CrossDevice => Meaning::Apart,
+                    Self::Invalid => Meaning::NoLink,
+                    Self::NotPermitted => Meaning::Forbidden,
                     _ => return None,
                 })
             }
@@ -62,6 +70,8 @@ macro_rules! code {
                     Meaning::Unnamed => Self::Io,
                     Meaning::ReadOnly => Self::ReadOnly,
                     Meaning::Apart => Self::CrossDevice,
+                    Meaning::NoLink => Self::Invalid,
+                    Meaning::Forbidden => Self::NotPermitted,
                 }
             }
         }
@@ -73,18 +83,21 @@ pub(super) use code;
 macro_rules! on_paths {
     () => {
         in_places! {
-            |path| identity(path) =>
+            |path| path, follows: false =>
             create_directory_at(path: String) -> ();
-            stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat;
-            set_times_at(flags: types::PathFlags, path: String, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> ();
-            readlink_at(path: String) -> String;
             symlink_at(target: String, path: String) -> ();
             unlink_file_at(path: String) -> ();
+        }
+
+        in_places! {
+            |path| path, follows: flags.contains(types::PathFlags::SYMLINK_FOLLOW) =>
+            stat_at(flags: types::PathFlags, path: String) -> types::DescriptorStat;
+            set_times_at(flags: types::PathFlags, path: String, accessed: types::NewTimestamp, modified: types::NewTimestamp) -> ();
             metadata_hash_at(flags: types::PathFlags, path: String) -> types::MetadataHashValue;
         }
 
         in_places! {
-            |path| without_slashes(path) =>
+            |path| without_slashes(path), follows: false =>
             remove_directory_at(path: String) -> ();
         }
 
@@ -104,32 +117,62 @@ fn meaning<T, C: Code>(outcome: &Outcome<T, C>) -> Option<Meaning> {
     outcome.as_ref().err()?.downcast_ref()?.meaning()
 }
 
-/// An operation tried in one place after the other.
-pub(super) struct Search<T, C>(Option<Outcome<T, C>>);
+/// A path, and the directory where it starts.
+pub(super) type Start = (u32, String);
 
-impl<T, C: Code> Search<T, C> {
-    pub(super) fn new() -> Self {
-        Self(None)
+/// An operation tried from one start, or two, after the other.
+pub(super) struct Search<S, T, C> {
+    left: VecDeque<S>,
+    first: Option<Outcome<T, C>>,
+}
+
+impl<S: PartialEq, T, C: Code> Search<S, T, C> {
+    pub(super) fn new(starts: impl IntoIterator<Item = S>) -> Self {
+        Self {
+            left: starts.into_iter().collect(),
+            first: None,
+        }
     }
 
-    /// Takes how it ended in one place; gives it back when that is the end of the search.
-    pub(super) fn take(&mut self, outcome: Outcome<T, C>) -> Option<Outcome<T, C>> {
+    pub(super) fn next(&mut self) -> Option<S> {
+        self.left.pop_front()
+    }
+
+    /// Takes how it ended from one start; gives it back when that is the end of the search. What was
+    /// forbidden is tried again from where the links `lead`.
+    pub(super) fn take(
+        &mut self,
+        from: &S,
+        outcome: Outcome<T, C>,
+        lead: impl FnOnce() -> Option<S>,
+    ) -> Option<Outcome<T, C>> {
         let goes_on = match meaning(&outcome) {
             Some(Meaning::Absent | Meaning::NotDirectory) => true,
             // Between two file systems the kernel does not look whether there is anything.
-            Some(Meaning::Apart) => self.0.is_some(),
+            Some(Meaning::Apart) => self.first.is_some(),
+            Some(Meaning::Forbidden) => {
+                let next = lead().filter(|next| next != from);
+                let there = next.is_some();
+                self.left.extend(next);
+                self.left.rotate_right(usize::from(there));
+                if there {
+                    return None;
+                }
+                self.first.is_some()
+            }
             _ => false,
         };
         if !goes_on {
             return Some(outcome);
         }
-        self.0.get_or_insert(outcome);
+        self.first.get_or_insert(outcome);
         None
     }
 
     /// It is nowhere: the first place has the word.
     pub(super) fn absent(self) -> Outcome<T, C> {
-        self.0.unwrap_or_else(|| Err(C::of(Meaning::Absent).into()))
+        self.first
+            .unwrap_or_else(|| Err(C::of(Meaning::Absent).into()))
     }
 }
 
@@ -152,6 +195,8 @@ pub(super) struct Places {
     /// A root directory that the guest cannot close.
     root: Option<u32>,
     working: Vec<u32>,
+    /// All that the guest was given, and the root it cannot close.
+    preopened: Vec<u32>,
     known: Known<u32>,
     root_path: PathBuf,
     working_directory: PathBuf,
@@ -175,6 +220,7 @@ impl Places {
     pub(super) fn keep_root(&mut self, directories: &[(Resource<Descriptor>, String)]) {
         for (directory, _) in directories.iter().filter(|(_, name)| name == "/") {
             self.root = Some(directory.rep());
+            self.preopened.push(directory.rep());
             self.known.insert(directory.rep(), self.root_path.clone());
         }
     }
@@ -182,6 +228,7 @@ impl Places {
     /// The guest was given these preopened directories.
     pub(super) fn given(&mut self, directories: &[(Resource<Descriptor>, String)]) {
         for (directory, name) in directories {
+            self.preopened.push(directory.rep());
             let path = if name == "." {
                 self.working.push(directory.rep());
                 self.working_directory.clone()
@@ -200,28 +247,80 @@ impl Places {
     /// The number will name something else.
     pub(super) fn closed(&mut self, number: u32) {
         self.known.remove(number);
-        self.working.retain(|working| *working != number);
+        for numbers in [&mut self.working, &mut self.preopened] {
+            numbers.retain(|open| *open != number);
+        }
     }
 
-    /// Where a path relative to this directory is looked for, in order.
-    pub(super) fn candidates(
+    /// From where a path relative to this directory is looked for, in order.
+    pub(super) fn starts(
         &self,
         directory: &Resource<Descriptor>,
-    ) -> impl Iterator<Item = u32> + use<> {
-        let directory = directory.rep();
+        path: &str,
+    ) -> impl Iterator<Item = Start> + use<> {
+        let (directory, path) = (directory.rep(), path.to_owned());
         let second = self.root.filter(|_| self.working.contains(&directory));
-        std::iter::once(directory).chain(second)
+        std::iter::once(directory)
+            .chain(second)
+            .map(move |directory| (directory, path.clone()))
     }
 
-    /// The pairs of directories in which two paths are looked for, in order.
+    /// The pairs of them for two paths, in order.
     pub(super) fn pairs(
         &self,
-        from: &Resource<Descriptor>,
-        to: &Resource<Descriptor>,
-    ) -> Vec<(u32, u32)> {
-        let to: Vec<u32> = self.candidates(to).collect();
-        let with_each = |from| to.iter().map(move |to| (from, *to));
-        self.candidates(from).flat_map(with_each).collect()
+        (from, old): (&Resource<Descriptor>, &str),
+        (to, new): (&Resource<Descriptor>, &str),
+    ) -> Vec<(Start, Start)> {
+        let to: Vec<Start> = self.starts(to, new).collect();
+        let with_each = |from: Start| to.iter().map(move |to| (from.clone(), to.clone()));
+        self.starts(from, old).flat_map(with_each).collect()
+    }
+
+    /// Where the links in a path lead, when it starts at a directory that the guest was given: those are
+    /// the root and a part of it, so that a link may lead anywhere in the root, as for native programs.
+    pub(super) fn lead(&self, (directory, path): &Start, follows: bool) -> Option<Start> {
+        if !self.preopened.contains(directory) {
+            return None;
+        }
+        let start = self.known.path(*directory)?;
+        Some((self.root?, beneath(&self.root_path, start, path, follows)?))
+    }
+
+    /// The same for two paths, at least one of which leads elsewhere.
+    pub(super) fn lead_both(&self, (from, to): &(Start, Start)) -> Option<(Start, Start)> {
+        let (old, new) = (self.lead(from, false), self.lead(to, false));
+        (old.is_some() || new.is_some()).then(|| {
+            (
+                old.unwrap_or_else(|| from.clone()),
+                new.unwrap_or_else(|| to.clone()),
+            )
+        })
+    }
+
+    /// What a link says; wasmtime does not read one that leads to an absolute path.
+    pub(super) fn read<C: Code>(
+        &self,
+        start: &Start,
+        outcome: Outcome<String, C>,
+    ) -> Outcome<String, C> {
+        let target = || {
+            let (_, path) = self.lead(start, false)?;
+            Some(self.root_path.join(path).read_link())
+        };
+        if meaning(&outcome) != Some(Meaning::Forbidden) {
+            return outcome;
+        }
+        match target() {
+            None => outcome,
+            Some(Ok(target)) => {
+                let text = target.into_os_string().into_string();
+                text.map_or(outcome, Ok)
+            }
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => {
+                Err(C::of(Meaning::Absent).into())
+            }
+            Some(Err(_)) => Err(C::of(Meaning::NoLink).into()),
+        }
     }
 
     /// What the guest is told when an operation on `path` ended so.

@@ -98,7 +98,6 @@ pub(super) fn add(linker: &mut Linker<State>, imports: &Imports) -> wasmtime::Re
         fd_pread(number: i32, vectors: i32, count: i32, offset: i64, size: i32);
         fd_pwrite(number: i32, vectors: i32, count: i32, offset: i64, size: i32);
         fd_read(number: i32, vectors: i32, count: i32, size: i32);
-        fd_readdir(number: i32, buffer: i32, length: i32, cookie: i64, size: i32);
         fd_renumber(from: i32, to: i32);
         fd_seek(number: i32, offset: i64, whence: i32, result: i32);
         fd_sync(number: i32);

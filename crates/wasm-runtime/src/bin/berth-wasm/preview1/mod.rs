@@ -4,7 +4,11 @@
 //! it, function by function: exact exit statuses here, a working directory in `paths`, listening sockets
 //! in `sockets`.
 
+mod aside;
+mod directories;
 mod functions;
+mod links;
+mod listings;
 mod memory;
 mod paths;
 mod poll;
@@ -22,8 +26,9 @@ use crate::confinement::{self, Signals};
 use crate::ending::{self, Outcome, refusal};
 use crate::guest::{self, Limits, Memory};
 
+use directories::Places;
 use functions::Imports;
-use paths::Places;
+use listings::Listings;
 use sockets::{FIRST_LISTENER, Sockets};
 
 const PREVIEW_1: &str = "wasi_snapshot_preview1";
@@ -39,6 +44,7 @@ pub(crate) struct State {
     wasi: WasiP1Ctx,
     limits: Limits,
     places: Places,
+    listings: Listings,
     sockets: Sockets,
 }
 
@@ -66,6 +72,7 @@ pub(crate) fn run(
         wasi,
         limits: Limits::new(Memory::new(configuration)),
         places,
+        listings: Listings::default(),
         sockets,
     };
     let mut store = ManuallyDrop::new(Store::new(engine, state));
@@ -80,6 +87,7 @@ fn linker(engine: &Engine, module: &Module, imports: &Imports) -> wasmtime::Resu
     linker.allow_shadowing(true);
     functions::add(&mut linker, imports)?;
     paths::add(&mut linker, imports)?;
+    listings::add(&mut linker, imports)?;
     if imports.has("sock_accept") {
         sockets::add(&mut linker)?;
     }

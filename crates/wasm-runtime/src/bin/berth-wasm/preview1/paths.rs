@@ -9,84 +9,33 @@
 //! program: an absolute path that also exists below the working directory means that one, and a file
 //! newly made directly in `/` lands in the working directory.
 //!
+//! wasmtime follows no link out of the directory where a path starts, and none to an absolute path. From the
+//! directories a guest was given, `/` and a part of it, links lead where they lead natively; below those it
+//! opened itself WASI's sandbox holds.
+//!
 //! wasmtime reports EROFS and EXDEV as I/O errors; what is mounted there is looked up when that happens.
 
-use berth_wasm_runtime::configuration::Configuration;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+
 use wasmtime::{Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 
+use super::aside::Aside;
 use super::functions::Imports;
-use super::memory::{Errno, IO, NOENT, NOTDIR, ROFS, SUCCESS, XDEV, bytes, split};
+use super::links::{both_led, give, lead, led};
+use super::memory::{Errno, INVAL, IO, NOENT, NOTDIR, PERM, ROFS, SUCCESS, XDEV, bytes, split};
 use super::{PREVIEW_1, State};
-use crate::guest;
-use crate::places::Known;
 
 /// `oflags::directory`.
 const DIRECTORY: i32 = 2;
-
-/// The directories a guest has open, by number.
-#[derive(Debug, Default)]
-pub(super) struct Places {
-    /// `None` when the guest has closed it.
-    root: Option<i32>,
-    working_directory: Option<i32>,
-    known: Known<i32>,
-}
+/// `lookupflags::symlink_follow`.
+const FOLLOW: i32 = 1;
+/// The size of `filestat`.
+const STATUS: usize = 64;
 
 /// Two directories in which the two paths of one operation are looked for.
 type Pair = (i32, i32);
-
-impl Places {
-    /// The preopened directories: `/` at `root`, and the working directory after it where it is another.
-    pub(super) fn new(root: i32, configuration: &Configuration) -> Self {
-        let mut known = Known::default();
-        known.insert(root, configuration.root.as_deref().unwrap_or("/").into());
-        let number = (configuration.working_directory != "/").then_some(root + 1);
-        if let Some(number) = number {
-            known.insert(number, guest::working_directory(configuration).into());
-        }
-        Self {
-            root: Some(root),
-            working_directory: number,
-            known,
-        }
-    }
-
-    /// A number means nothing any more.
-    pub(super) fn closed(&mut self, number: i32) {
-        self.known.remove(number);
-        for place in [&mut self.root, &mut self.working_directory] {
-            place.take_if(|place| *place == number);
-        }
-    }
-
-    /// What was one number is another now, in place of what that was.
-    fn moved(&mut self, from: i32, to: i32) {
-        if from == to {
-            return;
-        }
-        self.closed(to);
-        if let Some(path) = self.known.remove(from) {
-            self.known.insert(to, path);
-        }
-        for place in [&mut self.root, &mut self.working_directory] {
-            if *place == Some(from) {
-                *place = Some(to);
-            }
-        }
-    }
-
-    /// Where a path relative to this directory is looked for, in order.
-    fn candidates(&self, directory: i32, absolute: bool) -> [Option<i32>; 2] {
-        let root = self
-            .root
-            .filter(|_| self.working_directory == Some(directory));
-        match root {
-            Some(root) if absolute => [Some(root), Some(directory)],
-            root => [Some(directory), root],
-        }
-    }
-}
 
 /// Where the path at an address of the guest's memory is looked for, in order.
 fn candidates(
@@ -164,19 +113,24 @@ fn told_of_two(
 }
 
 /// A text of the guest: address and length.
-type Text = (i32, i32);
+pub(super) type Text = (i32, i32);
 
 /// Tries one of wasmtime's functions in these directories until something is there; when nothing is, the
 /// first of them has the word. The last expression says what the guest is told of a result.
 macro_rules! try_in {
-    ($caller:ident, $pairs:expr, |$from:ident, $to:ident| $function:ident($($argument:expr),*), |$errno:ident| $told:expr) => {{
+    ($caller:ident, $pairs:expr, |$from:ident, $to:ident| $function:ident($($argument:expr),*), |$errno:ident| $told:expr, led: $led:expr) => {{
         let mut absent = None;
         for ($from, $to) in $pairs {
             let (mut memory, state) = split(&mut $caller)?;
             let $errno = preview1::$function(&mut state.wasi, &mut memory, $($argument),*).await?;
-            let $errno = $told?;
+            let mut $errno = $told?;
+            if $errno == PERM
+                && let Some(led) = $led
+            {
+                $errno = led;
+            }
             // Between two file systems the kernel does not look whether there is anything.
-            if !is_absent($errno) && !($errno == XDEV && absent.is_some()) {
+            if !is_absent($errno) && !(matches!($errno, XDEV | PERM) && absent.is_some()) {
                 return Ok($errno);
             }
             absent.get_or_insert($errno);
@@ -187,7 +141,7 @@ macro_rules! try_in {
 
 /// A function whose first parameter is the directory of its one path.
 macro_rules! in_directory {
-    ($linker:ident, $imports:ident, $function:ident, ($path:ident, $length:ident), ($($argument:ident: $type:ty),*)) => {
+    ($linker:ident, $imports:ident, $function:ident, ($path:ident, $length:ident), follows: $follows:expr, ($result:ident, $left:expr), ($($argument:ident: $type:ty),*)) => {
         if $imports.has(stringify!($function)) {
             $linker.func_wrap_async(
                 PREVIEW_1,
@@ -199,7 +153,14 @@ macro_rules! in_directory {
                             caller,
                             places,
                             |place, _same| $function(place, $($argument),*),
-                            |errno| told(&mut caller, errno, place, ($path, $length))
+                            |errno| told(&mut caller, errno, place, ($path, $length)),
+                            led: led!(
+                                caller,
+                                (place, ($path, $length)),
+                                follows: $follows,
+                                |root, $path, $length, $result| $function(root, $($argument),*),
+                                left: $left
+                            )
                         )
                     })
                 },
@@ -221,13 +182,31 @@ macro_rules! own {
 
 /// Puts our path functions in front of wasmtime's.
 pub(super) fn add(linker: &mut Linker<State>, imports: &Imports) -> wasmtime::Result<()> {
-    in_directory!(linker, imports, path_create_directory, (path, length), (path: i32, length: i32));
-    in_directory!(linker, imports, path_unlink_file, (path, length), (path: i32, length: i32));
+    in_directory!(
+        linker,
+        imports,
+        path_create_directory,
+        (path, length),
+        follows: false,
+        (_nothing, None),
+        (path: i32, length: i32)
+    );
+    in_directory!(
+        linker,
+        imports,
+        path_unlink_file,
+        (path, length),
+        follows: false,
+        (_nothing, None),
+        (path: i32, length: i32)
+    );
     in_directory!(
         linker,
         imports,
         path_filestat_get,
         (path, length),
+        follows: flags & FOLLOW != 0,
+        (status, Some((status, STATUS))),
         (flags: i32, path: i32, length: i32, status: i32)
     );
     in_directory!(
@@ -235,18 +214,14 @@ pub(super) fn add(linker: &mut Linker<State>, imports: &Imports) -> wasmtime::Re
         imports,
         path_filestat_set_times,
         (path, length),
+        follows: flags & FOLLOW != 0,
+        (_nothing, None),
         (flags: i32, path: i32, length: i32, accessed: i64, modified: i64, which: i32)
-    );
-    in_directory!(
-        linker,
-        imports,
-        path_readlink,
-        (path, length),
-        (path: i32, length: i32, buffer: i32, size: i32, used: i32)
     );
     own! { linker, imports,
         "path_remove_directory" => remove_directory;
         "path_open" => open;
+        "path_readlink" => read_link;
         "path_rename" => rename;
         "path_link" => link;
         "path_symlink" => symlink;
@@ -274,7 +249,14 @@ async fn remove_directory(
         caller,
         places,
         |place, _same| path_remove_directory(place, path, shorter),
-        |errno| told(&mut caller, errno, place, (path, shorter))
+        |errno| told(&mut caller, errno, place, (path, shorter)),
+        led: led!(
+            caller,
+            (place, (path, shorter)),
+            follows: false,
+            |root, path, length, _nothing| path_remove_directory(root, path, length),
+            left: None
+        )
     )
 }
 
@@ -301,10 +283,33 @@ async fn open(mut caller: Caller<'_, State>, arguments: Open) -> wasmtime::Resul
         )
         .await?;
         if errno == SUCCESS && flags & DIRECTORY != 0 {
-            remember(&mut caller, place, (path, length), opened)?;
+            let (memory, _) = bytes(&mut caller)?;
+            let text = memory.text(path, length);
+            remember(&mut caller, place, &text, opened)?;
         }
-        if !is_absent(errno) {
-            return told(&mut caller, errno, place, (path, length));
+        let mut errno = told(&mut caller, errno, place, (path, length))?;
+        if errno == PERM
+            && let Some(led) = led!(
+                caller,
+                (place, (path, length)),
+                follows: lookup & FOLLOW != 0,
+                |root, path, length, number| path_open(
+                    root, lookup, path, length, flags, rights, inherited, descriptor, number
+                ),
+                left: Some((opened, size_of::<i32>()))
+            )
+        {
+            errno = led;
+            if errno == SUCCESS
+                && flags & DIRECTORY != 0
+                && let Some((root, led)) = lead(&mut caller, (place, (path, length)), true)?
+            {
+                remember(&mut caller, root, &led, opened)?;
+            }
+        }
+        let goes_on = is_absent(errno) || (errno == PERM && absent.is_some());
+        if !goes_on {
+            return Ok(errno);
         }
         absent.get_or_insert(errno);
     }
@@ -314,18 +319,44 @@ async fn open(mut caller: Caller<'_, State>, arguments: Open) -> wasmtime::Resul
 fn remember(
     caller: &mut Caller<'_, State>,
     place: i32,
-    path: Text,
+    path: &str,
     opened: i32,
 ) -> wasmtime::Result<()> {
     let (memory, state) = bytes(caller)?;
-    let text = memory.text(path.0, path.1);
     if let Ok(number) = memory.word(opened.cast_unsigned()) {
-        state
-            .places
-            .known
-            .opened(number.cast_signed(), place, &text);
+        state.places.known.opened(number.cast_signed(), place, path);
     }
     Ok(())
+}
+
+async fn read_link(
+    mut caller: Caller<'_, State>,
+    (directory, path, length, buffer, size, used): (i32, i32, i32, i32, i32, i32),
+) -> wasmtime::Result<Errno> {
+    let places = singles(&mut caller, directory, path)?;
+    try_in!(
+        caller,
+        places,
+        |place, _same| path_readlink(place, path, length, buffer, size, used),
+        |errno| told(&mut caller, errno, place, (path, length)),
+        led: {
+            let (mut memory, state) = bytes(&mut caller)?;
+            let target = state.places.target(place, &memory.text(path, length));
+            target.map(|target| {
+                let target = target.map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => NOENT,
+                    _ => INVAL,
+                })?;
+                let size = usize::try_from(size.cast_unsigned()).unwrap_or(usize::MAX);
+                let target = target.as_os_str().as_bytes();
+                let target = &target[..target.len().min(size)];
+                let count = u32::try_from(target.len()).unwrap_or_default();
+                memory.put(buffer.cast_unsigned(), target)?;
+                memory.put(used.cast_unsigned(), &count.to_le_bytes())
+            })
+            .map(|result: Result<(), Errno>| result.err().unwrap_or(SUCCESS))
+        }
+    )
 }
 
 async fn rename(
@@ -342,6 +373,13 @@ async fn rename(
             errno,
             (from, (old, old_length)),
             (to, (new, new_length))
+        ),
+        led: both_led!(
+            caller,
+            (from, (old, old_length)),
+            (to, (new, new_length)),
+            |from, old, old_length, to, new, new_length|
+                path_rename(from, old, old_length, to, new, new_length)
         )
     )
 }
@@ -360,6 +398,13 @@ async fn link(
             errno,
             (from, (old, old_length)),
             (to, (new, new_length))
+        ),
+        led: both_led!(
+            caller,
+            (from, (old, old_length)),
+            (to, (new, new_length)),
+            |from, old, old_length, to, new, new_length|
+                path_link(from, flags, old, old_length, to, new, new_length)
         )
     )
 }
@@ -373,7 +418,23 @@ async fn symlink(
         caller,
         places,
         |place, _same| path_symlink(target, target_length, place, path, length),
-        |errno| told(&mut caller, errno, place, (path, length))
+        |errno| told(&mut caller, errno, place, (path, length)),
+        led: match lead(&mut caller, (place, (path, length)), false)? {
+            None => None,
+            Some((root, led)) => {
+                let (memory, state) = bytes(&mut caller)?;
+                let target = memory.text(target, target_length);
+                let mut aside = Aside::new();
+                let (target, target_length) = aside.put(target.as_bytes());
+                let (path, length) = aside.put(led.as_bytes());
+                let wasi = &mut state.wasi;
+                let errno = preview1::path_symlink(
+                    wasi, &mut aside.memory(), target, target_length, root, path, length
+                )
+                .await?;
+                Some(give(&mut caller, errno, (root, &led), (&aside, None))?)
+            }
+        }
     )
 }
 
@@ -385,56 +446,21 @@ pub(super) async fn close(
     let errno = preview1::fd_close(&mut state.wasi, &mut memory, number).await?;
     if errno == SUCCESS {
         state.places.closed(number);
+        state.listings.closed(number);
     }
     Ok(errno)
 }
 
-async fn renumber(
+pub(super) async fn renumber(
     mut caller: Caller<'_, State>,
     (from, to): (i32, i32),
 ) -> wasmtime::Result<Errno> {
     let (mut memory, state) = split(&mut caller)?;
     let errno = preview1::fd_renumber(&mut state.wasi, &mut memory, from, to).await?;
-    if errno == SUCCESS {
+    if errno == SUCCESS && from != to {
         state.places.moved(from, to);
+        state.listings.closed(to);
+        state.listings.moved(from, to);
     }
     Ok(errno)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn working_in(directory: &str) -> Configuration {
-        Configuration {
-            working_directory: directory.to_owned(),
-            ..Configuration::default()
-        }
-    }
-
-    #[test]
-    fn the_working_directory_comes_before_the_root() {
-        let places = Places::new(3, &working_in("/app"));
-        assert_eq!(places.candidates(4, false), [Some(4), Some(3)]);
-        assert_eq!(places.candidates(4, true), [Some(3), Some(4)]);
-        assert_eq!(places.candidates(3, false), [Some(3), None]);
-        assert_eq!(
-            Places::new(3, &working_in("/")).candidates(3, true),
-            [Some(3), None]
-        );
-    }
-
-    #[test]
-    fn numbers_lose_their_meaning_when_they_are_closed() {
-        let mut places = Places::new(3, &working_in("/app"));
-        places.moved(4, 9);
-        assert_eq!(places.candidates(4, false), [Some(4), None]);
-        assert_eq!(places.candidates(9, false), [Some(9), Some(3)]);
-        places.closed(3);
-        assert_eq!(places.candidates(9, false), [Some(9), None]);
-        places.moved(9, 9);
-        assert_eq!(places.working_directory, Some(9));
-        places.moved(5, 9);
-        assert_eq!(places.working_directory, None);
-    }
 }

@@ -22,6 +22,7 @@ use wasmtime::Caller;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 
 use super::State;
+use super::aside::Aside;
 use super::memory::{BADF, Errno, FAULT, INVAL, Memory, SUCCESS, bytes, split};
 use super::sockets::{Socket, Sockets, is_socket};
 use crate::streams::Input;
@@ -74,6 +75,13 @@ pub(super) async fn poll(
         }
         Err(errno) => return Ok(errno),
     };
+    for subscription in &waiting {
+        if let Wait::Read(number) | Wait::Write(number) = subscription.wait
+            && !is_open(&mut caller, number).await?
+        {
+            return Ok(BADF);
+        }
+    }
     let sockets = &caller.data().sockets;
     let ready = poll_fn(|context| {
         let ready: Vec<usize> = (0..waiting.len())
@@ -95,6 +103,19 @@ pub(super) async fn poll(
         place.cast_unsigned(),
     );
     Ok(result.err().unwrap_or(SUCCESS))
+}
+
+/// Whether a number means anything to the guest.
+async fn is_open(caller: &mut Caller<'_, State>, number: i32) -> wasmtime::Result<bool> {
+    let state = caller.data_mut();
+    if state.sockets.get(number).is_some() {
+        return Ok(true);
+    }
+    let mut aside = Aside::new();
+    let result = aside.result();
+    let memory = &mut aside.memory();
+    let errno = preview1::fd_fdstat_get(&mut state.wasi, memory, number, result).await?;
+    Ok(errno == SUCCESS)
 }
 
 /// The subscriptions, or `None` when there is no socket among them.

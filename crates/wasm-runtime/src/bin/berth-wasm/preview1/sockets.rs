@@ -6,7 +6,7 @@
 //! 1000000 …   accepted connections
 //! ```
 //!
-//! wasmtime's own `sock_*` functions only say ENOTSOCK, so these stand in front of them, and of the
+//! wasmtime's own `sock_*` functions only say ENOTSOCK or EBADF, so these stand in front of them, and of the
 //! functions that take any descriptor. A placeholder directory keeps each listener's number taken in
 //! wasmtime's own table.
 
@@ -27,8 +27,8 @@ use wasmtime::{Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 
 use super::memory::{
-    AGAIN, BADF, CONNRESET, Errno, INVAL, IO, MFILE, Memory, NOTCONN, NOTSOCK, NOTSUP, PIPE,
-    SUCCESS, bytes, split,
+    AGAIN, BADF, CONNRESET, Errno, INVAL, IO, MFILE, Memory, NOTCONN, NOTSUP, PIPE, SUCCESS, bytes,
+    split,
 };
 use super::{PREVIEW_1, State, paths, poll};
 
@@ -102,7 +102,7 @@ impl Sockets {
         match self.0.get(&number) {
             Some(Socket::Connection(stream, mode)) => Ok((stream, *mode)),
             Some(Socket::Listener(..)) => Err(NOTCONN),
-            None => Err(NOTSOCK),
+            None => Err(BADF),
         }
     }
 
@@ -187,6 +187,12 @@ pub(super) fn add(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     linker.func_wrap_async(PREVIEW_1, "fd_fdstat_get", |caller, arguments| {
         Box::new(status(caller, arguments))
     })?;
+    linker.func_wrap_async(PREVIEW_1, "fd_filestat_get", |caller, arguments| {
+        Box::new(file_status(caller, arguments))
+    })?;
+    linker.func_wrap_async(PREVIEW_1, "fd_renumber", |caller, arguments| {
+        Box::new(renumber(caller, arguments))
+    })?;
     linker.func_wrap(PREVIEW_1, "fd_fdstat_set_flags", set_flags)?;
     linker.func_wrap(PREVIEW_1, "fd_prestat_get", prestat)?;
     linker.func_wrap_async(PREVIEW_1, "poll_oneoff", |caller, arguments| {
@@ -200,6 +206,10 @@ async fn accept(
     arguments: (i32, i32, i32),
 ) -> wasmtime::Result<Errno> {
     let (number, flags, place) = arguments;
+    if caller.data().sockets.get(number).is_none() {
+        let (mut memory, state) = split(&mut caller)?;
+        return preview1::sock_accept(&mut state.wasi, &mut memory, number, flags, place);
+    }
     let accepted = match caller.data().sockets.get(number) {
         Some(Socket::Listener(listener, mode)) => {
             when_ready(listener, *mode, Interest::READABLE, |listener| {
@@ -208,7 +218,7 @@ async fn accept(
             .await
         }
         Some(Socket::Connection(..)) => Err(INVAL),
-        None => Err(NOTSOCK),
+        None => Err(BADF),
     };
     let mode = if flags & i32::from(NONBLOCK) == 0 {
         Mode::Waits
@@ -303,6 +313,20 @@ async fn receive(
     arguments: (i32, i32, i32, i32, i32, i32),
 ) -> wasmtime::Result<Errno> {
     let (number, vectors, count, flags, size_place, flags_place) = arguments;
+    if caller.data().sockets.get(number).is_none() {
+        let (mut memory, state) = split(&mut caller)?;
+        let (wasi, memory) = (&mut state.wasi, &mut memory);
+        return preview1::sock_recv(
+            wasi,
+            memory,
+            number,
+            vectors,
+            count,
+            flags,
+            size_place,
+            flags_place,
+        );
+    }
     let flags = u16::try_from(flags).unwrap_or_default();
     let taken = take(&mut caller, number, (vectors, count), flags).await?;
     if taken.is_ok() {
@@ -318,25 +342,34 @@ async fn send(
     mut caller: Caller<'_, State>,
     arguments: (i32, i32, i32, i32, i32),
 ) -> wasmtime::Result<Errno> {
-    let (number, vectors, count, _flags, size_place) = arguments;
+    let (number, vectors, count, flags, size_place) = arguments;
+    if caller.data().sockets.get(number).is_none() {
+        let (mut memory, state) = split(&mut caller)?;
+        let (wasi, memory) = (&mut state.wasi, &mut memory);
+        return preview1::sock_send(wasi, memory, number, vectors, count, flags, size_place);
+    }
     let given = give(&mut caller, number, (vectors, count)).await?;
     counted(&mut caller, given, size_place)
 }
 
-fn shutdown(caller: Caller<'_, State>, number: i32, how: i32) -> Errno {
+fn shutdown(mut caller: Caller<'_, State>, number: i32, how: i32) -> wasmtime::Result<Errno> {
+    if caller.data().sockets.get(number).is_none() {
+        let (mut memory, state) = split(&mut caller)?;
+        return preview1::sock_shutdown(&mut state.wasi, &mut memory, number, how);
+    }
     let how = match how {
         1 => Shutdown::Read,
         2 => Shutdown::Write,
         3 => Shutdown::Both,
-        _ => return INVAL,
+        _ => return Ok(INVAL),
     };
-    match caller.data().sockets.connection(number) {
-        Ok((stream, _)) => stream
+    let connection = caller.data().sockets.connection(number);
+    Ok(flattened(connection.and_then(|(stream, _)| {
+        stream
             .get_ref()
             .shutdown(how)
-            .map_or_else(|error| errno(&error), |()| SUCCESS),
-        Err(errno) => errno,
-    }
+            .map_err(|error| errno(&error))
+    })))
 }
 
 async fn read(
@@ -393,6 +426,30 @@ async fn status(mut caller: Caller<'_, State>, arguments: (i32, i32)) -> wasmtim
     text[16..24].copy_from_slice(&RIGHTS.to_le_bytes());
     let (mut memory, _) = bytes(&mut caller)?;
     Ok(flattened(memory.put(place.cast_unsigned(), &text)))
+}
+
+/// A socket as a file has a kind and nothing else.
+async fn file_status(
+    mut caller: Caller<'_, State>,
+    (number, place): (i32, i32),
+) -> wasmtime::Result<Errno> {
+    if caller.data().sockets.get(number).is_none() {
+        let (mut memory, state) = split(&mut caller)?;
+        return preview1::fd_filestat_get(&mut state.wasi, &mut memory, number, place).await;
+    }
+    let mut text = [0; 64];
+    text[16] = SOCKET_STREAM;
+    let (mut memory, _) = bytes(&mut caller)?;
+    Ok(flattened(memory.put(place.cast_unsigned(), &text)))
+}
+
+/// Sockets and files are in two tables, so that neither can take a number of the other's.
+async fn renumber(caller: Caller<'_, State>, (from, to): (i32, i32)) -> wasmtime::Result<Errno> {
+    let sockets = &caller.data().sockets;
+    if sockets.get(from).is_some() || sockets.get(to).is_some() {
+        return Ok(NOTSUP);
+    }
+    paths::renumber(caller, (from, to)).await
 }
 
 fn set_flags(mut caller: Caller<'_, State>, number: i32, flags: i32) -> wasmtime::Result<Errno> {

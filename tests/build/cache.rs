@@ -193,3 +193,35 @@ fn mounted_sources_are_copied_once() {
     );
     assert_eq!(lines[3], "same");
 }
+
+/// What is remembered of a context's files is an entry of its own, and goes with the others.
+#[test]
+fn what_is_remembered_of_files_can_be_pruned() {
+    let project = Project::of("FROM busybox\nCOPY f /c\n").file("f", "x");
+    let words = [
+        "builder",
+        "du",
+        "--verbose",
+        "--filter",
+        "type=source.local",
+    ];
+    // Nothing is remembered of a file that has just changed: it might change again within the same tick.
+    let begun = std::time::Instant::now();
+    let listed = loop {
+        project.build(&["--no-cache"]).success();
+        let listed = project.sandbox.berth(&words).success();
+        if listed.contains("source.local") || begun.elapsed().as_secs() > 30 {
+            break listed;
+        }
+    };
+    assert!(
+        listed.contains("source.local: digests of a context's files"),
+        "{listed}"
+    );
+    let files = project.sandbox.data().join("build/files");
+    assert_eq!(std::fs::read_dir(&files).unwrap().count(), 1);
+    let prune = ["builder", "prune", "-af"];
+    project.sandbox.berth(&prune).success();
+    assert_eq!(std::fs::read_dir(&files).unwrap().count(), 0);
+    project.build(&[]).success();
+}

@@ -233,3 +233,25 @@ fn questions_are_answered_without_building() {
     );
     assert!(asked("outline,format=json").contains("\"required\": true"));
 }
+
+/// A directory's own ignore file counts for a named context too, wherever its files are used.
+#[test]
+fn a_named_directory_has_its_own_ignore_file() {
+    let project = Project::of(
+        "FROM busybox\nCOPY --from=other . /copied/\n\
+         RUN --mount=from=other,target=/m ls /m > /mounted\nCOPY . /own/\n",
+    )
+    .file(".dockerignore", "kept\n")
+    .file("kept", "x")
+    .file("left", "x")
+    .file("other/.dockerignore", "left\nother\n")
+    .file("other/kept", "x")
+    .file("other/left", "x");
+    let other = format!("other={}", project.directory.join("other").display());
+    project.build(&["--build-context", &other]).success();
+    let shown = project.run("ls /copied; cat /mounted; ls /own");
+    assert_eq!(shown, "kept\nkept\nDockerfile\nleft\nother");
+    project.write("other/.dockerignore", "[\n");
+    let failed = project.build(&["--build-context", &other]).status(1);
+    assert!(failed.stderr.contains("/other/.dockerignore"), "{failed}");
+}

@@ -100,6 +100,35 @@ fn a_killed_build_leaves_what_pruning_frees() {
     assert_eq!(project.sh("cat /w"), "works");
 }
 
+/// A cache mount that another build has alone is waited for, but not longer than the build is wanted.
+#[test]
+fn an_interrupt_ends_the_wait_for_a_cache_mount() {
+    let step = "RUN --mount=type=cache,target=/c,sharing=locked touch /c/ready; sleep 1000\n";
+    let project = Project::of(&format!("FROM busybox\n{step}"));
+    let context = project.directory.to_str().unwrap();
+    let words = ["build", "--progress", "plain", context];
+    let first = project.sandbox.start(&words);
+    let mounts = project.sandbox.data().join("build/mounts");
+    wait_until("the first has the mount", || {
+        let places = std::fs::read_dir(&mounts).into_iter().flatten().flatten();
+        places
+            .map(|place| place.path().join("data/ready"))
+            .any(|ready| ready.exists())
+    });
+    let second = project.sandbox.start(&words);
+    let files = format!("/proc/{}/fd", second.pid());
+    wait_until("the second asks for it", || {
+        let files = std::fs::read_dir(&files).into_iter().flatten().flatten();
+        let paths = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        paths.into_iter().any(|path| path.starts_with(&mounts))
+    });
+    for build in [second, first] {
+        build.signal("INT");
+        assert_eq!(build.finish().status, 1);
+    }
+    project.sandbox.assert_nothing_left();
+}
+
 #[test]
 fn builds_beside_each_other_do_not_disturb_each_other() {
     let project = Project::of(

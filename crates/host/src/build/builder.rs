@@ -1,12 +1,15 @@
 //! Carrying a build out: the stages as a graph, independent ones at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_contract::{Class, Digest, Error, Result, Signal};
 use berth_image::{Assembly, Descriptor, Image, Platform, Progress, Store};
+use berth_sys::error::Explain as _;
+use berth_sys::file::{Directory, Links};
 
 use super::cache::{BuildCache, CachedStep};
 use super::copy::FileDigests;
@@ -58,6 +61,9 @@ pub(super) struct Build<'a> {
     pub(super) imports: Imports,
     /// What the context leaves out.
     pub(super) ignored: Patterns,
+    /// What the named contexts leave out that are directories.
+    named_ignored: BTreeMap<PathBuf, Patterns>,
+    nothing_ignored: Patterns,
     /// Digests of the context's files.
     pub(super) digests: FileDigests,
     /// Images that were looked up, so that two stages do not pull one twice.
@@ -153,6 +159,8 @@ impl Engine {
             mounted: Mutex::default(),
             imports: Imports::default(),
             ignored,
+            named_ignored: ignored_by_name(request)?,
+            nothing_ignored: Patterns::default(),
             images: Mutex::default(),
             now: super::time::rfc3339(request.epoch),
         };
@@ -162,6 +170,36 @@ impl Engine {
         build.remember();
         built
     }
+}
+
+/// More than any ignore file that a person has written.
+const IGNORE_LIMIT: u64 = 16 << 20;
+
+/// The ignore files of the named contexts.
+fn ignored_by_name(request: &BuildRequest) -> Result<BTreeMap<PathBuf, Patterns>> {
+    let mut all = BTreeMap::new();
+    for context in request.contexts.values() {
+        let NamedContext::Directory(path) = context else {
+            continue;
+        };
+        let file = path.join(".dockerignore");
+        let cannot = || format!("cannot read {}", file.display());
+        let directory = Directory::open(path).explain(cannot)?;
+        // Whoever filled the directory cannot have files of the host read for it.
+        let opened = match directory.file(Path::new(".dockerignore"), Links::InRoot) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.explain(cannot)?,
+        };
+        let mut text = String::new();
+        let mut opened = opened.take(IGNORE_LIMIT);
+        opened.read_to_string(&mut text).explain(cannot)?;
+        let patterns = Patterns::from_file(&text).map_err(|reason| {
+            let message = format!("cannot use {}", file.display());
+            Error::new(Class::Invalid, message).caused_by(reason)
+        })?;
+        all.insert(path.clone(), patterns);
+    }
+    Ok(all)
 }
 
 impl<'a> Build<'a> {
@@ -274,6 +312,18 @@ impl<'a> Build<'a> {
                 }
             }
         }
+    }
+
+    /// What is left out of a source: a directory's own ignore file says so, as `BuildKit` has it.
+    pub(super) fn ignored(&self, from: Option<&str>) -> &Patterns {
+        let Some(name) = from else {
+            return &self.ignored;
+        };
+        let own = match self.request.named_context(name) {
+            Some(NamedContext::Directory(path)) => self.named_ignored.get(path),
+            _ => None,
+        };
+        own.unwrap_or(&self.nothing_ignored)
     }
 
     /// A stage whose files a step needs: others may go on while it is waited for.

@@ -21,7 +21,6 @@ use super::stage_builder::{Made, StageBuilder};
 impl StageBuilder<'_, '_> {
     /// Carries one out.
     pub(super) fn copy(&mut self, copy: &Copy, step: Step<'_>) -> Result<()> {
-        let nothing = Patterns::default();
         let unknown = FileDigests::none();
         let (layers, is_context) = match &copy.from {
             None => (vec![self.build.request.context.clone()], true),
@@ -30,11 +29,7 @@ impl StageBuilder<'_, '_> {
         let tree = Merged::open(&layers)?;
         let origin = Origin {
             tree: &tree,
-            ignored: if is_context {
-                &self.build.ignored
-            } else {
-                &nothing
-            },
+            ignored: self.build.ignored(copy.from.as_deref()),
             digests: if is_context {
                 &self.build.digests
             } else {

@@ -15,7 +15,8 @@ use crate::engine::Engine;
 pub struct CacheEntry {
     /// What it is called.
     pub id: String,
-    /// `regular` for a step's layer, `exec.cachemount` for a cache mount.
+    /// `regular` for a step's layer, `exec.cachemount` for a cache mount, `source.local` for what is remembered of a
+    /// context's files.
     pub kind: &'static str,
     /// What made it.
     pub description: String,
@@ -36,6 +37,7 @@ pub struct CacheEntry {
 enum What {
     Step(Box<CachedStep>),
     Mount(PathBuf),
+    Files(PathBuf),
 }
 
 /// What is to be taken out of the cache.
@@ -88,6 +90,7 @@ impl Engine {
             })
             .collect();
         entries.extend(mounts(&cache));
+        entries.extend(files(&cache));
         entries.sort_by_key(|entry| std::cmp::Reverse(entry.used));
         Ok(entries)
     }
@@ -115,6 +118,14 @@ impl Engine {
                         .explain(|| format!("cannot remove {}", path.display()))?;
                     reclaimed += entry.size;
                 }
+                What::Files(path) => match fs::remove_file(path) {
+                    // A build has just put another in its place, or another prune was faster.
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    removed => {
+                        removed.explain(|| format!("cannot remove {}", path.display()))?;
+                        reclaimed += entry.size;
+                    }
+                },
             }
             removed.push(entry);
         }
@@ -131,7 +142,7 @@ fn staying(entries: &[CacheEntry], pruning: &CachePruning<'_>) -> Vec<bool> {
             let layers = step.stack().into_iter();
             layers.map(|layer| layer.diff_id).collect()
         }
-        What::Mount(_) => Vec::new(),
+        What::Mount(_) | What::Files(_) => Vec::new(),
     };
     let stacks: Vec<Vec<Digest>> = entries.iter().map(stack).collect();
     let mut above: HashMap<&[Digest], Vec<usize>> = HashMap::new();
@@ -179,6 +190,29 @@ fn mounts(cache: &BuildCache) -> Vec<CacheEntry> {
                 shared: false,
                 in_use: lock.try_lock().is_err(),
                 what: What::Mount(path),
+            })
+        })
+        .collect()
+}
+
+fn files(cache: &BuildCache) -> Vec<CacheEntry> {
+    let found = fs::read_dir(cache.files()).into_iter().flatten().flatten();
+    found
+        .filter_map(|entry| {
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
+            let written = metadata.modified().ok()?;
+            let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+            let written = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+            Some(CacheEntry {
+                id: entry.file_name().to_string_lossy().into_owned(),
+                kind: "source.local",
+                description: "digests of a context's files".to_owned(),
+                size: metadata.len(),
+                created: written,
+                used: written,
+                shared: false,
+                in_use: false,
+                what: What::Files(entry.path()),
             })
         })
         .collect()

@@ -15,11 +15,11 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
 use super::agent::Agent;
-use super::builder::lock;
+use super::builder::{NOTICE, lock};
 use super::cache::{Key, make_private};
 use super::copy::{FileDigests, Item, Manner, Origin, Place, Target, describe, items, put};
 use super::dockerfile::{MountKind, Sharing};
-use super::ignore::{Patterns, clean};
+use super::ignore::clean;
 use super::request::Secret;
 use super::run_step::{Held, SCRIPTS, Scratch};
 use super::stage_builder::StageBuilder;
@@ -189,7 +189,7 @@ impl StageBuilder<'_, '_> {
         from: Option<&str>,
         act: impl FnOnce(&[Item], &Origin<'_>, &Manner) -> Result<T>,
     ) -> Result<T> {
-        let (nothing, unknown) = (Patterns::default(), FileDigests::none());
+        let unknown = FileDigests::none();
         let layers = match from {
             Some(name) => self.source(name)?,
             None => vec![self.build.request.context.clone()],
@@ -197,11 +197,7 @@ impl StageBuilder<'_, '_> {
         let tree = Merged::open(&layers)?;
         let origin = Origin {
             tree: &tree,
-            ignored: if from.is_none() {
-                &self.build.ignored
-            } else {
-                &nothing
-            },
+            ignored: self.build.ignored(from),
             digests: if from.is_none() {
                 &self.build.digests
             } else {
@@ -352,10 +348,21 @@ impl StageBuilder<'_, '_> {
             }
         }
         let (place, lock) = open(name)?;
-        if sharing == Sharing::Locked {
-            lock.lock().explain(locking)?;
-        } else {
-            lock.lock_shared().explain(locking)?;
+        // Another build may have it for long, and this one may be over before.
+        let interrupt = &self.build.request.pull_options.access.interrupt;
+        loop {
+            let tried = match sharing {
+                Sharing::Locked => lock.try_lock(),
+                _ => lock.try_lock_shared(),
+            };
+            match tried {
+                Ok(()) => break,
+                Err(fs::TryLockError::Error(error)) => return Err(error).explain(locking),
+                Err(fs::TryLockError::WouldBlock) if interrupt.wait(NOTICE) => {
+                    return Err(super::run::cancelled());
+                }
+                Err(fs::TryLockError::WouldBlock) => {}
+            }
         }
         held.locks.push(lock);
         Ok(place)

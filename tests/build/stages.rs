@@ -32,6 +32,23 @@ fn stages_are_built_whoever_names_them() {
     }
 }
 
+/// The steps of a stage are counted as BuildKit counts them: only an image that it begins with is one.
+#[test]
+fn steps_are_counted_by_stage() {
+    let project = Project::of(
+        "FROM scratch AS first\nCOPY Dockerfile /a\nFROM first\nCOPY Dockerfile /b\nWORKDIR /c\n",
+    );
+    let screen = project.build(&["--progress", "plain"]);
+    screen.success();
+    for step in [
+        "[first 1/1] COPY Dockerfile /a\n",
+        "[stage-1 1/2] COPY Dockerfile /b\n",
+        "[stage-1 2/2] WORKDIR /c\n",
+    ] {
+        assert!(screen.stderr.contains(step), "{screen}");
+    }
+}
+
 /// What fails in a stage that is waited for ends everything, and is what is told.
 #[test]
 fn a_failing_stage_ends_those_that_wait_for_it() {

@@ -63,11 +63,13 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             graph,
             stage,
             state: State::scratch(graph.platform.clone()),
-            count: 1 + stage
-                .instructions
-                .iter()
-                .filter(|one| is_step(&one.instruction))
-                .count(),
+            // What begins with nothing, or with another stage, has no step for it, as in BuildKit.
+            count: usize::from(matches!(stage.base, Base::Image(_)))
+                + stage
+                    .instructions
+                    .iter()
+                    .filter(|one| is_step(&one.instruction))
+                    .count(),
             position: 1,
             step: None,
             lines: stage.lines,
@@ -161,9 +163,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     fn begin(&mut self, shown: &str) -> Step<'a> {
         let stage = match (&self.stage.name, self.graph.stages.stages.len()) {
             (Some(name), 2..) => format!("{name} "),
-            (None, count @ 2..) if self.stage.index + 1 < count => {
-                format!("stage-{} ", self.stage.index)
-            }
+            (None, 2..) => format!("stage-{} ", self.stage.index),
             _ => String::new(),
         };
         let platform = if self.build.request.platforms.len() > 1 {

@@ -84,10 +84,8 @@ fn is_media_type(text: &str) -> bool {
                 .next()
                 .is_some_and(|first| first.is_ascii_alphanumeric())
     };
-    plain
-        .trim_end()
-        .split_once('/')
-        .is_some_and(|(kind, sub)| name(kind) && name(sub))
+    let names = plain.trim_end().split_once('/');
+    !text.contains(char::is_control) && names.is_some_and(|(kind, sub)| name(kind) && name(sub))
 }
 
 #[cfg(test)]

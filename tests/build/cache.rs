@@ -225,3 +225,38 @@ fn what_is_remembered_of_files_can_be_pruned() {
     assert_eq!(std::fs::read_dir(&files).unwrap().count(), 0);
     project.build(&[]).success();
 }
+
+/// What a cache mount has gathered can be had as a tar, by its id or by its target.
+#[test]
+fn a_cache_mount_is_exported() {
+    let project = Project::of(
+        "FROM busybox\nRUN --mount=type=cache,target=/c mkdir /c/d && echo kept > /c/d/a\n\
+         RUN --mount=type=cache,id=named,target=/c echo other > /c/b\n",
+    );
+    project.build(&[]).success();
+    let berth = |words: &[&str]| project.sandbox.berth(words);
+    let archive = project.directory.join("c.tar");
+    let archive = archive.to_str().unwrap();
+    berth(&["builder", "export", "-o", archive, "/c"]).success();
+    let listed = berth(&["builder", "du", "--filter", "description=named"]).success();
+    let id = listed.lines().nth(1).unwrap().split(' ').next().unwrap();
+    for name in ["named", id] {
+        let screen = berth(&["builder", "export", name]);
+        assert!(
+            screen.status == 0 && screen.stdout.contains("other\n"),
+            "{name}"
+        );
+    }
+    let new = project.directory.join("new.tar");
+    insta::assert_snapshot!(berth(&["builder", "export", "-o", new.to_str().unwrap(), "absent"]), @r"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such cache mount: absent
+
+    hint: berth builder du --filter type=exec.cachemount --verbose
+    ");
+    assert!(!new.exists());
+    project.write("Dockerfile", "FROM busybox\nADD c.tar /c/\n");
+    assert_eq!(project.sh("cat /c/d/a"), "kept");
+}

@@ -32,7 +32,7 @@ fn stages_are_built_whoever_names_them() {
     }
 }
 
-/// The steps of a stage are counted as BuildKit counts them: only an image that it begins with is one.
+/// The steps of a stage are counted as `BuildKit` counts them: only an image that it begins with is one.
 #[test]
 fn steps_are_counted_by_stage() {
     let project = Project::of(

@@ -12,6 +12,7 @@
 mod agent;
 mod builder;
 mod cache;
+mod cache_mount;
 mod configure;
 mod copy;
 mod copy_step;
@@ -37,6 +38,7 @@ mod time;
 
 pub use builder::Built;
 pub use cache::{BuildCache, CachedStep};
+pub use cache_mount::CacheMount;
 pub use prune::{CacheEntry, CachePruning};
 pub use remote::{check_out, is_remote, is_repository};
 pub use remote_cache::{CacheExport, CachePlace};

@@ -8,6 +8,7 @@ use berth_contract::{Digest, Result};
 use berth_sys::error::Explain as _;
 
 use super::cache::{BuildCache, CachedStep};
+use super::cache_mount::About;
 use crate::engine::Engine;
 
 /// One thing in the build cache.
@@ -176,17 +177,15 @@ fn mounts(cache: &BuildCache) -> Vec<CacheEntry> {
     directories
         .filter_map(|entry| {
             let path = entry.path();
-            let about: serde_json::Value =
-                serde_json::from_slice(&fs::read(path.join("about.json")).ok()?).ok()?;
-            let number = |name: &str| about[name].as_u64().unwrap_or(0);
+            let about = About::read(&path)?;
             let lock = fs::File::open(path.join("lock")).ok()?;
             Some(CacheEntry {
                 id: path.file_name()?.to_string_lossy().into_owned(),
                 kind: "exec.cachemount",
-                description: format!("cache mount {}", about["id"].as_str().unwrap_or_default()),
+                description: format!("cache mount {}", about.id),
                 size: size(&path),
-                created: number("used"),
-                used: number("used"),
+                created: about.used,
+                used: about.used,
                 shared: false,
                 in_use: lock.try_lock().is_err(),
                 what: What::Mount(path),

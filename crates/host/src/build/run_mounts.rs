@@ -17,6 +17,7 @@ use berth_sys::file::Directory;
 use super::agent::Agent;
 use super::builder::{NOTICE, lock};
 use super::cache::{Key, make_private};
+use super::cache_mount::About;
 use super::copy::{FileDigests, Item, Manner, Origin, Place, Target, describe, items, put};
 use super::dockerfile::{MountKind, Sharing};
 use super::ignore::clean;
@@ -306,9 +307,11 @@ impl StageBuilder<'_, '_> {
                 .explain(|| "cannot prepare a cache mount".into())?;
             fs::rename(&aside, &data).explain(|| "cannot make a cache mount".into())?;
         }
-        let about = serde_json::json!({ "id": id.as_deref().unwrap_or(&target), "used": berth_sys::clock::realtime() });
-        fs::write(place.join("about.json"), about.to_string())
-            .explain(|| "cannot describe a cache mount".into())?;
+        let about = About {
+            id: id.as_deref().unwrap_or(&target).to_owned(),
+            used: berth_sys::clock::realtime(),
+        };
+        about.write(&place)?;
         // Only the directory itself is mounted, so nothing that commands put into it can replace it.
         let path = data.display().to_string();
         mounted.bind(path, target, *read_only);

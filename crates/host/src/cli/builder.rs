@@ -1,5 +1,7 @@
 //! `berth builder …` and `berth buildx …`: the build cache, and the words that editors and scripts use.
 
+use std::path::PathBuf;
+
 use berth_contract::{Class, Error, Result};
 use berth_host::build::{CacheEntry, CachePruning};
 use berth_host::format::time::parse_moment;
@@ -7,13 +9,13 @@ use berth_host::format::{Filters, human};
 use berth_image::Platform;
 
 use super::parse::size;
-use super::shared::confirm;
+use super::shared::{confirm, write_archive};
 use super::{Arguments, Context, Group, Outcome, Verb, build, imagetools};
 
 pub(crate) const VERB: Verb =
     Verb::family("builder", Group::Images, "Manage the build cache", VERBS);
 
-const VERBS: &[Verb] = &[build::VERB, DU, PRUNE];
+const VERBS: &[Verb] = &[build::VERB, DU, EXPORT, PRUNE];
 
 /// What tools made for Docker call it.
 pub(crate) const BUILDX: Verb = Verb::family(
@@ -40,6 +42,17 @@ const DU: Verb = Verb::new::<Du>(
     "[OPTIONS]",
 )
 .examples("berth builder du");
+
+const EXPORT: Verb = Verb::new::<Export>(
+    "export",
+    Group::Images,
+    "Write a cache mount's files as a tar",
+    "[OPTIONS] MOUNT",
+)
+.examples(
+    "berth builder du --filter type=exec.cachemount --verbose\n\
+     berth builder export -o pip.tar /root/.cache/pip",
+);
 
 const PRUNE: Verb =
     Verb::new::<Prune>("prune", Group::Images, "Empty the build cache", "[OPTIONS]")
@@ -102,6 +115,28 @@ impl Arguments for Du {
             human::size(total)
         ));
         context.screen.data(&text)?;
+        Ok(0)
+    }
+}
+
+/// The arguments of `builder export`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// Write to this file in place of standard output
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// The cache mount: its id (its target where it has none), or the beginning of what du calls it
+    #[arg(value_name = "MOUNT", required = true, hide = true)]
+    mount: String,
+}
+
+impl Arguments for Export {
+    fn run(self, context: &Context) -> Outcome {
+        // Found before a file is made for nothing.
+        let mount = context.engine()?.cache_mount(&self.mount)?;
+        let hint = "berth builder export -o FILE MOUNT";
+        write_archive(self.output.as_deref(), hint, |sink| mount.export(sink))?;
         Ok(0)
     }
 }

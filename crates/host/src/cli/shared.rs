@@ -1,6 +1,8 @@
 //! What several verbs have in common: naming containers, and going on after a failure.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
@@ -8,6 +10,7 @@ use std::sync::mpsc;
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_host::Engine;
 use berth_host::api::types::ContainerSummary;
+use berth_sys::error::Explain as _;
 
 use super::ps::Selection;
 use super::request::read_text;
@@ -247,7 +250,7 @@ fn tell(context: &Context, name: &str, done: Result<()>) -> Outcome {
 /// # Errors
 /// Standard input is no terminal, or cannot be read.
 pub(crate) fn confirm(context: &Context, warning: &str) -> Result<bool> {
-    if !berth_sys::terminal::is_terminal(std::io::stdin()) {
+    if !berth_sys::terminal::is_terminal(io::stdin()) {
         return Err(Error::new(Class::Invalid, "nobody is there to confirm")
             .caused_by("standard input is not a terminal")
             .hint("add --force"));
@@ -255,8 +258,33 @@ pub(crate) fn confirm(context: &Context, warning: &str) -> Result<bool> {
     context.warn(warning);
     context.screen.ask("Continue? [y/N] ");
     let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|error| {
+    io::stdin().read_line(&mut answer).map_err(|error| {
         Error::new(Class::Unavailable, "cannot read the answer").caused_by(error)
     })?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes" | "Yes"))
+}
+
+/// Has an archive written to a file, or to standard output, unless that is a terminal.
+///
+/// # Errors
+/// It is one; the file cannot be made; whatever `write` fails of.
+pub(crate) fn write_archive(
+    output: Option<&Path>,
+    hint: &str,
+    write: impl FnOnce(&mut dyn io::Write) -> Result<()>,
+) -> Result<()> {
+    let Some(path) = output else {
+        if berth_sys::terminal::is_terminal(io::stdout()) {
+            return Err(
+                Error::new(Class::Invalid, "an archive is nothing to look at")
+                    .caused_by("standard output is a terminal")
+                    .hint(hint),
+            );
+        }
+        return write(&mut io::stdout().lock());
+    };
+    let explain = || format!("cannot write {}", path.display());
+    let mut file = io::BufWriter::new(File::create(path).explain(explain)?);
+    write(&mut file)?;
+    file.flush().explain(explain)
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use berth_contract::{Class, Error};
 use berth_sys::error::Explain as _;
 
+use crate::cli::shared::write_archive;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(super) const EXPORT: Verb = Verb::new::<Export>(
@@ -40,23 +41,12 @@ pub(crate) struct Export {
 impl Arguments for Export {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        match &self.output {
-            Some(path) => {
-                // Told before a file is made for nothing.
-                engine.volume(&self.volume)?;
-                let file =
-                    File::create(path).explain(|| format!("cannot write {}", path.display()))?;
-                engine.export_volume(&self.volume, io::BufWriter::new(file))?;
-            }
-            None if io::stdout().is_terminal() => {
-                return Err(
-                    Error::new(Class::Invalid, "an archive is nothing to look at")
-                        .caused_by("standard output is a terminal")
-                        .hint("berth volume export -o FILE VOLUME"),
-                );
-            }
-            None => engine.export_volume(&self.volume, io::stdout().lock())?,
-        }
+        // Told before a file is made for nothing.
+        engine.volume(&self.volume)?;
+        let hint = "berth volume export -o FILE VOLUME";
+        write_archive(self.output.as_deref(), hint, |sink| {
+            engine.export_volume(&self.volume, sink)
+        })?;
         Ok(0)
     }
 }

@@ -1,10 +1,11 @@
 //! `berth rmi`: removes images.
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Result};
 use berth_host::Engine;
 use berth_host::api::types::DeletedImage;
 
 use super::load::platforms;
+use super::shared::named_or_all;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Rmi>(
@@ -47,20 +48,9 @@ impl Arguments for Rmi {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let platforms = platforms(&self.platform)?;
-        let names = match (self.all, self.names.is_empty()) {
-            (true, true) => all_names(&engine)?,
-            (true, false) => {
-                return Err(
-                    Error::new(Class::Invalid, "--all and names cannot be used together")
-                        .hint("leave --all or the names away"),
-                );
-            }
-            (false, true) => {
-                return Err(Error::new(Class::Invalid, "berth rmi needs IMAGE")
-                    .hint("usage: berth rmi [OPTIONS] IMAGE [IMAGE...]"));
-            }
-            (false, false) => self.names,
-        };
+        let names = named_or_all(("rmi", "IMAGE"), self.names, self.all, || {
+            all_names(&engine)
+        })?;
         let (mut status, mut any) = (0, false);
         for name in &names {
             match engine.remove_image(name, &platforms, self.force) {

@@ -100,6 +100,32 @@ pub(crate) fn id_in(flag: &str, path: &Path) -> Result<String> {
     Ok(read_text(flag, path)?.trim().to_owned())
 }
 
+/// What is named one by one or, with `--all`, everything there is.
+///
+/// # Errors
+/// Neither or both were said; what there is cannot be listed.
+pub(crate) fn named_or_all(
+    (verb, noun): (&str, &str),
+    names: Vec<String>,
+    all: bool,
+    every: impl FnOnce() -> Result<Vec<String>>,
+) -> Result<Vec<String>> {
+    match (all, names.is_empty()) {
+        (true, true) => every(),
+        (true, false) => Err(beside_names("--all")),
+        (false, true) => Err(
+            Error::new(Class::Invalid, format!("berth {verb} needs {noun}"))
+                .hint(format!("usage: berth {verb} [OPTIONS] {noun} [{noun}...]")),
+        ),
+        (false, false) => Ok(names),
+    }
+}
+
+fn beside_names(flag: &str) -> Error {
+    let sentence = format!("{flag} and names cannot be used together");
+    Error::new(Class::Invalid, sentence).hint(format!("leave {flag} or the names away"))
+}
+
 /// The ids of the containers that `--all` or `--filter` means, beside which nothing may be named.
 ///
 /// # Errors
@@ -112,12 +138,7 @@ pub(crate) fn chosen(
     states: &[&str],
 ) -> Result<Vec<String>> {
     if !names.is_empty() {
-        let flag = if all { "--all" } else { "--filter" };
-        return Err(Error::new(
-            Class::Invalid,
-            format!("{flag} and names cannot be used together"),
-        )
-        .hint(format!("leave {flag} or the names away")));
+        return Err(beside_names(if all { "--all" } else { "--filter" }));
     }
     of_states(engine, &Selection::parse(filter)?, states)
 }

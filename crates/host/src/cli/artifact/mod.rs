@@ -10,6 +10,7 @@ use berth_host::Engine;
 use serde_json::{Value, json};
 
 use super::document::Format;
+use super::shared::named_or_all;
 use super::{Arguments, Context, Group, Outcome, Verb, registry};
 
 pub(crate) const VERB: Verb =
@@ -100,25 +101,10 @@ pub(crate) struct Rm {
 impl Arguments for Rm {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let names = match (self.all, self.names.is_empty()) {
-            (true, false) => {
-                return Err(
-                    Error::new(Class::Invalid, "--all and names cannot be used together")
-                        .hint("leave --all or the names away"),
-                );
-            }
-            (false, true) => {
-                return Err(
-                    Error::new(Class::Invalid, "berth artifact rm needs ARTIFACT")
-                        .hint("usage: berth artifact rm [OPTIONS] ARTIFACT [ARTIFACT...]"),
-                );
-            }
-            (true, true) => {
-                let artifacts = engine.artifacts()?.artifacts.into_iter();
-                artifacts.map(|one| one.digest.to_string()).collect()
-            }
-            (false, false) => self.names,
-        };
+        let names = named_or_all(("artifact rm", "ARTIFACT"), self.names, self.all, || {
+            let artifacts = engine.artifacts()?.artifacts.into_iter();
+            Ok(artifacts.map(|one| one.digest.to_string()).collect())
+        })?;
         let (mut status, mut any) = (0, false);
         for name in &names {
             match engine.remove_artifact(name, self.force) {

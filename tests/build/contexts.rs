@@ -255,3 +255,161 @@ fn a_named_directory_has_its_own_ignore_file() {
     let failed = project.build(&["--build-context", &other]).status(1);
     assert!(failed.stderr.contains("/other/.dockerignore"), "{failed}");
 }
+
+/// The name of an image may be written in more than one way, and a context may be nothing at all.
+#[test]
+fn contexts_are_found_by_every_name_of_an_image() {
+    let project = Project::of("FROM docker.io/library/base:latest\nCOPY --from=base f /g\n");
+    project.write("d/f", "x");
+    let directory = project.directory.join("d").display().to_string();
+    let out = project.sandbox.path().join("out");
+    let output = out.display().to_string();
+    for name in ["base", "base:latest", "docker.io/library/base"] {
+        let context = format!("{name}={directory}");
+        project
+            .build(&["--build-context", &context, "-o", &output])
+            .success();
+        assert_eq!(crate::project::tree(&out), ["f", "g"]);
+    }
+    project.write(
+        "Dockerfile",
+        "FROM base AS build\nCOPY <<EOF /out\nhello\nEOF\n",
+    );
+    let empty = project.sandbox.path().join("empty");
+    let output = empty.display().to_string();
+    project
+        .build(&[
+            "--build-context",
+            "base=docker-image://scratch",
+            "-o",
+            &output,
+        ])
+        .success();
+    assert_eq!(crate::project::tree(&empty), ["out"]);
+}
+
+/// What a context replaces is not looked at; what it brings is known.
+#[test]
+fn checks_know_the_contexts() {
+    let project = Project::of(
+        "FROM absent.test/x AS deps\nENV a b\nRUN echo\nCMD x\nFROM base\nENV Y=$GIVEN\nCOPY --from=deps /f /f\n",
+    );
+    let base = Project::of("FROM busybox\nENV GIVEN=1\n");
+    drop(base);
+    let found = project.build(&["--check"]).status(1);
+    assert!(found.stdout.contains("LegacyKeyValueFormat"), "{found}");
+    let context = format!("deps={}", project.directory.display());
+    let clean = project.build(&["--check", "--build-context", &context]);
+    assert_eq!(clean.success(), "Check complete, no warnings found.");
+    let undefined = project
+        .build(&[
+            "--check",
+            "--build-context",
+            &context,
+            "--build-context",
+            "base=docker-image://busybox",
+        ])
+        .status(1);
+    assert!(
+        undefined.stdout.contains("undefined variable '$GIVEN'"),
+        "{undefined}"
+    );
+    project.write(
+        "Dockerfile",
+        "FROM absent.test/x AS deps\nARG OLD\nFROM deps\nARG NEW\n",
+    );
+    let outline = project
+        .build(&["--call", "outline", "--build-context", &context])
+        .success();
+    assert!(
+        outline.contains("NEW") && !outline.contains("OLD"),
+        "{outline}"
+    );
+}
+
+/// `BuildKit` calls the file of such a context `context`.
+#[test]
+fn files_of_the_web_are_contexts() {
+    let project = Project::of(
+        "FROM busybox\nCOPY --from=web context /one\nRUN --mount=from=web,target=/m cp /m/context /two && stat -c %a /m/context > /mode\n",
+    );
+    let (url, answering) = served(b"hello", 1);
+    project
+        .build(&["--build-context", &format!("web={url}")])
+        .success();
+    answering.join().unwrap();
+    assert_eq!(project.run("cat /one /two /mode"), "hellohello600");
+    // A Dockerfile of the web, with a bogus name.
+    let (url, answering) = served(b"FROM busybox\nRUN echo web > /w\n", 1);
+    project
+        .sandbox
+        .berth(&["build", "-t", "t", "-f", "any", &url])
+        .success();
+    answering.join().unwrap();
+    assert_eq!(project.run("cat /w"), "web");
+    // A file without a name.
+    let (url, answering) = served(b"hello", 2);
+    let root = url.rsplit_once('/').unwrap().0;
+    project.write(
+        "Dockerfile",
+        &format!("FROM busybox\nADD {root}/ /named\nADD {root} /d/\n"),
+    );
+    assert_eq!(project.sh("cat /named /d/__unnamed__"), "hellohello");
+    answering.join().unwrap();
+    let refused = project.build(&["--build-context", "x=ftp://a/b"]).status(1);
+    assert!(
+        refused.stderr.contains("cannot use the context ftp://a/b"),
+        "{refused}"
+    );
+}
+
+/// Answers so many requests with this, whatever they ask for.
+fn served(content: &'static [u8], count: usize) -> (String, std::thread::JoinHandle<()>) {
+    use std::io::{BufRead as _, Write as _};
+    let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!(
+        "http://127.0.0.1:{}/file",
+        server.local_addr().unwrap().port()
+    );
+    let answering = std::thread::spawn(move || {
+        for _ in 0..count {
+            let (mut stream, _) = server.accept().unwrap();
+            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+            while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                content.len()
+            );
+            stream
+                .write_all(&[head.as_bytes(), content].concat())
+                .unwrap();
+        }
+    });
+    (url, answering)
+}
+
+/// Progress and history are read by more people than the Dockerfile.
+#[test]
+fn logins_in_urls_of_commands_are_not_told() {
+    let project = Project::of(
+        "FROM busybox\nRUN echo https://me:s3cret@a.test/b?c=d > /u\nRUN echo https://$USER:$PASS@b.test > /v\n",
+    );
+    let built = project.build(&["--progress", "plain"]);
+    built.success();
+    assert_eq!(project.run("cat /u"), "https://me:s3cret@a.test/b?c=d");
+    let history = project
+        .sandbox
+        .berth(&["history", "--no-trunc", "t"])
+        .success();
+    for text in [&built.stderr, &history] {
+        assert!(text.contains("https://xxxxx:xxxxx@a.test/b?c=d"), "{text}");
+        assert!(text.contains("https://$USER:$PASS@b.test"), "{text}");
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nRUN false https://me:s3cret@a.test\n",
+    );
+    let failed = project.build(&["--progress", "plain"]).status(1);
+    assert!(!failed.stderr.contains("s3cret"), "{failed}");
+}

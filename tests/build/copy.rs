@@ -156,8 +156,48 @@ fn what_is_not_there_is_said() {
             .build(&[])
             .status(1)
             .stderr
-            .contains("must be a directory and end with a /")
+            .contains("must be a directory, or end with a / to become one")
     );
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nRUN mkdir /there\nCOPY Dockerfile d /there\nCOPY d/f Dockerfile /there\n",
+    );
+    project.write("d/g", "");
+    project.write("d/f", "");
+    assert_eq!(project.sh("ls /there"), "Dockerfile\nf\ng");
+}
+
+/// A link that leads out of the context leads to nothing, and no ignore file has to do with it.
+#[test]
+fn a_link_that_leads_nowhere_is_named() {
+    let project = Project::new().file("d/f", "");
+    symlink("/etc/passwd", project.directory.join("out")).unwrap();
+    symlink("../../elsewhere", project.directory.join("d/up")).unwrap();
+    for (source, told) in [
+        (
+            "out",
+            "out is a link to /etc/passwd, which is not in the build context",
+        ),
+        (
+            "d/up/x",
+            "d/up is a link to ../../elsewhere, which is not in the build context",
+        ),
+    ] {
+        project.write("Dockerfile", &format!("FROM busybox\nCOPY {source} /\n"));
+        let failed = project.build(&[]).status(1);
+        assert!(failed.stderr.contains(told), "{failed}");
+        assert!(!failed.stderr.contains("ignore"), "{failed}");
+    }
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nCOPY https://me:secret@a.test/x /\n",
+    );
+    let failed = project.build(&[]).status(1);
+    assert!(
+        failed.stderr.contains("a source of COPY can't be a URL"),
+        "{failed}"
+    );
+    assert!(!failed.stderr.contains("secret"), "{failed}");
 }
 
 /// What is a file does not become a directory because a directory is copied; an archive says so itself.

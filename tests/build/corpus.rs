@@ -40,7 +40,7 @@ const CASES: [&str; 11] = [
 ];
 
 /// Paths in which the images may differ: the case (or all), the path, and why.
-const PATHS: [(&str, &str, &str); 9] = [
+const PATHS: [(&str, &str, &str); 10] = [
     (
         "",
         "etc/hosts",
@@ -66,6 +66,11 @@ const PATHS: [(&str, &str, &str); 9] = [
     ),
     ("copies", "everything/modes/m2755", "as modes/m2755"),
     ("debian", "packages", "as mnt"),
+    (
+        "variables",
+        "child",
+        "an argument after ENV counts with BuildKit and berth, not with buildah",
+    ),
 ];
 
 /// Fields of the config in which they may differ.

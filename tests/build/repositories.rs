@@ -24,6 +24,17 @@ fn repository(project: &Project, more: &str) -> PathBuf {
     path
 }
 
+fn commit_of(repository: &Path) -> String {
+    let commit = Command::new("git")
+        .arg("-C")
+        .arg(repository)
+        .args(["rev-parse", "HEAD"])
+        .output()
+        .unwrap()
+        .stdout;
+    String::from_utf8(commit).unwrap().trim().to_owned()
+}
+
 #[test]
 fn repositories_are_contexts_and_sources() {
     if !available("repositories_are_contexts_and_sources", "git") {
@@ -57,6 +68,128 @@ fn repositories_are_contexts_and_sources() {
         project.sh("cat /r/sub/f /s/f; ls -a /r | grep -c '^.git$'; true"),
         "one\none\n0"
     );
+}
+
+#[test]
+fn repositories_are_named_contexts() {
+    if !available("repositories_are_named_contexts", "git") {
+        return;
+    }
+    let project = Project::of(
+        "FROM busybox\nCOPY --from=repo f /f\nCOPY --from=repo . /all/\nRUN --mount=from=repo,target=/m cat /m/f > /g\n",
+    );
+    repository(&project, "true");
+    let daemon = Daemon::start(project.sandbox.path());
+    let url = format!("git://127.0.0.1:{}/repo.git", daemon.port);
+    let context = format!("repo={url}#main:sub");
+    let built = project.build(&["--progress", "plain", "--build-context", &context]);
+    built.success();
+    let fetches = built.stderr.lines();
+    let mut fetches: Vec<_> = fetches
+        .filter(|line| line.contains("[context repo] git://"))
+        .collect();
+    fetches.dedup();
+    assert_eq!(fetches.len(), 1, "fetched once: {built}");
+    assert_eq!(project.run("cat /f /g; ls /all"), "one\none\nDockerfile\nf");
+    // The stage of that name is not built, and the context may be what an image begins with.
+    project.write(
+        "Dockerfile",
+        "FROM absent.test/x AS repo\nRUN exit 1\nFROM repo\n",
+    );
+    let out = project.sandbox.path().join("out");
+    let output = out.display().to_string();
+    project
+        .build(&["--build-context", &context, "-o", &output])
+        .success();
+    assert_eq!(crate::project::tree(&out), ["Dockerfile", "f"]);
+    let failed = project
+        .build(&["--build-context", &format!("repo={url}#nope")])
+        .status(1);
+    assert!(
+        failed.stderr.contains("no branch, tag or commit \"nope\""),
+        "{failed}"
+    );
+}
+
+#[test]
+fn queries_say_what_of_a_repository_is_meant() {
+    if !available("queries_say_what_of_a_repository_is_meant", "git") {
+        return;
+    }
+    let project = Project::new();
+    let path = repository(&project, "true");
+    let commit = commit_of(&path);
+    let daemon = Daemon::start(project.sandbox.path());
+    let url = format!("git://127.0.0.1:{}/repo.git", daemon.port);
+    project.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox\nADD {url}?branch=main&keep-git-dir=true /a\nADD {url}?tag=v1&subdir=sub&commit={commit} /b\n\
+             ADD {url}?checksum={commit}&submodules=false /c\nADD --checksum={} {url} /d\n",
+            &commit[..12]
+        ),
+    );
+    assert_eq!(
+        project.sh(
+            "ls -a /a | grep -x .git; ls /b; cat /c/sub/f /d/sub/f; ls -a /c | grep -c .git; true"
+        ),
+        ".git\nDockerfile\nf\none\none\n0"
+    );
+    for (line, reason) in [
+        (format!("ADD {url}?commit=0000 /a"), "cannot fetch"),
+        (
+            format!("ADD --checksum=0000 {url}#main /a"),
+            "expected checksum to match 0000",
+        ),
+        (
+            format!("ADD {url}?branch=a&tag=b /a"),
+            "branch conflicts with tag",
+        ),
+        (
+            format!("ADD --keep-git-dir=false {url}?keep-git-dir=1 /a"),
+            "inconsistent keep-git-dir",
+        ),
+    ] {
+        project.write("Dockerfile", &format!("FROM busybox\n{line}\n"));
+        let failed = project.build(&[]).status(1);
+        assert!(failed.stderr.contains(reason), "{line}: {failed}");
+    }
+    let keep = ["--build-arg", "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1"];
+    for (flags, kept) in [(&[][..], "0"), (&keep[..], "1")] {
+        let words = [&["build", "-t", "t", "-f", "-"], flags, &[&url]].concat();
+        project
+            .sandbox
+            .berth_with_input(&words, b"FROM busybox\nCOPY . /c\n")
+            .success();
+        assert_eq!(project.run("ls -a /c | grep -cx .git; true"), kept);
+    }
+}
+
+/// git waits for a server that says nothing; a signal ends it with the build, before it and within it.
+#[test]
+fn a_signal_ends_git_too() {
+    if !available("a_signal_ends_git_too", "git") {
+        return;
+    }
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("git://{}/repo.git", silent.local_addr().unwrap());
+    let project = Project::of(&format!("FROM busybox\nADD {url} /r\n"));
+    let context = project.directory.to_str().unwrap();
+    for source in [context, &url] {
+        let running = project.sandbox.start(&["build", source]);
+        let (connection, _) = silent.accept().unwrap();
+        running.signal("TERM");
+        let begun = std::time::Instant::now();
+        let screen = running.finish();
+        assert_eq!(screen.status, 1, "{screen}");
+        assert!(begun.elapsed().as_secs() < 5, "it was waited for");
+        // Nobody holds the other end any more.
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(&mut &connection, &mut rest).unwrap();
+        let ingest = std::fs::read_dir(project.sandbox.data().join("ingest"));
+        assert_eq!(ingest.into_iter().flatten().count(), 0);
+    }
+    project.sandbox.assert_nothing_left();
 }
 
 /// A repository is somebody else's: its links are followed within it (security.md 21).
@@ -135,14 +268,7 @@ fn servers_of_plain_files_are_enough() {
     }
     let project = Project::new();
     let repository = repository(&project, "true");
-    let commit = Command::new("git")
-        .arg("-C")
-        .arg(&repository)
-        .args(["rev-parse", "HEAD"])
-        .output()
-        .unwrap()
-        .stdout;
-    let commit = String::from_utf8(commit).unwrap();
+    let commit = commit_of(&repository);
     let port = serve_files(repository.join(".git"));
     let url = format!("http://127.0.0.1:{port}/r.git");
     for reference in [
@@ -150,7 +276,7 @@ fn servers_of_plain_files_are_enough() {
         "#main",
         "#refs/heads/main",
         "#v1",
-        &format!("#{}", commit.trim()),
+        &format!("#{commit}"),
     ] {
         project
             .sandbox

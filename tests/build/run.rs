@@ -147,16 +147,151 @@ fn triggers_wait_for_the_image_that_is_made_from_this_one() {
     assert!(!project.config("{{json .Config.OnBuild}}").contains("COPY"));
 }
 
-/// Whichever stands first: `ENV` wins, for a command as for the file.
+/// `BuildKit` has one set of variables: what stands last counts, for a command as for the file. The image's own
+/// environment is what `ENV` says.
 #[test]
-fn an_argument_never_hides_the_environment() {
+fn the_last_of_arguments_and_environment_counts() {
     let project = Project::of(
-        "FROM busybox\nARG A=arg\nENV A=env\nENV B=env\nARG B=arg\nARG C=arg\nRUN echo $A $B $C > /e\nENV C=$A-$B-$C\nRUN echo $C >> /e\n",
+        "FROM busybox\nARG A=arg\nENV A=env\nENV B=env\nARG B=arg NONE EMPTY=\nARG C=arg\nRUN echo $A $B $C ${NONE-unset} ${EMPTY-unset} > /e\nENV C=$A-$B-$C\nRUN echo $C >> /e\n",
     );
     project
         .build(&["--build-arg", "A=given", "--build-arg", "B=given"])
         .success();
-    assert_eq!(project.run("cat /e"), "env env arg\nenv-env-arg");
+    assert_eq!(
+        project.run("cat /e; echo $B"),
+        "env given arg unset\nenv-given-arg\nenv"
+    );
+    let history = project
+        .sandbox
+        .berth(&["history", "--no-trunc", "--format", "{{.CreatedBy}}", "t"])
+        .success();
+    let told = "RUN |5 A=env B=given NONE= EMPTY= C=arg /bin/sh -c echo $A";
+    assert!(history.contains(told), "{history}");
+}
+
+/// A proxy is known by both of its names, wherever it comes from, and leaves no trace.
+#[test]
+fn proxies_are_known_by_both_of_their_names() {
+    let project = Project::of("FROM busybox\nRUN env | grep -i _proxy | sort > /p\n");
+    project
+        .build(&[
+            "--build-arg",
+            "http_proxy=lower",
+            "--build-arg",
+            "NO_PROXY=upper",
+        ])
+        .success();
+    let given = "HTTP_PROXY=lower\nNO_PROXY=upper\nhttp_proxy=lower\nno_proxy=upper";
+    assert_eq!(project.run("cat /p"), given);
+    let folder = project.sandbox.path().join(".docker");
+    std::fs::create_dir(&folder).unwrap();
+    let config = serde_json::json!({ "proxies": { "default": {
+        "httpProxy": "http://of.config:1", "noProxy": "inside.test",
+    } } });
+    std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
+    project
+        .build(&["--no-cache", "--build-arg", "HTTP_PROXY=mine"])
+        .success();
+    assert_eq!(
+        project.run("cat /p"),
+        "HTTP_PROXY=mine\nNO_PROXY=inside.test\nhttp_proxy=http://of.config:1\nno_proxy=inside.test"
+    );
+    let about = project.config("{{json .Config.Env}}");
+    assert!(!about.to_lowercase().contains("proxy"), "{about}");
+    // Other proxies make no other result.
+    let again = project.build(&["--build-arg", "HTTP_PROXY=other"]);
+    assert_eq!(crate::project::cached(&again), 1, "{again}");
+}
+
+#[test]
+fn the_stage_that_is_built_and_the_sandbox_have_names() {
+    let project = Project::of(
+        "FROM busybox AS base\nRUN echo ${TARGETSTAGE-unset} > /n\nARG TARGETSTAGE\nRUN echo $TARGETSTAGE >> /n; hostname > /h\n\
+         FROM base AS one\nFROM base\n",
+    );
+    let build = |flags: &[&str]| {
+        project.build(flags).success();
+        project.run("cat /n")
+    };
+    assert_eq!(build(&["--target", "one"]), "unset\none");
+    assert_eq!(build(&[]), "unset\ndefault");
+    project
+        .build(&["--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=sandbox"])
+        .success();
+    assert_eq!(project.run("cat /h"), "sandbox");
+}
+
+/// A CDI file that goes with the test.
+struct Description(std::path::PathBuf);
+
+impl Drop for Description {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+#[test]
+fn devices_are_given_by_name_when_they_are_allowed() {
+    let project = Project::new();
+    let kind = format!("berth{}.build/disk", std::process::id());
+    let directory = std::path::Path::new("/var/run/cdi");
+    std::fs::create_dir_all(directory).unwrap();
+    let path = directory.join(format!("berth-build-{}.json", std::process::id()));
+    let device = |name: &str, annotations: serde_json::Value| {
+        serde_json::json!({
+            "name": name, "annotations": annotations, "containerEdits": {
+                "deviceNodes": [{"path": format!("/dev/{name}"), "hostPath": "/dev/full", "permissions": "rw"}],
+                "env": [format!("GIVEN_{name}=yes")],
+            },
+        })
+    };
+    let free = serde_json::json!({ "org.mobyproject.buildkit.device.autoallow": "true" });
+    let text = serde_json::json!({
+        "cdiVersion": "0.6.0", "kind": kind,
+        "devices": [device("one", serde_json::json!({})), device("two", free)],
+    });
+    std::fs::write(&path, text.to_string()).unwrap();
+    let _described = Description(path);
+    project.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox\nRUN --device={kind}=one,required --device=name=other.test/x echo x > /dev/one; \
+             echo $GIVEN_one > /g; test ! -e /dev/two\nRUN test ! -e /dev/one\n"
+        ),
+    );
+    let refused = project.build(&[]).status(1);
+    let hint = format!("berth build --allow device={kind}=one");
+    assert!(refused.stderr.contains(&hint), "{refused}");
+    for right in [
+        "device",
+        &format!("device={kind}"),
+        &format!("device={kind}=one"),
+    ] {
+        let built = project.build(&["--no-cache", "--progress", "plain", "--allow", right]);
+        built.success();
+        assert!(built.stderr.contains("No space left on device"), "{built}");
+        assert!(
+            built.stderr.contains("there is no device other.test/x"),
+            "{built}"
+        );
+        assert_eq!(project.run("cat /g"), "yes");
+    }
+    project.write(
+        "Dockerfile",
+        &format!("FROM busybox\nRUN --device={kind}=two echo $GIVEN_two > /g\n"),
+    );
+    assert_eq!(project.sh("cat /g"), "yes");
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nRUN --device=other.test/x,required true\n",
+    );
+    let missing = project.build(&["--allow", "device"]).status(1);
+    assert!(
+        missing
+            .stderr
+            .contains("cannot give the device other.test/x"),
+        "{missing}"
+    );
 }
 
 /// What a Dockerfile asks for beyond the ordinary has to be allowed by who builds it.

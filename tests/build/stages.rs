@@ -154,7 +154,21 @@ fn numbers_are_stages_and_no_ids() {
     }
     project.write("Dockerfile", "FROM busybox\nCOPY --from=1 /bin /b\n");
     let refused = project.build(&[]).status(1);
-    assert!(refused.stderr.contains("no earlier stage 1"), "{refused}");
+    assert!(
+        refused.stderr.contains("invalid stage index 1"),
+        "{refused}"
+    );
+    for later in ["1", "late"] {
+        project.write(
+            "Dockerfile",
+            &format!(
+                "FROM busybox AS a\nCOPY --from={later} /bin /b\nFROM busybox AS late\nFROM a\n"
+            ),
+        );
+        let refused = project.build(&["--pull=never"]).status(1);
+        let reason = "it needs to be defined before the current stage";
+        assert!(refused.stderr.contains(reason), "{refused}");
+    }
 }
 
 /// An entrypoint drops the arguments of the base, never the stage's own.

@@ -53,7 +53,7 @@ pub use list::EntryChange;
 pub use merged::Merged;
 pub use platform::Platform;
 pub use progress::{Event, Progress, Provided, Silent};
-pub use redacted::urls_without_secrets;
+pub use redacted::{urls_without_logins, urls_without_secrets};
 pub use reference::Reference;
 pub use registry::{
     Access, Composed, Composition, Credentials, Found, Interrupt, Login, LoginFile, Proxy,

@@ -1,17 +1,15 @@
 //! Carrying a build out: the stages as a graph, independent ones at once.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_contract::{Class, Digest, Error, Result, Signal};
 use berth_image::{Assembly, Descriptor, Image, Platform, Progress, Store};
-use berth_sys::error::Explain as _;
-use berth_sys::file::{Directory, Links};
 
 use super::cache::{BuildCache, CachedStep};
+use super::contexts::Contexts;
 use super::copy::FileDigests;
 use super::dockerfile::check::{self, Inputs};
 use super::dockerfile::{Dockerfile, Stages, check_directive};
@@ -23,7 +21,7 @@ use super::remote_cache::{self, Imports};
 use super::report::{Report, Step, Steps};
 use super::request::{BuildRequest, Cancel, NamedContext};
 use super::run::cancelled;
-use super::scope::platform_arguments;
+use super::scope::predefined_arguments;
 use super::shell::FailedPlace;
 use super::stage_builder::StageBuilder;
 use super::state::State;
@@ -61,9 +59,8 @@ pub(super) struct Build<'a> {
     pub(super) imports: Imports,
     /// What the context leaves out.
     pub(super) ignored: Patterns,
-    /// What the named contexts leave out that are directories.
-    named_ignored: BTreeMap<PathBuf, Patterns>,
-    nothing_ignored: Patterns,
+    /// The named contexts that are directories.
+    pub(super) contexts: Contexts,
     /// Digests of the context's files.
     pub(super) digests: FileDigests,
     /// Images that were looked up, so that two stages do not pull one twice.
@@ -159,8 +156,7 @@ impl Engine {
             mounted: Mutex::default(),
             imports: Imports::default(),
             ignored,
-            named_ignored: ignored_by_name(request)?,
-            nothing_ignored: Patterns::default(),
+            contexts: Contexts::of(request)?,
             images: Mutex::default(),
             now: super::time::rfc3339(request.epoch),
         };
@@ -170,36 +166,6 @@ impl Engine {
         build.remember();
         built
     }
-}
-
-/// More than any ignore file that a person has written.
-const IGNORE_LIMIT: u64 = 16 << 20;
-
-/// The ignore files of the named contexts.
-fn ignored_by_name(request: &BuildRequest) -> Result<BTreeMap<PathBuf, Patterns>> {
-    let mut all = BTreeMap::new();
-    for context in request.contexts.values() {
-        let NamedContext::Directory(path) = context else {
-            continue;
-        };
-        let file = path.join(".dockerignore");
-        let cannot = || format!("cannot read {}", file.display());
-        let directory = Directory::open(path).explain(cannot)?;
-        // Whoever filled the directory cannot have files of the host read for it.
-        let opened = match directory.file(Path::new(".dockerignore"), Links::InRoot) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            opened => opened.explain(cannot)?,
-        };
-        let mut text = String::new();
-        let mut opened = opened.take(IGNORE_LIMIT);
-        opened.read_to_string(&mut text).explain(cannot)?;
-        let patterns = Patterns::from_file(&text).map_err(|reason| {
-            let message = format!("cannot use {}", file.display());
-            Error::new(Class::Invalid, message).caused_by(reason)
-        })?;
-        all.insert(path.clone(), patterns);
-    }
-    Ok(all)
 }
 
 impl<'a> Build<'a> {
@@ -215,9 +181,10 @@ impl<'a> Build<'a> {
         let target = self.request.platforms.first().unwrap_or(&host);
         let inputs = Inputs {
             arguments: self.request.arguments.clone(),
-            platform: platform_arguments(target, &host),
+            platform: predefined_arguments((target, &host), self.stage_name()),
             ignored: Some(&self.ignored),
-            environments: self.engine.known_environments(self.file),
+            environments: self.engine.known_environments(self.file, self.request),
+            contexts: self.request.contexts.keys().cloned().collect(),
         };
         let warnings = check::check(self.file, &directive, &inputs);
         if warnings.is_empty() {
@@ -232,6 +199,10 @@ impl<'a> Build<'a> {
         Ok(())
     }
 
+    fn stage_name(&self) -> &str {
+        self.file.stage_name(self.request.target.as_deref())
+    }
+
     fn everything(&self) -> Result<Built> {
         let host = Platform::host();
         let platforms = if self.request.platforms.is_empty() {
@@ -241,7 +212,7 @@ impl<'a> Build<'a> {
         };
         let mut results = Vec::new();
         for platform in platforms {
-            let predefined = platform_arguments(&platform, &host);
+            let predefined = predefined_arguments((&platform, &host), self.stage_name());
             let stages = Stages::of(self.file, &self.request.arguments, &predefined)
                 .map_err(|misread| self.file.refuse(misread.reason, misread.lines))?
                 .with_contexts(self.request.contexts.keys());
@@ -312,18 +283,6 @@ impl<'a> Build<'a> {
                 }
             }
         }
-    }
-
-    /// What is left out of a source: a directory's own ignore file says so, as `BuildKit` has it.
-    pub(super) fn ignored(&self, from: Option<&str>) -> &Patterns {
-        let Some(name) = from else {
-            return &self.ignored;
-        };
-        let own = match self.request.named_context(name) {
-            Some(NamedContext::Directory(path)) => self.named_ignored.get(path),
-            _ => None,
-        };
-        own.unwrap_or(&self.nothing_ignored)
     }
 
     /// A stage whose files a step needs: others may go on while it is waited for.
@@ -433,18 +392,35 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Engine {
-    /// The environments of the base images that are here.
+    /// The environments of the base images that are here, by the names the file has for them.
     #[must_use]
-    pub fn known_environments(&self, file: &Dockerfile) -> BTreeMap<String, Vec<String>> {
+    pub fn known_environments(
+        &self,
+        file: &Dockerfile,
+        request: &BuildRequest,
+    ) -> BTreeMap<String, Vec<String>> {
         let store = self.store();
         let mut known = BTreeMap::new();
         let mut seen = BTreeSet::new();
         for one in &file.instructions {
-            if let super::dockerfile::Instruction::From(from) = &one.instruction
-                && seen.insert(&from.base)
-                && let Ok(image) = store.find(&from.base, None)
-            {
-                known.insert(from.base.clone(), image.config().config.env.clone());
+            let super::dockerfile::Instruction::From(from) = &one.instruction else {
+                continue;
+            };
+            let name = from
+                .alias
+                .as_ref()
+                .map(|(name, _)| name.to_ascii_lowercase());
+            for name in std::iter::once(from.base.clone()).chain(name) {
+                let image = match request.named_context(&name) {
+                    Some(NamedContext::Image(image)) => image,
+                    Some(_) => continue,
+                    None => &name,
+                };
+                if seen.insert(name.clone())
+                    && let Ok(image) = store.find(image, None)
+                {
+                    known.insert(name, image.config().config.env.clone());
+                }
             }
         }
         known

@@ -99,14 +99,15 @@ pub(super) fn apply(
             line
         }
         Instruction::Healthcheck(check) => {
-            let check = health(check, state);
-            let line = format!("HEALTHCHECK {}", list(&check.test));
+            let check = health(check);
+            let line = format!("HEALTHCHECK {}", health_in_history(&check));
             state.config.healthcheck = Some(check);
             line
         }
         Instruction::Onbuild(onbuild) => {
             state.config.on_build.push(onbuild.text.clone());
-            format!("ONBUILD {}", onbuild.text)
+            // What is done later is no step of this image.
+            return Ok(true);
         }
         Instruction::Arg(arguments) => {
             let mut line = "ARG".to_owned();
@@ -140,14 +141,17 @@ fn environment(pairs: &Pairs, state: &mut State, escape: char) -> Result<String,
     Ok(line)
 }
 
+/// `BuildKit` sorts the words as they are written.
 fn expose(ports: &[String], state: &mut State, escape: char) -> Result<String, String> {
+    let mut sorted = ports.to_vec();
+    sorted.sort_unstable();
     let mut words = Vec::new();
-    for port in ports {
+    for port in &sorted {
         words.extend(expand(port, escape, &state.scope)?.words);
     }
     let mut found = Vec::new();
     for word in &words {
-        found.extend(port_range(word).ok_or_else(|| format!("invalid containerPort: {word}"))?);
+        found.extend(exposed(word)?);
     }
     let line = format!("EXPOSE [{}]", found.join(" "));
     for port in found {
@@ -156,21 +160,43 @@ fn expose(ports: &[String], state: &mut State, escape: char) -> Result<String, S
     Ok(line)
 }
 
-/// `80`, `80/udp`, `8000-8010/tcp`; an address or host port before it means nothing in an image.
-fn port_range(word: &str) -> Option<Vec<String>> {
-    let (ports, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
-    let protocol = protocol.to_ascii_lowercase();
-    if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-        return None;
+/// `80`, `80/udp`, `8000-8010/tcp`; an address and a host port before it mean nothing in an image, but must be some.
+fn exposed(word: &str) -> Result<Vec<String>, String> {
+    let (rest, port) = word.rsplit_once(':').unwrap_or(("", word));
+    let (address, host) = rest.rsplit_once(':').unwrap_or(("", rest));
+    let (ports, protocol) = port.split_once('/').unwrap_or((port, ""));
+    let protocol = match protocol.to_ascii_lowercase().as_str() {
+        "" | "tcp" => "tcp",
+        "udp" => "udp",
+        "sctp" => "sctp",
+        other => return Err(format!("invalid proto: {other}")),
+    };
+    let bare = address
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'));
+    let bare = bare.unwrap_or(address);
+    if !bare.is_empty() && bare.parse::<std::net::IpAddr>().is_err() {
+        return Err(format!("invalid IP address: {address}"));
     }
-    let ports = ports.rsplit(':').next()?;
-    let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
-    let (first, last): (u16, u16) = (first.parse().ok()?, last.parse().ok()?);
-    (first <= last).then(|| {
-        (first..=last)
-            .map(|port| format!("{port}/{protocol}"))
-            .collect()
-    })
+    let (first, last) =
+        port_range(ports).ok_or_else(|| format!("invalid containerPort: {ports}"))?;
+    if !host.is_empty() {
+        let (low, high) = port_range(host).ok_or_else(|| format!("invalid hostPort: {host}"))?;
+        if high - low != last - first && last != first {
+            return Err(format!(
+                "invalid ranges specified for container and host Ports: {ports} and {host}"
+            ));
+        }
+    }
+    Ok((first..=last)
+        .map(|port| format!("{port}/{protocol}"))
+        .collect())
+}
+
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
 }
 
 /// The words that are executed: those of the shell form are given to the shell.
@@ -199,19 +225,16 @@ fn list(words: &[String]) -> String {
     format!("[{}]", quoted.join(" "))
 }
 
-fn health(check: &Healthcheck, state: &State) -> HealthCheck {
+fn health(check: &Healthcheck) -> HealthCheck {
+    let words = |kind: &str, words: &[String]| {
+        let kind = std::iter::once(kind.to_owned());
+        kind.chain(words.iter().cloned()).collect()
+    };
     let test = match &check.command {
         None => vec!["NONE".to_owned()],
-        Some(Command::Exec(words)) => std::iter::once("CMD".to_owned())
-            .chain(words.iter().cloned())
-            .collect(),
-        // The image's own shell is used when it is carried out.
-        Some(Command::Shell(line)) if state.config.shell.is_empty() => {
-            vec!["CMD-SHELL".to_owned(), line.clone()]
-        }
-        Some(command @ Command::Shell(_)) => std::iter::once("CMD".to_owned())
-            .chain(words(command, state))
-            .collect(),
+        Some(Command::Exec(list)) => words("CMD", list),
+        // Whoever carries it out uses the image's own shell.
+        Some(Command::Shell(line)) => words("CMD-SHELL", std::slice::from_ref(line)),
     };
     HealthCheck {
         test,
@@ -221,6 +244,39 @@ fn health(check: &Healthcheck, state: &State) -> HealthCheck {
         start_interval: check.start_interval,
         retries: check.retries,
     }
+}
+
+/// As Go prints the structure.
+fn health_in_history(check: &HealthCheck) -> String {
+    format!(
+        "{{Test:[{}] Interval:{} Timeout:{} StartPeriod:{} StartInterval:{} Retries:{}}}",
+        check.test.join(" "),
+        duration(check.interval),
+        duration(check.timeout),
+        duration(check.start_period),
+        duration(check.start_interval),
+        check.retries.unwrap_or(0)
+    )
+}
+
+/// Nanoseconds in Go's notation: `1h30m0s`, `1.5s`, `250ms`; nothing shorter than a millisecond is accepted.
+fn duration(nanoseconds: Option<i64>) -> String {
+    let all = nanoseconds.unwrap_or(0).unsigned_abs();
+    let (unit, digits, name) = match all {
+        0 => return "0s".to_owned(),
+        1..1_000_000_000 => (1_000_000, 6, "ms"),
+        _ => (1_000_000_000, 9, "s"),
+    };
+    let (whole, rest) = (all / unit, all % unit);
+    let fraction = format!(".{rest:0digits$}");
+    let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+    let minutes = match (whole / 3600, whole / 60 % 60) {
+        _ if name != "s" => return format!("{whole}{fraction}{name}"),
+        (0, 0) => String::new(),
+        (0, minutes) => format!("{minutes}m"),
+        (hours, minutes) => format!("{hours}h{minutes}m"),
+    };
+    format!("{minutes}{}{fraction}s", whole % 60)
 }
 
 /// The user's value, else the default, else the global one.
@@ -285,6 +341,8 @@ mod tests {
             "STOPSIGNAL SIGINT",
             "HEALTHCHECK --retries=2 CMD true",
             "ONBUILD RUN x",
+            "SHELL [\"/bin/bash\", \"-c\"]",
+            "HEALTHCHECK --interval=90m --timeout=1500ms --start-period=250ms CMD a b",
         ]);
         let config = &state.config;
         assert_eq!(
@@ -301,14 +359,20 @@ mod tests {
             Some(&["a".to_owned(), "b".to_owned()][..])
         );
         let check = config.healthcheck.as_ref().unwrap();
-        assert_eq!(
-            (check.test.join(" ").as_str(), check.retries),
-            ("CMD-SHELL true", Some(2))
-        );
+        assert_eq!(check.test, ["CMD-SHELL", "a b"]);
         assert_eq!(config.on_build, ["RUN x"]);
         assert!(state.history.iter().all(|step| step.empty_layer));
         assert_eq!(history(&state)[6], "CMD [\"/bin/sh\" \"-c\" \"echo hi\"]");
         assert_eq!(history(&state)[5], "VOLUME [/a /b]");
+        assert_eq!(history(&state)[3], "EXPOSE [80/tcp 81/udp 90/tcp 91/tcp]");
+        assert_eq!(
+            history(&state)[9..],
+            [
+                "HEALTHCHECK {Test:[CMD-SHELL true] Interval:0s Timeout:0s StartPeriod:0s StartInterval:0s Retries:2}",
+                "SHELL [/bin/bash -c]",
+                "HEALTHCHECK {Test:[CMD-SHELL a b] Interval:1h30m0s Timeout:1.5s StartPeriod:250ms StartInterval:0s Retries:0}",
+            ]
+        );
     }
 
     #[test]
@@ -357,10 +421,30 @@ mod tests {
     }
 
     #[test]
+    fn only_the_port_of_a_mapping_is_exposed() {
+        for (word, expected) in [
+            ("80", &["80/tcp"][..]),
+            ("80/", &["80/tcp"]),
+            ("8080:80/UDP", &["80/udp"]),
+            ("0.0.0.0:1234-1235:3333-3334/tcp", &["3333/tcp", "3334/tcp"]),
+            ("1000-1010:80", &["80/tcp"]),
+            ("[::1]:80:80", &["80/tcp"]),
+            ("[2001:4860:0:2001::68]::333", &["333/tcp"]),
+            ("::1:80:80", &["80/tcp"]),
+            ("::::80", &["80/tcp"]),
+        ] {
+            assert_eq!(exposed(word).unwrap(), expected, "{word}");
+        }
+    }
+
+    #[test]
     fn what_makes_no_sense_is_refused() {
         for line in [
             "EXPOSE x",
             "EXPOSE 80/icmp",
+            "EXPOSE localhost:80:80",
+            "EXPOSE x:80",
+            "EXPOSE 1-3:80-81",
             "EXPOSE 9-8",
             "EXPOSE 70000",
             "STOPSIGNAL NOPE",

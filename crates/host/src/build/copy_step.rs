@@ -1,11 +1,12 @@
 //! `COPY` and `ADD` as steps of a stage.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
 use berth_image::{Layer, Merged, urls_without_secrets};
 use berth_sys::error::Explain as _;
+use berth_sys::file::Links;
 
 use super::cache::Key;
 use super::copy::{
@@ -14,7 +15,7 @@ use super::copy::{
 use super::dockerfile::Heredoc;
 use super::dockerfile::expand::expand_raw;
 use super::dockerfile::instruction::Copy;
-use super::ignore::Patterns;
+use super::ignore::{Patterns, clean};
 use super::report::Step;
 use super::stage_builder::{Made, StageBuilder};
 
@@ -46,13 +47,13 @@ impl StageBuilder<'_, '_> {
         let target = Target::parse(&destination, &self.state.config.working_dir);
         let (found, told) = self.items(copy, &origin, &manner, step)?;
         let listed = copy.sources.len() + copy.heredocs.len();
-        if listed > 1 && !target.is_directory {
+        if listed > 1 && !target.is_directory && !is_directory(&lower, &target)? {
             return Err(Error::new(
                 Class::Invalid,
                 format!("cannot {} to {destination}", copy.verb()),
             )
             .caused_by(
-                "with more than one source the destination must be a directory and end with a /",
+                "with more than one source the destination must be a directory, or end with a / to become one",
             ));
         }
         let mut key = Key::new(if copy.link { "copy linked" } else { "copy" });
@@ -130,9 +131,20 @@ impl StageBuilder<'_, '_> {
     ) -> Result<(Vec<Item>, Vec<String>)> {
         let mut found = Vec::new();
         let mut told = Vec::new();
+        if copy.checksum.is_some() && copy.sources.len() + copy.heredocs.len() > 1 {
+            let reason = "a checksum can't be specified for multiple sources";
+            return Err(Error::new(Class::Invalid, reason));
+        }
         for source in &copy.sources {
             let source = self.expanded(source)?;
-            if copy.add && super::remote::is_remote(&source) {
+            let is_remote = super::remote::is_remote(&source);
+            if is_remote && !copy.add {
+                let shown = urls_without_secrets(&source);
+                return Err(Error::new(Class::Invalid, format!("cannot copy {shown}"))
+                    .caused_by("a source of COPY can't be a URL")
+                    .hint("use ADD"));
+            }
+            if is_remote {
                 found.push(self.fetch(copy, &source, step)?);
                 told.push(urls_without_secrets(&source));
                 continue;
@@ -146,7 +158,7 @@ impl StageBuilder<'_, '_> {
             let unpacks = copy.add && copy.unpack != Some(false);
             let one = items(origin, &source, manner, unpacks)
                 .explain(|| format!("cannot look for {source}"))?;
-            let one = one.ok_or_else(|| missing(&source, copy.from.as_deref()))?;
+            let one = one.ok_or_else(|| missing(origin.tree, &source, copy.from.as_deref()))?;
             found.extend(one);
             told.push(source);
         }
@@ -180,13 +192,7 @@ impl StageBuilder<'_, '_> {
             source,
             &super::remote::Wish {
                 checksum: checksum.as_deref(),
-                keep_git_directory: copy.keep_git_dir.unwrap_or_else(|| {
-                    self.build
-                        .request
-                        .arguments
-                        .get("BUILDKIT_CONTEXT_KEEP_GIT_DIR")
-                        .is_some_and(|value| matches!(value.as_str(), "1" | "true"))
-                }),
+                keep_git_directory: copy.keep_git_dir,
                 unpack: copy.unpack == Some(true),
                 into: &into,
                 options: &self.build.request.pull_options,
@@ -195,17 +201,42 @@ impl StageBuilder<'_, '_> {
     }
 }
 
-fn missing(source: &str, from: Option<&str>) -> Error {
-    let place = match from {
-        Some(from) => format!("it is not in {from}"),
-        None => "it is not in the build context".to_owned(),
-    };
-    let error = Error::new(Class::NotFound, format!("{source:?} not found")).caused_by(place);
+fn is_directory(lower: &Merged, target: &Target) -> Result<bool> {
+    let place = lower.place(&target.path, Links::InRoot);
+    let place = place.explain(|| format!("cannot look for {}", target.path.display()))?;
+    Ok(place.entry.is_some_and(|entry| entry.is_directory()))
+}
+
+fn missing(tree: &Merged, source: &str, from: Option<&str>) -> Error {
+    let place = from.unwrap_or("the build context");
+    let error = Error::new(Class::NotFound, format!("{source:?} not found"));
+    if let Some((link, target)) = dead_link(tree, source) {
+        let (link, target) = (link.display(), target.display());
+        return error.caused_by(format!(
+            "{link} is a link to {target}, which is not in {place}"
+        ));
+    }
+    let error = error.caused_by(format!("it is not in {place}"));
     match from {
         Some(_) => error,
         None => error
             .hint("look whether .dockerignore leaves it out; paths begin at the context's root"),
     }
+}
+
+/// The first link on the way of a source that leads nowhere, and where it says it leads.
+fn dead_link(tree: &Merged, source: &str) -> Option<(PathBuf, PathBuf)> {
+    let path = clean(&format!("/{source}"));
+    let path = Path::new(path.trim_start_matches('/'));
+    let mut above: Vec<&Path> = path.ancestors().collect();
+    above.reverse();
+    above.into_iter().find_map(|part| {
+        if tree.place(part, Links::InRoot).ok()?.entry.is_some() {
+            return None;
+        }
+        let link = tree.place(part, Links::Refused).ok()?.entry?;
+        Some((part.to_owned(), PathBuf::from(link.read_link().ok()?)))
+    })
 }
 
 /// `user[:group]`; a number without a group is the group's too.
@@ -227,9 +258,6 @@ fn history(copy: &Copy, told: &[String], destination: &str) -> String {
         if let Some(value) = value {
             text.push_str(&format!(" --{name}={value}"));
         }
-    }
-    if copy.link {
-        text.push_str(" --link");
     }
     for source in told {
         text.push(' ');

@@ -14,6 +14,7 @@ mod builder;
 mod cache;
 mod cache_mount;
 mod configure;
+mod contexts;
 mod copy;
 mod copy_step;
 pub mod dockerfile;
@@ -25,6 +26,7 @@ mod prune;
 mod remote;
 mod remote_cache;
 mod report;
+mod repository;
 mod request;
 mod run;
 mod run_mounts;
@@ -40,9 +42,10 @@ pub use builder::Built;
 pub use cache::{BuildCache, CachedStep};
 pub use cache_mount::CacheMount;
 pub use prune::{CacheEntry, CachePruning};
-pub use remote::{check_out, is_remote, is_repository};
+pub use remote::is_remote;
 pub use remote_cache::{CacheExport, CachePlace};
 pub use report::{Event, Quiet, Report};
+pub use repository::{check_out, is_repository};
 pub use request::{
     BuildRequest, Cancel, Destination, NamedContext, NoCache, OnFailure, Output, Secret,
 };

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use berth_contract::ContainerId;
 use berth_image::{Interrupt, Platform, PullOptions, PullPolicy, Recompression, Reference};
 
+use super::dockerfile::context_name;
 use super::remote_cache::{CacheExport, CachePlace};
 use crate::api::types::HostConfig;
 
@@ -35,7 +36,7 @@ pub struct BuildRequest {
     pub labels: Vec<(String, String)>,
     /// Annotations the manifest gets.
     pub annotations: BTreeMap<String, String>,
-    /// Further contexts, by name.
+    /// Further contexts, by name ([`context_name`](super::dockerfile::context_name)).
     pub contexts: BTreeMap<String, NamedContext>,
     /// Secrets, by id.
     pub secrets: BTreeMap<String, Secret>,
@@ -65,6 +66,8 @@ pub struct BuildRequest {
     pub allow_insecure: bool,
     /// Whether commands may ask for the network of the host.
     pub allow_host_network: bool,
+    /// The devices that commands may have: kinds or full names; all of them with an empty one.
+    pub allow_devices: Vec<String>,
     /// What is done with the result.
     pub outputs: Vec<Output>,
     /// How many steps go on at once; 0 for any number.
@@ -83,13 +86,11 @@ impl BuildRequest {
         }
     }
 
-    /// The context of a name; as those of stages, names are the same in upper and lower case.
+    /// The context of a name: that of a stage, which is the same in upper and lower case, or of an image, which may
+    /// be written in more than one way.
     #[must_use]
     pub fn named_context(&self, name: &str) -> Option<&NamedContext> {
-        let mut contexts = self.contexts.iter();
-        contexts
-            .find(|(known, _)| known.eq_ignore_ascii_case(name))
-            .map(|(_, context)| context)
+        self.contexts.get(&context_name(name))
     }
 }
 
@@ -100,6 +101,10 @@ pub enum NamedContext {
     Directory(PathBuf),
     /// An image of the store or a registry.
     Image(String),
+    /// Nothing: `docker-image://scratch`.
+    Scratch,
+    /// A repository, or a file of the web, which is called `context` then.
+    Remote(String),
 }
 
 /// Where a secret comes from.

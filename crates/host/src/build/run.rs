@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, ContainerId, Error, Exit, Result};
-use berth_image::Merged;
+use berth_image::{Merged, urls_without_logins};
 use berth_monitor::client::{Connection, Incoming};
 use berth_monitor::protocol::Reply;
 use berth_sys::error::Explain as _;
@@ -28,6 +28,8 @@ pub(super) struct Command {
     pub(super) environment: Vec<String>,
     /// Its limits, network and mounts.
     pub(super) host: HostConfig,
+    /// What the host is called for it; empty for the container's own name.
+    pub(super) hostname: String,
     /// A file in memory with its secret variables.
     pub(super) secrets: Option<PathBuf>,
     /// The paths things are mounted at.
@@ -108,7 +110,7 @@ impl Runner<'_> {
                 size: None,
             },
         );
-        let shown = words.join(" ");
+        let shown = urls_without_logins(&words.join(" "));
         let mut connection = match started {
             Ok(started) => started.connection,
             Err(_) if self.cancel.is_over() => return Err(cancelled()),
@@ -203,6 +205,7 @@ pub(super) fn request(command: &Command, state: &State) -> CreateRequest {
     host.log_config.kind = "none".to_owned();
     CreateRequest {
         config: ContainerConfig {
+            hostname: command.hostname.clone(),
             user: state.config.user.clone(),
             env: command.environment.clone(),
             cmd: Some(command.words.clone()),

@@ -1,5 +1,6 @@
 //! `RUN` as a step of a stage: what is executed, in which environment, with what mounted.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -14,10 +15,12 @@ use super::report::Step;
 use super::request::OnFailure;
 use super::run::{Command, Runner};
 use super::run_mounts::{Confined, Mounted};
-use super::scope::PROXIES;
+use super::scope::{PROXIES, Scope};
 use super::shell::Remains;
 use super::stage_builder::{Made, StageBuilder};
 use super::state::PATH;
+use crate::api::types::DeviceRequest;
+use crate::engine::{CDI_DIRECTORIES, NamedDevice, named_devices};
 
 /// Where a here-document with a `#!` line is executed.
 pub(super) const SCRIPTS: &str = "/run/buildkit/pipes";
@@ -67,6 +70,7 @@ impl StageBuilder<'_, '_> {
             .caused_by("RUN --network=host was not allowed")
             .hint("berth build --allow network.host"));
         }
+        let devices = self.devices(run, step)?;
         let (words, script) = self.script(run);
         let mut mounts = Vec::new();
         for mount in &run.mounts {
@@ -75,16 +79,16 @@ impl StageBuilder<'_, '_> {
                 MountKind::parse(&text).map_err(|reason| Error::new(Class::Invalid, reason))?;
             mounts.push(kind);
         }
-        let arguments = self.arguments();
-        let key = self.run_key(run, (&words, script.as_ref()), &arguments, &mounts)?;
-        let created_by = history(&words, &arguments);
+        let key = self.run_key(run, (&words, script.as_ref()), &mounts)?;
+        let created_by = history(&words, &self.state.scope);
         let confined = match run.security {
             Security::Sandbox => Confined::Yes,
             Security::Insecure => Confined::No,
         };
         self.layer(Made { created_by, key }, step, |this| {
             let mut held = Held::default();
-            let mut command = this.command(run, words, &arguments);
+            let mut command = this.command(run, words);
+            command.host.device_requests.extend(devices);
             let mut mounted = Mounted::default();
             if let Some((name, content)) = &script {
                 this.mount_script(name, content, &mut mounted, &mut held)?;
@@ -130,12 +134,53 @@ impl StageBuilder<'_, '_> {
         })
     }
 
+    /// The devices that a command is given: those that are there and that it may have.
+    fn devices(&self, run: &Run, step: Step<'_>) -> Result<Option<DeviceRequest>> {
+        let allowed = &self.build.request.allow_devices;
+        let mut names: Vec<String> = Vec::new();
+        for device in &run.devices {
+            let found = named_devices(&device.name)?;
+            if found.is_empty() && device.required {
+                let message = format!("cannot give the device {}", device.name);
+                return Err(Error::new(Class::NotFound, message).caused_by(format!(
+                    "no file in {} describes it",
+                    CDI_DIRECTORIES.join(" or ")
+                )));
+            }
+            if found.is_empty() {
+                step.note(&format!(
+                    "there is no device {}: going on without it",
+                    device.name
+                ));
+            }
+            for NamedDevice { name, is_allowed } in found {
+                let kind = name.split('=').next().unwrap_or_default();
+                let may = |right: &String| {
+                    matches!(right.as_str(), "") || *right == name || right == kind
+                };
+                if !is_allowed && !allowed.iter().any(may) {
+                    let message = format!("cannot give the device {name}");
+                    return Err(Error::new(Class::Denied, message)
+                        .caused_by("RUN --device was not allowed")
+                        .hint(format!("berth build --allow device={name}")));
+                }
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+        }
+        Ok((!names.is_empty()).then(|| DeviceRequest {
+            driver: "cdi".to_owned(),
+            device_ids: names,
+            ..DeviceRequest::default()
+        }))
+    }
+
     /// What the result of a command depends on.
     fn run_key(
         &self,
         run: &Run,
         (words, script): (&[String], Option<&(String, String)>),
-        arguments: &[String],
         mounts: &[MountKind],
     ) -> Result<Key> {
         let mut key = Key::new("run");
@@ -143,8 +188,10 @@ impl StageBuilder<'_, '_> {
         key.document(&self.state.config);
         key.text(&self.state.platform.to_string());
         key.document(&words);
-        key.document(&arguments);
+        key.document(&self.state.scope.of_commands());
         key.text(&format!("{:?} {:?}", run.network, run.security));
+        key.text(&format!("{:?}", run.devices));
+        key.text(self.hostname());
         key.document(&self.build.request.host);
         if let Some((name, content)) = script {
             key.text(name);
@@ -192,28 +239,28 @@ impl StageBuilder<'_, '_> {
         (words(&Words::Shell(full), &self.state), None)
     }
 
-    /// The arguments that are seen, `name=value`.
-    fn arguments(&self) -> Vec<String> {
-        self.state
-            .scope
-            .arguments()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect()
+    fn hostname(&self) -> &str {
+        let name = self
+            .build
+            .request
+            .arguments
+            .get("BUILDKIT_SANDBOX_HOSTNAME");
+        name.map_or("", String::as_str)
     }
 
-    fn command(&self, run: &Run, words: Vec<String>, arguments: &[String]) -> Command {
+    fn command(&self, run: &Run, words: Vec<String>) -> Command {
         let request = self.build.request;
-        let mut environment = self.state.scope.environment();
-        if !environment.iter().any(|pair| pair.starts_with("PATH=")) {
+        let mut environment = self.state.scope.of_commands();
+        let has = |environment: &[String], name: &str| {
+            let mut names = environment.iter().filter_map(|pair| pair.split('=').next());
+            names.any(|known| known == name)
+        };
+        if !has(&environment, "PATH") {
             environment.push(format!("PATH={PATH}"));
         }
-        environment.extend(arguments.iter().cloned());
         for name in PROXIES {
-            let known = environment
-                .iter()
-                .any(|pair| pair.split('=').next() == Some(name));
-            if let Some(value) = request.arguments.get(name)
-                && !known
+            if let Some(value) = proxy(&request.arguments, name)
+                && !has(&environment, name)
             {
                 environment.push(format!("{name}={value}"));
             }
@@ -229,6 +276,7 @@ impl StageBuilder<'_, '_> {
         Command {
             words,
             environment,
+            hostname: self.hostname().to_owned(),
             secrets: None,
             targets: bound.map(PathBuf::from).collect(),
             host,
@@ -236,10 +284,27 @@ impl StageBuilder<'_, '_> {
     }
 }
 
-fn history(words: &[String], arguments: &[String]) -> String {
+/// The value of a proxy variable: that of its own name, else that of its name in the other case.
+fn proxy<'a>(arguments: &'a BTreeMap<String, String>, name: &str) -> Option<&'a str> {
+    let other = |known: &&String| known.eq_ignore_ascii_case(name);
+    let own = arguments.get(name);
+    let value = own.or_else(|| {
+        arguments
+            .keys()
+            .find(other)
+            .and_then(|key| arguments.get(key))
+    });
+    value.map(String::as_str)
+}
+
+fn history(words: &[String], scope: &Scope) -> String {
     let mut text = "RUN ".to_owned();
-    if !arguments.is_empty() {
-        text.push_str(&format!("|{} {} ", arguments.len(), arguments.join(" ")));
+    let declared: Vec<_> = scope.declarations().collect();
+    if !declared.is_empty() {
+        text.push_str(&format!("|{} ", declared.len()));
+    }
+    for (name, value) in declared {
+        text.push_str(&format!("{name}={value} "));
     }
     text.push_str(&words.join(" "));
     text.push_str(" # buildkit");

@@ -21,12 +21,17 @@ pub const PROXIES: [&str; 10] = [
 ];
 
 /// The variables of a stage at one point.
+///
+/// `BuildKit` has one set of variables for both kinds: whichever of `ENV` and `ARG` comes last counts, though only
+/// what `ENV` says becomes the image's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Scope {
     /// The image's environment in order.
     environment: Vec<(String, String)>,
-    /// The arguments declared so far, in order.
-    arguments: Vec<(String, Option<String>)>,
+    /// The names of the arguments declared so far, in order.
+    declared: Vec<String>,
+    /// The values of arguments which the environment has not set since.
+    arguments: BTreeMap<String, String>,
 }
 
 impl Scope {
@@ -40,19 +45,27 @@ impl Scope {
         };
         Self {
             environment: environment.iter().map(pair).collect(),
-            arguments: Vec::new(),
+            ..Self::default()
         }
     }
 
     /// Sets an environment variable; a known one keeps its place.
     pub fn set(&mut self, name: &str, value: &str) {
-        set(&mut self.environment, name, value.to_owned());
+        self.arguments.remove(name);
+        let mut known = self.environment.iter_mut();
+        match known.find(|(known, _)| known == name) {
+            Some((_, old)) => value.clone_into(old),
+            None => self.environment.push((name.to_owned(), value.to_owned())),
+        }
     }
 
-    /// Declares an argument; one that is declared again without a value keeps the one it has.
+    /// Declares an argument; a name alone changes no value.
     pub fn declare(&mut self, name: &str, value: Option<String>) {
-        if value.is_some() || !self.declared().contains(name) {
-            set(&mut self.arguments, name, value);
+        if !self.declared.iter().any(|known| known == name) {
+            self.declared.push(name.to_owned());
+        }
+        if let Some(value) = value {
+            self.arguments.insert(name.to_owned(), value);
         }
     }
 
@@ -63,22 +76,30 @@ impl Scope {
         self.environment.iter().map(pair).collect()
     }
 
-    /// The arguments that have a value and are not hidden by the environment.
-    pub fn arguments(&self) -> impl Iterator<Item = (&str, &str)> {
-        let hidden = |name: &str| self.environment.iter().any(|(known, _)| known == name);
-        self.arguments
+    /// The environment as a command sees it: with the arguments that have a value.
+    #[must_use]
+    pub fn of_commands(&self) -> Vec<String> {
+        let mut all = self.clone();
+        for name in &self.declared {
+            if let Some(value) = self.arguments.get(name) {
+                all.set(name, value);
+            }
+        }
+        all.environment()
+    }
+
+    /// Every argument declared so far with what its name means now, as the history of a command tells it.
+    pub fn declarations(&self) -> impl Iterator<Item = (&str, String)> {
+        let value = |name: &String| self.value(name).unwrap_or_default();
+        self.declared
             .iter()
-            .filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
-            .filter(move |(name, _)| !hidden(name))
+            .map(move |name| (name.as_str(), value(name)))
     }
 
     /// The names of all arguments declared so far.
     #[must_use]
     pub fn declared(&self) -> BTreeSet<&str> {
-        self.arguments
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect()
+        self.declared.iter().map(String::as_str).collect()
     }
 
     /// Every name that has a value.
@@ -86,34 +107,28 @@ impl Scope {
     pub fn names(&self) -> BTreeSet<&str> {
         let environment = self.environment.iter().map(|(name, _)| name.as_str());
         environment
-            .chain(self.arguments().map(|(name, _)| name))
+            .chain(self.arguments.keys().map(String::as_str))
             .collect()
     }
 }
 
-fn set<T>(pairs: &mut Vec<(String, T)>, name: &str, value: T) {
-    match pairs.iter_mut().find(|(known, _)| known == name) {
-        Some((_, old)) => *old = value,
-        None => pairs.push((name.to_owned(), value)),
-    }
-}
-
 impl Variables for Scope {
-    /// What is set by `ENV` wins over an argument of the same name.
     fn value(&self, name: &str) -> Option<String> {
-        let set = self.environment.iter().find(|(known, _)| known == name);
-        if let Some((_, value)) = set {
-            return Some(value.clone());
-        }
-        let declared = self.arguments.iter().find(|(known, _)| known == name)?;
-        declared.1.clone()
+        let set = || self.environment.iter().find(|(known, _)| known == name);
+        self.arguments
+            .get(name)
+            .or_else(|| set().map(|(_, value)| value))
+            .cloned()
     }
 }
 
-/// The predefined arguments that tell of platforms.
+/// The predefined arguments: what they tell of platforms, and which stage is built.
 #[must_use]
-pub fn platform_arguments(target: &Platform, build: &Platform) -> BTreeMap<String, String> {
-    let mut arguments = BTreeMap::new();
+pub fn predefined_arguments(
+    (target, build): (&Platform, &Platform),
+    stage: &str,
+) -> BTreeMap<String, String> {
+    let mut arguments = BTreeMap::from([("TARGETSTAGE".to_owned(), stage.to_owned())]);
     for (prefix, platform) in [("TARGET", target), ("BUILD", build)] {
         let variant = platform.variant.clone().unwrap_or_default();
         for (name, value) in [
@@ -133,27 +148,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_environment_hides_arguments() {
-        let mut scope = Scope::of_environment(&["PATH=/bin", "A=1"]);
+    fn the_last_of_environment_and_arguments_counts() {
+        let mut scope = Scope::of_environment(&["PATH=/bin", "A=1", "E=5"]);
         scope.declare("A", Some("2".into()));
         scope.declare("B", Some("3".into()));
         scope.declare("C", None);
-        assert_eq!(scope.value("A").as_deref(), Some("1"));
+        scope.declare("E", None);
+        assert_eq!(scope.value("A").as_deref(), Some("2"));
+        assert_eq!(scope.value("E").as_deref(), Some("5"));
         assert_eq!(
             (scope.value("B").as_deref(), scope.value("C")),
             (Some("3"), None)
         );
+        assert_eq!(scope.environment(), ["PATH=/bin", "A=1", "E=5"]);
+        assert_eq!(scope.of_commands(), ["PATH=/bin", "A=2", "E=5", "B=3"]);
         scope.set("B", "4");
-        scope.set("A", "5");
-        assert_eq!(scope.environment(), ["PATH=/bin", "A=5", "B=4"]);
-        assert_eq!(scope.arguments().count(), 0);
-        assert!(scope.declared().contains("C"));
+        scope.set("A", "6");
+        assert_eq!(scope.environment(), ["PATH=/bin", "A=6", "E=5", "B=4"]);
+        assert_eq!(scope.of_commands(), scope.environment());
+        let told: Vec<_> = scope.declarations().collect();
+        assert_eq!(
+            told,
+            [
+                ("A", "6".into()),
+                ("B", "4".into()),
+                ("C", String::new()),
+                ("E", "5".into())
+            ]
+        );
+        assert_eq!(
+            scope.names().into_iter().collect::<Vec<_>>(),
+            ["A", "B", "E", "PATH"]
+        );
     }
 
     #[test]
     fn platforms_are_told_in_parts() {
         let wasm = Platform::new("wasi", "wasm");
-        let found = platform_arguments(&wasm, &"linux/arm/v7".parse().unwrap());
+        let found = predefined_arguments((&wasm, &"linux/arm/v7".parse().unwrap()), "default");
+        assert_eq!(found["TARGETSTAGE"], "default");
         assert_eq!(found["TARGETPLATFORM"], "wasi/wasm");
         assert_eq!(
             (found["TARGETOS"].as_str(), found["TARGETARCH"].as_str()),

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Digest, Error, Report, Result};
-use berth_image::{Layer, Merged, Platform};
+use berth_image::{Layer, Merged, Platform, urls_without_logins, urls_without_secrets};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Time;
 
@@ -97,11 +97,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
                 return Err(super::run::cancelled());
             }
             self.lines = one.lines;
-            let mut shown = self.shown(one.lines);
-            if matches!(&one.instruction, Instruction::Copy(copy) if copy.add) {
-                shown = berth_image::urls_without_secrets(&shown);
-            }
-            self.instruction(&one.instruction, &shown)?;
+            self.instruction(&one.instruction, &self.shown(one.lines))?;
         }
         Ok(self.state.clone())
     }
@@ -122,6 +118,10 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             Base::Image(name) => {
                 let _job = self.build.jobs.begin(self.build.cancel);
                 let step = self.begin(&format!("FROM {name}"));
+                if self.build.request.named_context(name) == Some(&NamedContext::Scratch) {
+                    self.state = State::scratch(platform);
+                    return step.end(Ok(()));
+                }
                 if self.is_directory(name) {
                     self.state = State::scratch(platform);
                     // Its files are the first layer, as if they had been copied.
@@ -141,10 +141,12 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         Ok(())
     }
 
-    /// Whether a name is that of a context which is a directory of the host.
+    /// Whether a name is that of a context which is a directory.
     pub(super) fn is_directory(&self, name: &str) -> bool {
-        let context = self.build.request.named_context(name);
-        matches!(context, Some(NamedContext::Directory(_)))
+        matches!(
+            self.build.request.named_context(name),
+            Some(NamedContext::Directory(_) | NamedContext::Remote(_))
+        )
     }
 
     fn base_image(&self, name: &str, platform: &Platform) -> Result<State> {
@@ -171,8 +173,9 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         } else {
             String::new()
         };
+        let width = self.count.to_string().len();
         let name = format!(
-            "[{platform}{stage}{}/{}] {shown}",
+            "[{platform}{stage}{:width$}/{}] {shown}",
             self.position, self.count
         );
         self.position += 1;
@@ -212,7 +215,10 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
                 .map_err(|error| self.explain(error));
         }
         let _job = self.build.jobs.begin(self.build.cancel);
-        let step = self.begin(shown);
+        let step = self.begin(&match instruction {
+            Instruction::Copy(copy) if copy.add => urls_without_secrets(shown),
+            _ => urls_without_logins(shown),
+        });
         let result = match instruction {
             Instruction::Run(run) => self.run(run, step),
             Instruction::Copy(copy) => self.copy(copy, step),
@@ -300,10 +306,8 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         make: impl FnOnce(&Self) -> Result<Layer>,
     ) -> Result<()> {
         let build = self.build;
-        let Made {
-            created_by,
-            mut key,
-        } = made;
+        let Made { mut key, .. } = made;
+        let created_by = urls_without_logins(&made.created_by);
         if let Some(latest) = self.latest() {
             key.text("rewritten");
             key.bytes(&latest.to_le_bytes());
@@ -399,27 +403,35 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         Ok(directory)
     }
 
+    fn nothing(&self) -> Result<Vec<PathBuf>> {
+        Ok(vec![self.build.assembly.directory()?])
+    }
+
     /// What another stage, image or named context holds: its layers, topmost first.
     pub(super) fn source(&self, name: &str) -> Result<Vec<PathBuf>> {
+        if let Some(directory) = self.build.directory(name)? {
+            return Ok(vec![directory]);
+        }
+        let stages = &self.graph.stages;
         match self.build.request.named_context(name) {
-            Some(NamedContext::Directory(path)) => return Ok(vec![path.clone()]),
-            Some(NamedContext::Image(_)) => {}
+            Some(NamedContext::Scratch) => return self.nothing(),
+            Some(_) => {}
+            None if name == "scratch" => return self.nothing(),
             None => {
-                if let Some(index) = self.graph.stages.find(name, self.stage.index) {
+                if let Some(index) = stages.find(name, self.stage.index) {
                     let state = self.build.needed(self.graph, index)?;
                     return extracted(self.build, &state.layers);
                 }
+                if stages.find(name, stages.stages.len()).is_some() {
+                    let message = format!("cannot use files of the stage {name:?}");
+                    return Err(Error::new(Class::Invalid, message)
+                        .caused_by("it needs to be defined before the current stage"));
+                }
                 if name.parse::<usize>().is_ok() {
-                    return Err(Error::new(
-                        Class::Invalid,
-                        format!("there is no earlier stage {name}"),
-                    )
-                    .hint("stages are numbered from 0, and only earlier ones have files yet"));
+                    let message = format!("invalid stage index {name}");
+                    return Err(Error::new(Class::Invalid, message));
                 }
             }
-        }
-        if name == "scratch" {
-            return Err(Error::new(Class::Invalid, "scratch has no files"));
         }
         let image = self
             .build

@@ -1,6 +1,8 @@
 //! What a stage has come to: its layers, its config, its history, and what variables mean now.
 
-use berth_image::{Configuration, ContainerConfig, History, Image, Layer, Platform};
+use berth_image::{
+    Configuration, ContainerConfig, History, Image, Layer, Platform, urls_without_logins,
+};
 
 use super::scope::Scope;
 
@@ -100,7 +102,7 @@ impl State {
     pub(super) fn record(&mut self, created_by: String, created: Option<String>) {
         self.history.push(History {
             created,
-            created_by: Some(created_by),
+            created_by: Some(urls_without_logins(&created_by)),
             comment: Some(COMMENT.to_owned()),
             empty_layer: true,
             ..History::default()
@@ -113,7 +115,7 @@ impl State {
         self.created.clone_from(&created);
         self.history.push(History {
             created,
-            created_by: Some(created_by),
+            created_by: Some(urls_without_logins(&created_by)),
             comment: Some(COMMENT.to_owned()),
             ..History::default()
         });

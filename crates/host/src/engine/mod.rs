@@ -54,6 +54,7 @@ pub use options::{
     WaitFor,
 };
 pub use prune_images::{PruneWish, PrunedImages};
+pub(crate) use spec::{CDI_DIRECTORIES, NamedDevice, named_devices};
 pub use volumes::VolumeEntry;
 
 use std::fs::File;

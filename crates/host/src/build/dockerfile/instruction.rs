@@ -112,6 +112,8 @@ pub struct Run {
     pub network: Network,
     /// Whether it is confined.
     pub security: Security,
+    /// The devices it is given.
+    pub devices: Vec<Device>,
     /// What is executed.
     pub command: Command,
     /// The here-documents of a shell command.
@@ -138,6 +140,15 @@ pub enum Security {
     Sandbox,
     /// None.
     Insecure,
+}
+
+/// `--device=NAME[,required]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Device {
+    /// What it is called in the host's CDI files.
+    pub name: String,
+    /// Whether the build fails without it.
+    pub required: bool,
 }
 
 /// `COPY` or `ADD`

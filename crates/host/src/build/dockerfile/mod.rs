@@ -30,7 +30,7 @@ pub use instruction::{Instruction, Located};
 pub use line::{Misread, SIZE_LIMIT};
 pub use mount::{Mount, MountKind, Sharing};
 pub use position::{Lines, excerpt};
-pub use stage::{Base, Stage, Stages};
+pub use stage::{Base, Stage, Stages, context_name};
 
 /// A Dockerfile that was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +83,21 @@ impl Dockerfile {
         })
     }
 
+    /// What the predefined argument `TARGETSTAGE` says: the stage that is asked for, else the last one.
+    #[must_use]
+    pub fn stage_name<'a>(&'a self, wanted: Option<&'a str>) -> &'a str {
+        let last = self
+            .instructions
+            .iter()
+            .rev()
+            .find_map(|one| match &one.instruction {
+                Instruction::From(from) => Some(from.alias.as_ref().map(|(name, _)| name.as_str())),
+                _ => None,
+            });
+        let wanted = wanted.filter(|wanted| !wanted.is_empty());
+        wanted.or(last.flatten()).unwrap_or("default")
+    }
+
     /// The failure of something that stands here.
     #[must_use]
     pub fn refuse(&self, reason: impl Into<String>, lines: Lines) -> Error {
@@ -111,7 +126,7 @@ fn refused(name: &str, text: &str, misread: &Misread) -> Error {
 }
 
 /// `true`, `1`, `f`, …: what Go takes for a boolean.
-fn boolean(text: &str) -> Option<bool> {
+pub(super) fn boolean(text: &str) -> Option<bool> {
     match text {
         "true" | "1" | "t" | "T" | "TRUE" | "True" => Some(true),
         "false" | "0" | "f" | "F" | "FALSE" | "False" => Some(false),

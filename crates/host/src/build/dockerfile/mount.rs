@@ -327,7 +327,7 @@ fn secret(
 }
 
 /// The comma-separated fields of a text; a field in double quotes may hold commas (RFC 4180).
-fn fields(text: &str) -> Vec<String> {
+pub(super) fn fields(text: &str) -> Vec<String> {
     let mut fields = vec![String::new()];
     let mut quoted = false;
     let mut characters = text.chars().peekable();

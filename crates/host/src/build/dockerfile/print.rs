@@ -68,6 +68,11 @@ impl Display for Run {
         if self.security == Security::Insecure {
             write!(out, " --security=insecure")?;
         }
+        for device in &self.devices {
+            let required = if device.required { ",required" } else { "" };
+            let text = format!("name={}{required}", device.name);
+            flag(out, "device", Some(&text))?;
+        }
         self.command.fmt(out)?;
         documents(out, &self.heredocs)
     }
@@ -170,7 +175,7 @@ fn documents(out: &mut Formatter<'_>, heredocs: &[Heredoc]) -> fmt::Result {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::instruction::{Argument, From, Onbuild};
+    use super::super::instruction::{Argument, Device, From, Onbuild};
     use super::super::{Dockerfile, Mount, parse_one};
     use super::*;
 
@@ -232,6 +237,8 @@ mod tests {
 
     fn run() -> impl Strategy<Value = Run> {
         let mount = "type=cache,target=/[a-z$ ]{1,6}".prop_map(|text| Mount { text });
+        let device = ("[a-z.]{1,6}/[a-z]{1,6}(=[a-z]{1,4})?", any::<bool>());
+        let device = device.prop_map(|(name, required)| Device { name, required });
         let network = prop_oneof![
             Just(Network::Default),
             Just(Network::None),
@@ -241,9 +248,10 @@ mod tests {
             prop::collection::vec(mount, 0..2),
             network,
             any::<bool>(),
+            prop::collection::vec(device, 0..2),
             command(),
         );
-        let plain = plain.prop_map(|(mounts, network, insecure, command)| Run {
+        let plain = plain.prop_map(|(mounts, network, insecure, devices, command)| Run {
             mounts,
             network,
             security: if insecure {
@@ -251,6 +259,7 @@ mod tests {
             } else {
                 Security::Sandbox
             },
+            devices,
             command,
             heredocs: Vec::new(),
         });

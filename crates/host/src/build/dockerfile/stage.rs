@@ -9,6 +9,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use berth_image::Reference;
+
 use super::expand::{Expanded, Variables, expand};
 use super::instruction::{Argument, From, Instruction, Located};
 use super::mount::Mount;
@@ -38,6 +40,8 @@ pub struct Stage {
     pub comments: Vec<String>,
     /// What follows.
     pub instructions: Vec<Located>,
+    /// Whether a named context stands for it, and nothing follows because of that.
+    pub is_replaced: bool,
 }
 
 /// What a stage is made from.
@@ -60,7 +64,7 @@ pub struct Stages {
     pub globals: BTreeMap<String, String>,
     /// The names of the global arguments.
     pub declared: BTreeSet<String>,
-    /// The named contexts, in lower case; files are taken from them and not from a stage of the name.
+    /// The named contexts; files are taken from them and not from a stage of the name.
     contexts: BTreeSet<String>,
 }
 
@@ -127,6 +131,17 @@ impl Stages {
         if stages.is_empty() {
             return Err(Misread::new("the file has no FROM", Lines::one(1)));
         }
+        for one in stages.iter().flat_map(|stage| &stage.instructions) {
+            for name in sources(&one.instruction) {
+                if name
+                    .parse::<usize>()
+                    .is_ok_and(|index| index >= stages.len())
+                {
+                    let reason = format!("invalid stage index {name}");
+                    return Err(Misread::new(reason, one.lines));
+                }
+            }
+        }
         Ok(Self {
             stages,
             globals: globals.values,
@@ -139,22 +154,17 @@ impl Stages {
     /// begins with that name begins with the context.
     #[must_use]
     pub fn with_contexts<'n>(mut self, names: impl IntoIterator<Item = &'n String>) -> Self {
-        let names = names.into_iter().map(|name| name.to_ascii_lowercase());
-        self.contexts = names.collect();
+        self.contexts = names.into_iter().map(|name| context_name(name)).collect();
+        let is_context =
+            |name: &str| !is_reserved(name) && self.contexts.contains(&context_name(name));
         for stage in &mut self.stages {
-            let own = stage
-                .name
-                .as_ref()
-                .filter(|name| self.contexts.contains(*name));
+            let own = stage.name.as_ref().filter(|name| is_context(name));
             if let Some(name) = own {
                 stage.base = Base::Image(name.clone());
                 stage.base_name.clone_from(name);
                 stage.instructions.clear();
-            } else if matches!(stage.base, Base::Stage(_))
-                && self
-                    .contexts
-                    .contains(&stage.base_name.to_ascii_lowercase())
-            {
+                stage.is_replaced = true;
+            } else if matches!(stage.base, Base::Stage(_)) && is_context(&stage.base_name) {
                 stage.base = Base::Image(stage.base_name.clone());
             }
         }
@@ -199,7 +209,7 @@ impl Stages {
         }
         for one in &stage.instructions {
             for name in sources(&one.instruction) {
-                if !self.contexts.contains(&name.to_ascii_lowercase()) {
+                if !self.contexts.contains(&context_name(&name)) {
                     needs.extend(self.find(&name, index));
                 }
             }
@@ -220,6 +230,23 @@ impl Stages {
         }
         needed.into_iter().collect()
     }
+}
+
+/// The name of a context as it is looked up: `docker.io/library/busybox:latest` is `busybox`.
+#[must_use]
+pub fn context_name(name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    let familiar = Reference::parse(&lower).map(|reference| reference.familiar());
+    let familiar = familiar.unwrap_or(lower);
+    familiar
+        .strip_suffix(":latest")
+        .map(str::to_owned)
+        .unwrap_or(familiar)
+}
+
+/// Names that no context takes.
+fn is_reserved(name: &str) -> bool {
+    name.eq_ignore_ascii_case("scratch") || name.eq_ignore_ascii_case("context")
 }
 
 /// The names of stages, images and contexts that an instruction takes files from.
@@ -283,6 +310,7 @@ fn stage(
         lines: one.lines,
         comments: one.comments.clone(),
         instructions: Vec::new(),
+        is_replaced: false,
     })
 }
 
@@ -377,6 +405,7 @@ mod tests {
                 "FROM --platform=$x a",
                 "empty platform value from expression $x",
             ),
+            ("FROM a\nCOPY --from=1 b c", "invalid stage index 1"),
         ] {
             assert_eq!(stages(text, &[]).unwrap_err(), reason, "{text}");
         }

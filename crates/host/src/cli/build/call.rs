@@ -1,12 +1,14 @@
 //! `--call`: questions about a Dockerfile that are answered without building it.
 
+use std::collections::BTreeMap;
+
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
 use berth_host::build::BuildRequest;
 use berth_host::build::dockerfile::outline::{Outline, Target, outline, targets};
 use berth_host::build::dockerfile::{Dockerfile, Stages, check, check_directive};
 use berth_host::build::ignore::Patterns;
-use berth_host::build::scope::platform_arguments;
+use berth_host::build::scope::predefined_arguments;
 use berth_image::Platform;
 
 use crate::cli::{Context, Outcome};
@@ -73,8 +75,7 @@ impl Call {
         if self.question == Question::Check {
             return report_checks(context, engine, request, &file);
         }
-        let host = Platform::host();
-        let platform = platform_arguments(request.platforms.first().unwrap_or(&host), &host);
+        let platform = predefined(&file, request);
         let stages = Stages::of(&file, &request.arguments, &platform)
             .map_err(|misread| file.refuse(misread.reason, misread.lines))?;
         let text = if self.question == Question::Targets {
@@ -88,6 +89,7 @@ impl Call {
             let target = stages
                 .target(request.target.as_deref())
                 .map_err(|reason| Error::new(Class::Invalid, reason))?;
+            let stages = stages.with_contexts(request.contexts.keys());
             let found = outline(&file, &stages, target, &request.arguments);
             if self.json {
                 pretty(&found)
@@ -98,6 +100,12 @@ impl Call {
         context.screen.data(&text)?;
         Ok(0)
     }
+}
+
+fn predefined(file: &Dockerfile, request: &BuildRequest) -> BTreeMap<String, String> {
+    let host = Platform::host();
+    let target = request.platforms.first().unwrap_or(&host);
+    predefined_arguments((target, &host), file.stage_name(request.target.as_deref()))
 }
 
 fn pretty(document: &impl serde::Serialize) -> String {
@@ -187,12 +195,12 @@ fn report_checks(
     let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
         Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
     })?;
-    let host = Platform::host();
     let inputs = check::Inputs {
         arguments: request.arguments.clone(),
-        platform: platform_arguments(request.platforms.first().unwrap_or(&host), &host),
+        platform: predefined(file, request),
         ignored: Some(&ignored),
-        environments: engine.known_environments(file),
+        environments: engine.known_environments(file, request),
+        contexts: request.contexts.keys().cloned().collect(),
     };
     let warnings = check::check(file, &directive, &inputs);
     context.screen.data(&check::report(file, &warnings))?;

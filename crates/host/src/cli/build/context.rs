@@ -9,6 +9,8 @@ use berth_host::build::{check_out, is_remote, is_repository};
 use berth_image::{Assembly, PullOptions};
 use berth_sys::file::{Directory, Links};
 
+use super::signals::interruptible;
+
 /// What a Dockerfile is called when nothing else is said.
 const NAMES: [&str; 3] = ["Dockerfile", "Containerfile", "dockerfile"];
 /// More than any Dockerfile or ignore file has.
@@ -27,6 +29,8 @@ pub(super) struct Found {
     pub(super) ignore: String,
     /// Where a context lies that came from elsewhere; it goes with this.
     pub(super) scratch: Option<Assembly>,
+    /// Whether there is a Dockerfile and nothing beside it.
+    is_alone: bool,
 }
 
 /// Finds context and Dockerfile from the argument and `-f`.
@@ -35,6 +39,7 @@ pub(super) fn find(
     file: Option<&str>,
     engine: &Engine,
     options: &PullOptions,
+    keep_git: bool,
 ) -> Result<Found> {
     let Some(path) = path else {
         return Err(Error::new(Class::Invalid, "berth build needs PATH")
@@ -49,10 +54,20 @@ pub(super) fn find(
             )
             .hint("berth build - takes a Dockerfile alone, or an archive with one in it"));
         }
-        return received(&mut io::stdin().lock(), file, engine);
+        let found = received(&mut io::stdin().lock(), file, engine)?;
+        if file.is_some() && found.is_alone {
+            return Err(Error::new(
+                Class::Invalid,
+                "cannot use --file with a Dockerfile as context",
+            ));
+        }
+        return Ok(found);
     }
     if is_remote(path) {
-        return remote(path, file, engine, options);
+        return remote(path, file, engine, (options, keep_git));
+    }
+    if let Some(url) = at_github(path) {
+        return remote(&url, file, engine, (options, keep_git));
     }
     let path = Path::new(path);
     let metadata = std::fs::metadata(path).map_err(|error| {
@@ -103,33 +118,40 @@ fn received(source: &mut dyn io::Read, file: Option<&str>, engine: &Engine) -> R
             .map_err(|error| error.context("cannot unpack the context"))?;
         return within(&directory, file, scratch);
     }
-    if file.is_some() {
-        return Err(Error::new(
-            Class::Invalid,
-            "cannot use --file with a Dockerfile as context",
-        ));
-    }
     Ok(Found {
         directory,
         name: "Dockerfile".to_owned(),
         text: text(Path::new("-"), received)?,
         ignore: String::new(),
         scratch: Some(scratch),
+        is_alone: true,
     })
+}
+
+/// The old short form of a repository there, unless a file is called like that.
+fn at_github(path: &str) -> Option<String> {
+    let rest = path.strip_prefix("github.com/")?;
+    let (repository, part) = rest.split_at(rest.find(['#', '?']).unwrap_or(rest.len()));
+    let repository = repository.trim_end_matches('/').trim_end_matches(".git");
+    let url = format!("https://github.com/{repository}.git{part}");
+    (!Path::new(path).exists()).then_some(url)
 }
 
 fn remote(
     source: &str,
     file: Option<&str>,
     engine: &Engine,
-    options: &PullOptions,
+    (options, keep_git): (&PullOptions, bool),
 ) -> Result<Found> {
+    let interrupt = &options.access.interrupt;
     if !is_repository(source) {
-        return received(&mut berth_image::download(source, options)?, file, engine);
+        let fetch = || received(&mut berth_image::download(source, options)?, file, engine);
+        return interruptible(interrupt, fetch);
     }
     let scratch = engine.store().assembly()?;
-    let (directory, _) = check_out(source, &scratch.directory()?, false)?;
-    within(&directory, file, scratch)
+    let into = scratch.directory()?;
+    let fetch = || check_out(source, &into, keep_git, interrupt);
+    within(&interruptible(interrupt, fetch)?, file, scratch)
 }
 
 /// A context that came from elsewhere: its Dockerfile is looked for in it, and no link leads out.
@@ -142,6 +164,7 @@ fn within(directory: &Path, file: Option<&str>, scratch: Assembly) -> Result<Fou
             text: standard_input()?,
             ignore: ignore_file(directory)?,
             scratch: Some(scratch),
+            is_alone: false,
         });
     }
     let names: Vec<&str> = match file {
@@ -163,6 +186,7 @@ fn within(directory: &Path, file: Option<&str>, scratch: Assembly) -> Result<Fou
             text: text?,
             ignore,
             scratch: Some(scratch),
+            is_alone: false,
         });
     }
     Err(Error::new(Class::NotFound, "no Dockerfile in the context")
@@ -203,6 +227,7 @@ fn in_directory(directory: &Path, file: Option<&str>) -> Result<Found> {
         text,
         ignore,
         scratch: None,
+        is_alone: false,
     })
 }
 
@@ -289,4 +314,23 @@ fn standard_input() -> Result<String> {
             .caused_by(error)
         })?;
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_form_of_a_repository_is_one() {
+        for (path, url) in [
+            ("github.com/a/b", Some("https://github.com/a/b.git")),
+            (
+                "github.com/a/b.git#v1:sub",
+                Some("https://github.com/a/b.git#v1:sub"),
+            ),
+            ("a/github.com/b", None),
+        ] {
+            assert_eq!(at_github(path).as_deref(), url, "{path}");
+        }
+    }
 }

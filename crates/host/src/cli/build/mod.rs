@@ -9,17 +9,15 @@ mod live;
 mod plain;
 mod progress;
 mod shell;
+mod signals;
 mod sources;
 
 use std::io::Write as _;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_contract::{Class, Error, Result, Signal};
 use berth_host::Engine;
-use berth_host::build::{BuildRequest, Built, Cancel, OnFailure, Report};
+use berth_host::build::{BuildRequest, Built, OnFailure, Report};
 use berth_image::Reference;
-use berth_sys::epoll::{Interest, Poller};
 use berth_sys::signals::Signals;
 
 pub(crate) use flags::builder;
@@ -27,6 +25,7 @@ pub(crate) use flags::builder;
 use super::{Arguments, Context, Group, Outcome, Verb};
 pub(crate) use flags::Build;
 use progress::{BuildProgress, Style};
+use signals::{ending_signals, watched};
 
 pub(crate) const VERB: Verb = Verb::new::<Build>(
     "build",
@@ -80,16 +79,6 @@ impl Arguments for Build {
     }
 }
 
-/// Takes the signals that end a build.
-fn ending_signals() -> Result<Signals> {
-    let signals: Vec<Signal> = ["INT", "TERM", "HUP"]
-        .iter()
-        .filter_map(|name| name.parse().ok())
-        .collect();
-    Signals::take(&signals)
-        .map_err(|error| Error::new(Class::Internal, "cannot take signals").caused_by(error))
-}
-
 /// Builds, and ends the build when a signal asks for it.
 fn carry_out(
     engine: &Engine,
@@ -98,43 +87,13 @@ fn carry_out(
     signals: &Signals,
 ) -> Result<Built> {
     let cancel = request.cancel();
-    let over = Arc::new(AtomicBool::new(false));
-    let (woken, waker) = berth_sys::pipe::pair()
-        .map_err(|error| Error::new(Class::Internal, "cannot make a pipe").caused_by(error))?;
-    std::thread::scope(|scope| {
-        let watch = || watch(engine, &cancel, signals, (&woken, &over));
-        scope.spawn(watch);
-        let built = engine.build(request, report, &cancel);
-        over.store(true, Ordering::SeqCst);
-        drop(waker);
-        built
-    })
-}
-
-/// Waits for a signal or for the end.
-fn watch(
-    engine: &Engine,
-    cancel: &Cancel,
-    signals: &Signals,
-    (woken, over): (&impl std::os::fd::AsFd, &AtomicBool),
-) {
-    let wait = || -> std::io::Result<()> {
-        let mut poller = Poller::new()?;
-        poller.add(signals, 0, Interest::READ)?;
-        poller.add(woken, 1, Interest::READ)?;
-        while !over.load(Ordering::SeqCst) {
-            poller.wait(None)?.for_each(drop);
-            while signals.next()?.is_some() {
-                for id in cancel.cancel() {
-                    // One that has ended by itself needs no signal.
-                    engine.kill(&id, Signal::KILL).ok();
-                }
-            }
+    let end = || {
+        for id in cancel.cancel() {
+            // One that has ended by itself needs no signal.
+            engine.kill(&id, Signal::KILL).ok();
         }
-        Ok(())
     };
-    // Without the watcher the build still ends, only not at a signal.
-    drop(wait());
+    watched(signals, &end, || engine.build(request, report, &cancel))
 }
 
 fn write(path: &std::path::Path, flag: &str, bytes: &[u8]) -> Result<()> {

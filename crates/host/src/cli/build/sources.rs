@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
-use berth_host::build::{Destination, NamedContext, Output, Secret};
+use berth_host::build::dockerfile::context_name;
+use berth_host::build::{Destination, NamedContext, Output, Secret, is_remote};
+use berth_image::urls_without_secrets;
 
 use super::caches::{compression, nothing_else};
 use crate::cli::Environment;
@@ -109,26 +111,30 @@ pub(super) fn agents(
     Ok(agents)
 }
 
-/// `NAME=DIRECTORY`, `NAME=docker-image://IMAGE`.
+/// `NAME=DIRECTORY`, `NAME=docker-image://IMAGE`, `NAME=oci-layout://DIRECTORY`, `NAME=URL`.
 pub(super) fn contexts(texts: &[String]) -> Result<BTreeMap<String, NamedContext>> {
     let mut contexts = BTreeMap::new();
     for text in texts {
         let (name, source) = text
             .split_once('=')
             .ok_or_else(|| invalid("--build-context", text, "it must be NAME=SOURCE"))?;
-        let context = if let Some(image) = source
+        let image = source
             .strip_prefix("docker-image://")
-            .or_else(|| source.strip_prefix("container-image://"))
-        {
+            .or_else(|| source.strip_prefix("container-image://"));
+        let context = if image == Some("scratch") {
+            NamedContext::Scratch
+        } else if let Some(image) = image {
             NamedContext::Image(image.to_owned())
         } else if let Some(layout) = source.strip_prefix("oci-layout://") {
             NamedContext::Image(layout_image(text, layout)?)
+        } else if is_remote(source) {
+            NamedContext::Remote(source.to_owned())
         } else if source.contains("://") {
-            return Err(Error::new(
-                Class::Unsupported,
-                format!("cannot use the context {source}"),
-            )
-            .hint("a directory, docker-image://IMAGE or oci-layout://DIRECTORY can be used"));
+            let shown = urls_without_secrets(source);
+            let message = format!("cannot use the context {shown}");
+            return Err(Error::new(Class::Unsupported, message).hint(
+                "a directory, a URL, docker-image://IMAGE or oci-layout://DIRECTORY can be used",
+            ));
         } else {
             let path = std::path::absolute(source)
                 .map_err(|error| invalid("--build-context", text, error.to_string()))?;
@@ -141,7 +147,7 @@ pub(super) fn contexts(texts: &[String]) -> Result<BTreeMap<String, NamedContext
             }
             NamedContext::Directory(path)
         };
-        contexts.insert(name.to_owned(), context);
+        contexts.insert(context_name(name), context);
     }
     Ok(contexts)
 }

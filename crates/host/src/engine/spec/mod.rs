@@ -29,7 +29,9 @@ use super::user::Identity;
 use crate::api::types::{ContainerConfig, HostConfig};
 
 pub(crate) use capabilities::{for_user as capabilities_for, set as capabilities_of};
-pub(crate) use cdi::DIRECTORIES as CDI_DIRECTORIES;
+pub(crate) use cdi::{
+    DIRECTORIES as CDI_DIRECTORIES, Named as NamedDevice, named as named_devices,
+};
 pub(crate) use limits::Capacity;
 pub(crate) use mounts::{EtcFiles, SHM_SIZE, shared_memory_size};
 pub(crate) use namespaces::{Namespaces, Origin};

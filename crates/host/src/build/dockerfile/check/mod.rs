@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::expand::NoVariables;
 use super::position::{Lines, excerpt};
 use super::stage::Stages;
-use super::{CheckDirective, Dockerfile};
+use super::{CheckDirective, Dockerfile, Instruction};
 use crate::build::ignore::Patterns;
 
 /// One thing that a check found.
@@ -38,6 +38,8 @@ pub struct Inputs<'a> {
     pub ignored: Option<&'a Patterns>,
     /// The environments of images that are known; of others nothing is said about variables.
     pub environments: BTreeMap<String, Vec<String>>,
+    /// The names of further contexts: what stands in a stage that one replaces is not looked at.
+    pub contexts: Vec<String>,
 }
 
 /// Makes the checks that a file does not skip, in the order of its lines.
@@ -51,10 +53,17 @@ pub fn check(file: &Dockerfile, directive: &CheckDirective, inputs: &Inputs<'_>)
             lines: Lines::one(*line),
         });
     }
-    if let Ok(stages) = Stages::of(file, &inputs.arguments, &inputs.platform) {
-        casing::check(&stages, &mut warnings);
+    if let Ok(written) = Stages::of(file, &inputs.arguments, &inputs.platform) {
+        casing::check(&written, &mut warnings);
+        let stages = written.with_contexts(&inputs.contexts);
         stage::check(file, &stages, inputs, &mut warnings);
-        for one in &file.instructions {
+        let first = stages.stages.first().map_or(0, |stage| stage.lines.first);
+        let global = file.instructions.iter();
+        let global = global.take_while(|one| one.lines.first < first);
+        let bases = file.instructions.iter();
+        let bases = bases.filter(|one| matches!(one.instruction, Instruction::From(_)));
+        let within = stages.stages.iter().flat_map(|stage| &stage.instructions);
+        for one in global.chain(bases).chain(within) {
             values::check(one, inputs.ignored, &mut warnings);
         }
         values::check_variables(file, &stages, inputs, &mut warnings);

@@ -288,6 +288,7 @@ impl Lexer<'_> {
             Some('}') => Ok(self.value(&name).unwrap_or_default()),
             Some(':') => match self.next() {
                 Some(sign @ ('-' | '+' | '?')) => self.conditional(&name, sign, true, depth),
+                Some(sign @ ('#' | '%')) => self.trimmed(&name, sign, depth),
                 Some(other) => Err(format!("unsupported modifier (:{other}) in substitution")),
                 None => Err("syntax error: missing '}'".to_owned()),
             },
@@ -367,7 +368,7 @@ impl Lexer<'_> {
         let all = self.peek() == Some('/');
         self.position += usize::from(all);
         let word = self.until(Some('/'), true, depth + 1)?.text;
-        let replacement = self.until(Some('}'), false, depth + 1)?.text;
+        let replacement = self.until(Some('}'), true, depth + 1)?.text;
         let value = self.value(name).unwrap_or_default();
         if value.len() > SEARCH_LIMIT {
             return Err(format!("the value of {name} is too long to search"));

@@ -27,7 +27,7 @@ impl Pattern {
                     // `}` and `/` are escaped for the sake of the braces.
                     Some(escaped @ ('*' | '?' | '\\' | '}' | '/')) => Part::One(escaped),
                     Some(other) => return Err(format!("invalid escape '\\{other}' in a pattern")),
-                    None => Part::One('\\'),
+                    None => return Err("a pattern ends with an escape".to_owned()),
                 },
                 other => Part::One(other),
             };

@@ -56,6 +56,8 @@ fn every_form_expands() {
             "/local/bin/foo.tar.gz _usr_local_bin_foo.tar.gz",
         ),
         ("${star/\\*/-} ${star/\\?/-}", "a-b?c a*b-c"),
+        ("${path//\\//\\/}", "\\/usr\\/local\\/bin\\/foo.tar.gz"),
+        ("${v:#va}${v:%e}", "luevalu"),
         ("$1 $@ $12x", "  x"),
         ("héé $v", "héé value"),
     ] {

@@ -3,7 +3,8 @@
 use super::flag::Flags;
 use super::heredoc::opening;
 use super::instruction::{
-    Argument, Command, Copy, From, Healthcheck, Instruction, Network, Onbuild, Pairs, Run, Security,
+    Argument, Command, Copy, Device, From, Healthcheck, Instruction, Network, Onbuild, Pairs, Run,
+    Security,
 };
 use super::line::Statement;
 use super::mount::{Mount, MountKind};
@@ -113,9 +114,9 @@ fn run(statement: &Statement, flags: &mut Flags) -> Result<Instruction, String> 
         Some("insecure") => Security::Insecure,
         Some(other) => return Err(format!("security mode {other:?} is not allowed")),
     };
-    if flags.text("device").is_some() {
-        return Err("RUN --device is not supported".to_owned());
-    }
+    let devices = flags.all("device");
+    let devices = devices.iter().map(|text| device(text));
+    let devices = devices.collect::<Result<_, _>>()?;
     let mut mounts = Vec::new();
     for text in flags.all("mount") {
         // What holds variables is understood when their values are known.
@@ -134,9 +135,39 @@ fn run(statement: &Statement, flags: &mut Flags) -> Result<Instruction, String> 
         mounts,
         network,
         security,
+        devices,
         command,
         heredocs: statement.heredocs.clone(),
     }))
+}
+
+/// `NAME`, `name=NAME`, each with `required`; a name may have a `=` of its own.
+fn device(text: &str) -> Result<Device, String> {
+    let mut device = Device::default();
+    for field in super::mount::fields(text) {
+        let (key, value) = match field.split_once('=') {
+            Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
+            None => (field.to_ascii_lowercase(), None),
+        };
+        match (key.as_str(), value) {
+            ("required", None) => device.required = true,
+            ("required", Some(value)) => {
+                let wrong = || format!("invalid value for {key}: {value}");
+                device.required = super::boolean(value).ok_or_else(wrong)?;
+            }
+            ("name", Some(_)) if !device.name.is_empty() => {
+                return Err(format!("device name already set to {}", device.name));
+            }
+            ("name", Some(value)) => value.clone_into(&mut device.name),
+            _ if device.name.is_empty() => device.name = field,
+            (_, None) => return Err(format!("invalid field '{field}' must be a key=value pair")),
+            (key, Some(_)) => return Err(format!("unexpected key '{key}' in '{field}'")),
+        }
+    }
+    if device.name.is_empty() {
+        return Err(format!("the device {text:?} has no name"));
+    }
+    Ok(device)
 }
 
 /// What a stage needs is known before any variable of it has a value.

@@ -133,12 +133,30 @@ fn copy_and_run_take_their_flags() {
         (Network::None, Security::Insecure)
     );
     assert_eq!(run.command, Command::Shell("a --b".into()));
+    let Ok(Instruction::Run(run)) = read(
+        "RUN --device=a.com/b=c,required --device=required=false,name=a.com/b --device=a.com/d x",
+    ) else {
+        panic!("a command");
+    };
+    let device = |name: &str, required| Device {
+        name: name.to_owned(),
+        required,
+    };
+    assert_eq!(
+        run.devices,
+        [
+            device("a.com/b=c", true),
+            device("a.com/b", false),
+            device("a.com/d", false)
+        ]
+    );
     assert!(
         matches!(read("COPY [\"a b\", \"c\"]"), Ok(Instruction::Copy(copy)) if copy.sources == ["a b"])
     );
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "it is a table")]
 fn mistakes_are_named() {
     for (text, expected) in [
         ("FRM a", "unknown instruction: FRM (did you mean FROM?)"),
@@ -159,6 +177,15 @@ fn mistakes_are_named() {
             "unsupported mount type \"x\"",
         ),
         ("RUN", "RUN requires at least one argument"),
+        (
+            "RUN --device=required x",
+            "the device \"required\" has no name",
+        ),
+        (
+            "RUN --device=a,b x",
+            "invalid field 'b' must be a key=value pair",
+        ),
+        ("RUN --device=a,b=c x", "unexpected key 'b' in 'b=c'"),
         (
             "COPY a",
             "COPY requires at least two arguments, but only 1 was provided. Destination could not be determined",

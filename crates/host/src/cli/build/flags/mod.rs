@@ -36,7 +36,7 @@ pub(crate) struct Build {
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
 
-    /// Add a context: NAME=DIRECTORY or NAME=docker-image://IMAGE (can be repeated)
+    /// Add a context: NAME=DIRECTORY, NAME=URL or NAME=docker-image://IMAGE (can be repeated)
     #[arg(long, value_name = "NAME=SOURCE")]
     build_context: Vec<String>,
 
@@ -127,7 +127,7 @@ pub(crate) struct Build {
     #[arg(long)]
     rewrite_timestamp: bool,
 
-    /// Allow commands what they ask for: security.insecure, network.host (can be repeated)
+    /// Allow commands what they ask for: security.insecure, network.host, device[=NAME] (can be repeated)
     #[arg(long, value_name = "RIGHT")]
     allow: Vec<String>,
 

@@ -45,14 +45,19 @@ impl Build {
             stale_if_error: true,
             ..PullOptions::default()
         };
+        let (arguments, epoch) = self.arguments(context)?;
+        let is_set = |name: &str| {
+            let value = arguments.get(name);
+            value.is_some_and(|value| truth(value).unwrap_or(false))
+        };
         let found = context::find(
             self.path.as_deref(),
             self.file.as_deref(),
             engine,
             &pull_options,
+            is_set("BUILDKIT_CONTEXT_KEEP_GIT_DIR"),
         )?;
-        let (arguments, epoch) = self.arguments(context)?;
-        let (allow_insecure, allow_host_network) = self.allowed()?;
+        let (allow_insecure, allow_host_network, allow_devices) = self.allowed()?;
         let conduct = self.conduct.settled(context.screen, environment)?;
         let platforms = self.platform.iter().map(|text| text.parse());
         let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
@@ -63,8 +68,7 @@ impl Build {
             .collect::<Result<_>>()?;
         let outputs = self.outputs()?;
         let cache_to = caches::caches_to(&self.cache_to)?;
-        let inline = arguments.get("BUILDKIT_INLINE_CACHE");
-        let inline = inline.is_some_and(|value| truth(value).unwrap_or(false));
+        let inline = is_set("BUILDKIT_INLINE_CACHE");
         Ok(Prepared {
             request: BuildRequest {
                 context: found.directory,
@@ -101,6 +105,7 @@ impl Build {
                 rewrite_timestamp: self.rewrite_timestamp,
                 allow_insecure,
                 allow_host_network,
+                allow_devices,
                 outputs,
                 jobs: conduct.jobs,
                 on_failure: conduct.on_failure,
@@ -161,24 +166,25 @@ impl Build {
         Ok(outputs)
     }
 
-    /// Whether commands may be unconfined, and whether they may have the network of the host: that follows
-    /// from asking for it.
-    fn allowed(&self) -> Result<(bool, bool)> {
-        let known = ["security.insecure", "network.host"];
-        if let Some(other) = self
-            .allow
-            .iter()
-            .find(|right| !known.contains(&right.as_str()))
-        {
-            let error = Error::new(
-                Class::Invalid,
-                format!("unknown right {other:?} for --allow"),
-            );
-            return Err(error.hint("security.insecure and network.host are known"));
+    /// Whether commands may be unconfined, whether they may have the network of the host, which also follows from
+    /// asking for it, and which devices they may have.
+    fn allowed(&self) -> Result<(bool, bool, Vec<String>)> {
+        let mut insecure = false;
+        let mut network = self.commands.asks_for_host_network();
+        let mut devices = Vec::new();
+        for right in &self.allow {
+            match right.split_once('=').unwrap_or((right, "")) {
+                ("security.insecure", "") => insecure = true,
+                ("network.host", "") => network = true,
+                ("device", name) => devices.push(name.to_owned()),
+                _ => {
+                    let message = format!("unknown right {right:?} for --allow");
+                    let hint = "security.insecure, network.host and device[=NAME] are known";
+                    return Err(Error::new(Class::Invalid, message).hint(hint));
+                }
+            }
         }
-        let has = |known: &str| self.allow.iter().any(|right| right == known);
-        let host = has(known[1]) || self.commands.asks_for_host_network();
-        Ok((has(known[0]), host))
+        Ok((insecure, network, devices))
     }
 }
 

@@ -2,8 +2,10 @@
 //! `github.com/cncf-tags/container-device-interface/SPEC.md`), put into a runtime-spec.
 
 mod edits;
+mod named;
 mod yaml;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +15,7 @@ use berth_sys::error::Explain as _;
 use serde::Deserialize;
 
 use self::edits::Edits;
+pub(crate) use self::named::{Named, named};
 use crate::api::types::DeviceRequest;
 
 /// Where the files lie; the later directory wins.
@@ -27,8 +30,8 @@ struct File {
     #[serde(rename = "cdiVersion")]
     _version: String,
     kind: String,
-    #[serde(default, rename = "annotations")]
-    _annotations: serde_json::Value,
+    #[serde(default)]
+    annotations: BTreeMap<String, serde_json::Value>,
     #[serde(default)]
     devices: Vec<Device>,
     #[serde(default)]
@@ -39,8 +42,8 @@ struct File {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Device {
     name: String,
-    #[serde(default, rename = "annotations")]
-    _annotations: serde_json::Value,
+    #[serde(default)]
+    annotations: BTreeMap<String, serde_json::Value>,
     #[serde(default)]
     container_edits: Edits,
 }

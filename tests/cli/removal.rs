@@ -133,3 +133,49 @@ fn nothing_is_removed_while_a_container_cannot_be_read() {
     }
     assert_eq!(sandbox.berth(&["start", "-a", "one"]).success(), "whole");
 }
+
+#[test]
+fn the_same_image_under_another_manifest_keeps_its_name() {
+    let sandbox = Sandbox::with_busybox();
+    let id = sandbox.berth(&["images", "-q"]).success();
+    let packed = [
+        "image",
+        "convert",
+        "--compression",
+        "zstd",
+        "busybox",
+        "packed:1",
+    ];
+    sandbox.berth(&packed).success();
+    let names = || {
+        let names = ["images", "--format", "{{.ID}} {{.Repository}}:{{.Tag}}"];
+        let screen = sandbox.berth(&names).success();
+        let mut names: Vec<String> = screen.lines().map(str::to_owned).collect();
+        names.sort();
+        names.join(", ").replace(&id, "ID")
+    };
+    assert_eq!(names(), "ID busybox:latest, ID packed:1");
+    sandbox.berth(&["untag", "packed:1"]).success();
+    let dangling = ["images", "-q", "--filter", "dangling=true"];
+    assert_eq!(sandbox.berth(&dangling).success(), id);
+    let pruned = sandbox.berth(&["image", "prune", "-f"]).success();
+    assert!(!pruned.contains("busybox"), "{pruned}");
+    assert_eq!(names(), "ID busybox:latest");
+    sandbox.berth(&["run", "--rm", "busybox", "true"]).success();
+
+    // By name one goes, and what it is stays; by id both go.
+    sandbox.berth(&packed).success();
+    let removed = sandbox.berth(&["rmi", "packed:1"]).success();
+    assert!(!removed.contains("Deleted"), "{removed}");
+    assert_eq!(names(), "ID busybox:latest");
+    sandbox.berth(&packed).success();
+    assert_eq!(sandbox.berth(&["rmi", &id]).status, 1, "it has two names");
+    let removed = sandbox.berth(&["rmi", "-f", &id]).success();
+    for name in ["busybox:latest", "packed:1"] {
+        assert!(
+            removed.contains(&format!("Untagged: {name}\n")),
+            "{removed}"
+        );
+    }
+    assert_eq!(names(), "");
+}

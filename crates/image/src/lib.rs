@@ -49,7 +49,7 @@ pub use diff::{Change, diff};
 pub use documents::{Configuration, ContainerConfig, Descriptor, HealthCheck, History};
 pub use download::{Download, download};
 pub use image::Image;
-pub use list::EntryChange;
+pub use list::{EntryChange, RemoteEntry};
 pub use merged::Merged;
 pub use platform::Platform;
 pub use progress::{Event, Progress, Provided, Silent};
@@ -59,7 +59,8 @@ pub use registry::{
     Access, Composed, Composition, Credentials, Found, Interrupt, Login, LoginFile, Proxy,
     PullOptions, PullPolicy, Pulled, PushOptions, Pushed, Recompression, Registries,
     RemoteDocument, Removal, Saved, Source, compose, default_registry, login, pull, pull_artifact,
-    push, push_manifest, push_wasm, push_wasm_image, referrers, remote_document, search, tags,
+    push, push_manifest, push_wasm, push_wasm_image, referrers, remote_document, remote_entries,
+    search, tags,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};

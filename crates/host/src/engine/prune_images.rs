@@ -68,7 +68,7 @@ impl Engine {
                 && containers.of(image.id()).is_empty()
                 && mounted.iter().all(|(id, _)| id != image.id())
                 // Another process may have taken it meanwhile: it stays then.
-                && let Ok(removed) = store.unlist(image.id().as_str(), true, &live)
+                && let Ok(removed) = store.unlist_unused(image, &live)
             {
                 pruned.deleted.extend(removed.into_iter().map(deleted));
             }

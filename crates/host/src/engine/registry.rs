@@ -5,8 +5,8 @@ use std::path::Path;
 
 use berth_contract::{Class, Result};
 use berth_image::{
-    Access, Composed, Composition, Found, Progress, PullOptions, Pulled, PushOptions, Pushed,
-    Reference, RemoteDocument, ServeOptions,
+    Access, Composed, Composition, Found, Platform, Progress, PullOptions, Pulled, PushOptions,
+    Pushed, Reference, RemoteDocument, RemoteEntry, ServeOptions,
 };
 
 use super::Engine;
@@ -135,6 +135,20 @@ impl Engine {
         access: &Access,
     ) -> Result<RemoteDocument> {
         berth_image::remote_document(reference, access)
+    }
+
+    /// What an image of a registry is as an entry of a list; nothing is kept here.
+    ///
+    /// # Errors
+    /// The registry does not answer, or does not have it for the platform.
+    pub fn remote_entries(
+        &self,
+        reference: &Reference,
+        wanted: Option<&Platform>,
+        all: bool,
+        access: &Access,
+    ) -> Result<Vec<RemoteEntry>> {
+        berth_image::remote_entries(reference, wanted, all, access)
     }
 
     /// Makes an image of images that registries have, and pushes it.

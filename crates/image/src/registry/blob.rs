@@ -4,6 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use berth_contract::Digest;
 use reqwest::header::{CONTENT_RANGE, RANGE};
 use reqwest::{Method, Response, StatusCode, Url};
 
@@ -37,6 +38,12 @@ pub(crate) enum Undone {
 }
 
 impl Client<'_> {
+    /// Asks whether the repository has a blob, which fails if it has not (end-2).
+    pub(crate) async fn look_for(&self, blob: &Digest) -> Result<(), Failure> {
+        let url = self.url(&format!("blobs/{blob}"))?;
+        self.send(&Request::new(Method::HEAD, url)).await.map(drop)
+    }
+
     /// Appends what is missing of a blob to its file.
     pub(crate) async fn download(&self, download: &Download<'_>) -> Result<(), Undone> {
         let Download { blob, tail, .. } = download;

@@ -88,7 +88,12 @@ impl Failure {
             .ok()
             .and_then(|reply| {
                 let error = reply.errors.into_iter().next()?;
-                Some(format!("{} ({})", error.message, error.code))
+                // Some registries leave one of them empty, some both.
+                match (error.message.trim(), error.code.trim()) {
+                    ("", "") => None,
+                    ("", words) | (words, "") => Some(words.to_owned()),
+                    (message, code) => Some(format!("{message} ({code})")),
+                }
             });
         let reason = match words {
             Some(words) => format!("{status}: {words}"),
@@ -116,6 +121,21 @@ impl Failure {
             reason: reason.into(),
             again: None,
             damaged: false,
+        }
+    }
+
+    /// Tells a web page from what a registry says: whoever sends one is no registry, or stands before it.
+    ///
+    /// # Errors
+    /// It is a page.
+    pub(crate) fn unless_page(method: &Method, url: &Url, body: &[u8]) -> Result<(), Self> {
+        match body.trim_ascii_start().starts_with(b"<") {
+            true => Err(Self::protocol(
+                method,
+                url,
+                "a web page came, which no registry sends",
+            )),
+            false => Ok(()),
         }
     }
 
@@ -231,6 +251,19 @@ mod tests {
             "GET https://r.example:5000/v2/a/manifests/x: 404 Not Found: manifest unknown (MANIFEST_UNKNOWN)"
         );
         assert!(failure.again.is_none());
+        for (body, words) in [
+            (r#"{"errors":[{"code":"DENIED","message":""}]}"#, ": DENIED"),
+            (r#"{"errors":[{"message":"go away"}]}"#, ": go away"),
+            (r#"{"errors":[{"code":"","message":" "}]}"#, ""),
+            (r#"{"errors":[{}]}"#, ""),
+            (r#"{"errors":[]}"#, ""),
+            ("<html><body>Not Found</body></html>", ""),
+        ] {
+            let headers = HeaderMap::new();
+            let failure = Failure::status(&Method::GET, &url, status, body.as_bytes(), &headers);
+            let end = format!(": 404 Not Found{words}");
+            assert!(failure.to_string().ends_with(&end), "{body}: {failure}");
+        }
     }
 
     #[test]

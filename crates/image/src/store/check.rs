@@ -10,6 +10,7 @@ use super::{Graph, Store, Transaction, chain_ids, digest_of_reader, name_of};
 use crate::documents::{Descriptor, Document};
 use crate::image::Image;
 use crate::layer::{Expected, stage_layer, unpack_new};
+use crate::list::noted;
 use crate::platform::Platform;
 
 /// Something that is not as it should be.
@@ -115,7 +116,8 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Whether an entry is whole although it leads to no image: an artifact, or a list of none.
+    /// Whether an entry is whole although it leads to no image: an artifact, or a list of none, or of what
+    /// registries have.
     fn holds_no_image(&mut self, entry: &Descriptor, name: &str) -> bool {
         match self.store.document(entry) {
             Ok(Some(Document::Manifest(manifest))) => {
@@ -126,7 +128,12 @@ impl Check<'_> {
                 }
                 manifest.is_artifact()
             }
-            Ok(Some(Document::Index(list))) => list.images(&Platform::host()).next().is_none(),
+            Ok(Some(Document::Index(list))) => {
+                let elsewhere = noted(entry);
+                let host = Platform::host();
+                let mut images = list.images(&host);
+                images.all(|(_, image)| elsewhere.contains_key(&image.digest))
+            }
             Ok(None) | Err(_) => false,
         }
     }

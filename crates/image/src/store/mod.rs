@@ -55,7 +55,7 @@ pub use forest::{Leaf, Tree};
 pub(crate) use graph::Graph;
 pub(crate) use images::Found;
 pub use images::Listing;
-pub(crate) use index::{name_of, no_such_image, replace_target};
+pub(crate) use index::{is_named, name_of, no_such_image, replace_target};
 pub use remove::{Containers, NoContainers, Removed, Use};
 pub use survey::{ImageUsage, Survey};
 pub(crate) use transaction::{Partial, Transaction};

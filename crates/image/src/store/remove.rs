@@ -1,15 +1,16 @@
 //! Naming and removing images, with Docker's rules for `tag` and `rmi`.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use berth_contract::{Class, Digest, Error, Result};
 
 use super::Store;
 use super::collect::Partial;
-use super::index::{is_named, name_of, no_such_image, remove_name, set_name};
-use crate::documents::Descriptor;
+use super::index::{is_named, name_of, no_such_image, pinned_name_of, remove_name, set_name};
+use crate::documents::{Descriptor, Index};
 use crate::image::Image;
+use crate::list::{note, sources};
 use crate::reference::Reference;
 
 /// A container that uses an image.
@@ -92,7 +93,9 @@ impl Store {
             let Some(target) = target.cloned() else {
                 return Err(no_such_image(image.id().short()));
             };
+            let sources = sources(index, &target.digest);
             set_name(index, name, &target);
+            note(index, name, &sources);
             Ok(())
         })
     }
@@ -136,13 +139,8 @@ impl Store {
         let image = self.find(text, None)?;
         let reference = Reference::parse(text).ok();
         self.change_index(|index| {
-            let target = image.target();
-            let names: Vec<Reference> = index
-                .manifests
-                .iter()
-                .filter(|entry| entry.digest == *target)
-                .filter_map(name_of)
-                .collect();
+            let targets = self.meant(index, &image, text, reference.as_ref());
+            let names = names_of(index, &targets);
             // `repository@digest` of an image with tags means the image, as an id does.
             let by_name = reference.as_ref().filter(|name| names.contains(name));
             if let Some(name) = by_name
@@ -151,15 +149,10 @@ impl Store {
                 remove_name(index, &name.to_string(), false);
                 return Ok(vec![Removed::Untagged(name.familiar())]);
             }
-            let ids = self.ids(
-                index
-                    .manifests
-                    .iter()
-                    .filter(|entry| entry.digest == *target),
-            )?;
+            let ids = self.only_ids(index, &targets)?;
             // A container of any platform stands against it.
             let mut uses: Vec<Use> = Vec::new();
-            for id in ids.keys() {
+            for id in &ids {
                 uses.extend(containers.using(id)?);
             }
             let wish = Wish {
@@ -167,28 +160,89 @@ impl Store {
                 by_name: by_name.is_some(),
                 force,
             };
-            let keep = permit(&image, &names, &wish, &uses)?;
-            let mut removed: Vec<Removed> = names
-                .iter()
-                .map(|name| Removed::Untagged(name.familiar()))
-                .collect();
-            removed.extend(
-                image
-                    .digests()
-                    .iter()
-                    .filter(|name| !names.contains(name))
-                    .map(|name| Removed::Untagged(name.familiar())),
-            );
-            if keep {
-                for name in &names {
-                    remove_name(index, &name.to_string(), true);
+            match permit(&image, &names, &wish, &uses)? {
+                true => {
+                    let gone = untagged(index, &targets);
+                    for name in &names {
+                        remove_name(index, &name.to_string(), true);
+                    }
+                    Ok(gone)
                 }
-                return Ok(removed);
+                false => Ok(unlisted(index, &targets, ids)),
             }
-            index.manifests.retain(|entry| entry.digest != *target);
-            removed.extend(ids.into_keys().map(Removed::Deleted));
-            Ok(removed)
         })
+    }
+
+    /// Takes an image with its names off the list, unless a container was made from it; the same image under
+    /// another manifest stays.
+    ///
+    /// # Errors
+    /// Class `Conflict` when a container was made from it.
+    pub fn unlist_unused(
+        &self,
+        image: &Image,
+        containers: &dyn Containers,
+    ) -> Result<Vec<Removed>> {
+        self.change_index(|index| {
+            let targets = [image.target().clone()];
+            let ids = self.only_ids(index, &targets)?;
+            for id in &ids {
+                if let Some(user) = containers.using(id)?.first() {
+                    let reason = format!("container {} was made from it", user.container);
+                    return Err(conflict(image.id().short(), reason));
+                }
+            }
+            Ok(unlisted(index, &targets, ids))
+        })
+    }
+
+    /// What a text means: what its name leads to, or with an id everything that is this image.
+    fn meant(
+        &self,
+        index: &Index,
+        image: &Image,
+        text: &str,
+        reference: Option<&Reference>,
+    ) -> Vec<Digest> {
+        let named = |entry: &&Descriptor| name_of(entry).as_ref() == reference;
+        let is_name = reference.is_some_and(|reference| reference.digest().is_some())
+            || reference.is_some() && index.manifests.iter().any(|entry| named(&entry));
+        let id = text.strip_prefix("sha256:").unwrap_or(text);
+        if is_name || !image.id().hex().starts_with(id) {
+            return vec![image.target().clone()];
+        }
+        let leads = |entry: &&Descriptor| {
+            // Neither one that is damaged is taken along, nor one with images for other platforms.
+            let found = self.manifests(entry).unwrap_or_default();
+            let alone = found.len() == 1 || entry.digest == *image.target();
+            alone
+                && found
+                    .iter()
+                    .any(|found| found.manifest.config.digest == *image.id())
+        };
+        let all = index.manifests.iter().filter(leads);
+        let all: BTreeSet<Digest> = all.map(|entry| entry.digest.clone()).collect();
+        all.into_iter().collect()
+    }
+
+    /// The ids of all platforms of some targets, without those that something else leads to.
+    fn only_ids(&self, index: &Index, targets: &[Digest]) -> Result<BTreeSet<Digest>> {
+        let (mut ids, mut others) = (BTreeSet::new(), BTreeSet::new());
+        for entry in &index.manifests {
+            let own = targets.contains(&entry.digest);
+            let found = match self.manifests(entry) {
+                // Another one that is damaged is no reason to keep this one.
+                Err(_) if !own => continue,
+                found => found?.into_iter(),
+            };
+            let found = found.map(|found| found.manifest.config.digest);
+            match own {
+                true => ids.extend(found),
+                false => others.extend(found),
+            }
+        }
+        ids.retain(|id| !others.contains(id));
+        Ok(ids)
     }
 
     /// Takes one name away and never deletes anything: `untag`.
@@ -207,22 +261,35 @@ impl Store {
             }
         })
     }
+}
 
-    /// The ids of all platforms of some entries.
-    fn ids<'a>(
-        &self,
-        entries: impl Iterator<Item = &'a Descriptor>,
-    ) -> Result<BTreeMap<Digest, ()>> {
-        let mut ids = BTreeMap::new();
-        for entry in entries {
-            ids.extend(
-                self.manifests(entry)?
-                    .into_iter()
-                    .map(|found| (found.manifest.config.digest, ())),
-            );
-        }
-        Ok(ids)
-    }
+fn names_of(index: &Index, targets: &[Digest]) -> Vec<Reference> {
+    let own = index.manifests.iter();
+    let own = own.filter(|entry| targets.contains(&entry.digest));
+    own.filter_map(name_of).collect()
+}
+
+/// What is said of the names of some targets that go.
+fn untagged(index: &Index, targets: &[Digest]) -> Vec<Removed> {
+    let names = names_of(index, targets);
+    let own = index.manifests.iter();
+    let own = own.filter(|entry| targets.contains(&entry.digest));
+    let mut pinned: Vec<Reference> = own.filter_map(pinned_name_of).collect();
+    pinned.sort();
+    pinned.dedup();
+    pinned.retain(|name| !names.contains(name));
+    let all = names.iter().chain(&pinned);
+    all.map(|name| Removed::Untagged(name.familiar())).collect()
+}
+
+/// Takes some targets off the list, and says what that means.
+fn unlisted(index: &mut Index, targets: &[Digest], ids: BTreeSet<Digest>) -> Vec<Removed> {
+    let mut removed = untagged(index, targets);
+    index
+        .manifests
+        .retain(|entry| !targets.contains(&entry.digest));
+    removed.extend(ids.into_iter().map(Removed::Deleted));
+    removed
 }
 
 /// Whether the last name may go; `true` means that the image itself has to stay without a name.
@@ -234,8 +301,7 @@ fn permit(image: &Image, names: &[Reference], wish: &Wish<'_>, uses: &[Use]) -> 
     } = *wish;
     let short = image.id().short();
     let running = uses.iter().find(|user| user.running);
-    let repositories: std::collections::BTreeSet<String> =
-        names.iter().map(Reference::name).collect();
+    let repositories: BTreeSet<String> = names.iter().map(Reference::name).collect();
     if !by_name && repositories.len() > 1 && !force {
         return Err(
             conflict(text, format!("{short} has names in several repositories"))

@@ -11,7 +11,7 @@ use crate::server::{Registry, skopeo};
 use crate::{native, read, wasm};
 
 /// Pushes one image there, and gives the store it came from.
-fn pushed(image: ImageBuilder, there: &Reference) -> (tempfile::TempDir, Store) {
+pub(crate) fn pushed(image: ImageBuilder, there: &Reference) -> (tempfile::TempDir, Store) {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path());
     install(&store, &Reference::parse("source").unwrap(), &[image]).unwrap();
@@ -53,7 +53,7 @@ fn composed(sources: &[Reference], targets: &[Reference], prefer_index: bool) {
 }
 
 /// What each platform gets from there.
-fn both(there: &Reference) {
+pub(crate) fn both(there: &Reference) {
     for (platform, file, content) in [
         (Platform::host(), Some("etc/name"), &b"native\n"[..]),
         (Platform::new("wasip1", "wasm"), None, b""),

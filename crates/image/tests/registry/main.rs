@@ -15,6 +15,7 @@ mod content;
 mod faulty;
 mod foreign;
 mod hostile;
+mod lists;
 mod push;
 mod search;
 mod secure;

@@ -1,6 +1,6 @@
 //! `berth manifest inspect`: a list, or an image's manifest, as it is.
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use berth_host::Engine;
 use berth_image::{Reference, Store};
 use serde_json::{Value, json};
@@ -35,18 +35,18 @@ impl Arguments for Inspect {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let store = engine.store();
-        let document = match read(&store, &self.name) {
+        let (document, here) = match read(&store, &self.name) {
             Err(error) if error.class() == Class::NotFound => {
-                self.remote(context, &engine).map_err(super::missing)?
+                (self.remote(context, &engine, None)?, false)
             }
-            document => document?,
+            document => (document?, true),
         };
         let shown = match document["manifests"].as_array() {
             Some(entries) if self.verbose => {
                 let entries = entries
                     .iter()
-                    .map(|entry| verbose(&store, &self.name, entry));
-                Value::Array(entries.collect())
+                    .map(|entry| self.verbose((context, &engine), entry, here));
+                Value::Array(entries.collect::<Result<_>>()?)
             }
             _ => document,
         };
@@ -60,15 +60,43 @@ impl Arguments for Inspect {
 
 impl Inspect {
     /// The document as the registry has it; nothing of it is kept here.
-    fn remote(&self, context: &Context, engine: &Engine) -> Result<Value> {
+    fn remote(&self, context: &Context, engine: &Engine, at: Option<&Reference>) -> Result<Value> {
         let mut access = access(context, &self.registry)?;
         access.insecure |= self.insecure;
-        let reference = Reference::parse(&self.name)?;
+        let reference = match at {
+            Some(reference) => reference.clone(),
+            None => Reference::parse(&self.name)?,
+        };
         let remote = engine.remote_document(&reference, &access)?;
         serde_json::from_slice(&remote.bytes).map_err(|error| {
-            let message = format!("the manifest of {} is damaged", self.name);
+            let message = format!("the manifest of {reference} is damaged");
             Error::new(Class::Invalid, message).caused_by(error)
         })
+    }
+
+    /// An entry with its manifest: out of the list's registry, or as far as it can be told where it is.
+    fn verbose(
+        &self,
+        (context, engine): (&Context, &Engine),
+        entry: &Value,
+        here: bool,
+    ) -> Result<Value> {
+        let text = entry["digest"].as_str().unwrap_or_default();
+        let store = engine.store();
+        let source = match (Reference::parse(&self.name), text.parse::<Digest>()) {
+            (Ok(list), Ok(digest)) if here => {
+                let source = store.source_of(&list, &digest)?;
+                source.map(|source| source.at(&digest))
+            }
+            (Ok(list), Ok(digest)) => Some(list.at(&digest)),
+            _ => None,
+        };
+        let manifest = match (read(&store, text), source) {
+            (Err(_), Some(source)) => self.remote(context, engine, Some(&source))?,
+            (manifest, _) => manifest.unwrap_or(Value::Null),
+        };
+        let reference = format!("{}@{text}", self.name);
+        Ok(json!({ "Ref": reference, "Descriptor": entry, "Manifest": manifest }))
     }
 }
 
@@ -81,11 +109,4 @@ fn read(store: &Store, name: &str) -> Result<Value> {
         )
         .caused_by(error)
     })
-}
-
-/// An entry with its manifest, if that is here.
-fn verbose(store: &Store, list: &str, entry: &Value) -> Value {
-    let digest = entry["digest"].as_str().unwrap_or_default();
-    let manifest = read(store, digest).unwrap_or(Value::Null);
-    json!({ "Ref": format!("{list}@{digest}"), "Descriptor": entry, "Manifest": manifest })
 }

@@ -1,11 +1,13 @@
 //! `berth manifest …`: lists of images for several platforms, made here.
 
+mod entry;
 mod inspect;
 mod push;
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Result};
 use berth_image::{EntryChange, Platform, Reference};
 
+use self::entry::Lookup;
 use super::parse::annotations;
 use super::shared::answer_each;
 use super::{Arguments, Context, Group, Outcome, Verb};
@@ -17,20 +19,17 @@ pub(crate) const VERB: Verb = Verb::family(
     VERBS,
 );
 
-const INSECURE: (&str, &str) = (
-    "--insecure",
-    "lists are made of images that are here: berth pull --tls-verify=false fetches them",
-);
-
 const VERBS: &[Verb] = &[
     Verb::new::<Create>(
         "create",
         Group::Images,
-        "Make a list, of images that are here",
+        "Make a list, of images here and in registries",
         "[OPTIONS] LIST [IMAGE...]",
     )
-    .examples("berth manifest create app:1 app:1-amd64 app:1-wasm")
-    .refusing(&[INSECURE]),
+    .examples(
+        "berth manifest create app:1 app:1-amd64 app:1-wasm\n\
+         berth manifest create app:1 registry.example.com/app:1-arm64",
+    ),
     Verb::new::<Add>(
         "add",
         Group::Images,
@@ -74,22 +73,22 @@ pub(crate) struct Create {
     /// Add to a list that is there already
     #[arg(short, long)]
     amend: bool,
-    /// Of images for several platforms, add all that are here
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    lookup: Lookup,
 }
 
 impl Arguments for Create {
     fn run(self, context: &Context) -> Outcome {
         let name = Reference::parse(&self.list)?;
-        let store = context.engine()?.writable_store()?;
+        let engine = context.engine()?;
+        let store = engine.writable_store()?;
         // Looked for first, so that a misspelt image makes no list.
-        for image in &self.images {
-            store.find(image, None).map_err(missing)?;
-        }
+        let images = self.images.iter();
+        let entries = images.map(|image| self.lookup.find(context, &engine, image, None));
+        let entries = entries.collect::<Result<Vec<_>>>()?;
         store.create_list(&name, self.amend)?;
-        for image in &self.images {
-            store.add_to_list(&name, image, self.all, &EntryChange::default())?;
+        for entry in entries {
+            entry.add(&store, &name, &EntryChange::default())?;
         }
         let text = format!("Created manifest list {name}\n");
         context.screen.data(&text)?;
@@ -144,9 +143,8 @@ pub(crate) struct Add {
     /// The images
     #[arg(value_name = "IMAGE", required = true, hide = true)]
     images: Vec<String>,
-    /// Of images for several platforms, add all that are here
-    #[arg(long)]
-    all: bool,
+    #[command(flatten)]
+    lookup: Lookup,
     #[command(flatten)]
     marks: Marks,
 }
@@ -155,10 +153,14 @@ impl Arguments for Add {
     fn run(self, context: &Context) -> Outcome {
         let name = Reference::parse(&self.list)?;
         let change = self.marks.change()?;
-        let store = context.engine()?.writable_store()?;
+        let engine = context.engine()?;
+        let store = engine.writable_store()?;
+        store.list_named(&name)?;
         for image in &self.images {
-            let added = store.add_to_list(&name, image, self.all, &change);
-            let lines = added.map_err(missing)?.into_iter();
+            let entry = self
+                .lookup
+                .find(context, &engine, image, change.platform())?;
+            let lines = entry.add(&store, &name, &change)?.into_iter();
             let text: String = lines.map(|digest| format!("{digest}\n")).collect();
             context.screen.data(&text)?;
         }
@@ -245,15 +247,5 @@ impl Arguments for Exists {
             Err(error) if matches!(error.class(), Class::NotFound | Class::Invalid) => Ok(1),
             Err(error) => Err(error),
         }
-    }
-}
-
-/// Says how an image that is not here gets here.
-fn missing(error: Error) -> Error {
-    match error.class() {
-        Class::NotFound if error.hints().is_empty() => error
-            .hint("berth pull fetches it")
-            .hint("berth buildx imagetools create takes images that are in registries"),
-        _ => error,
     }
 }

@@ -2,7 +2,7 @@
 
 use berth_image::Reference;
 
-use crate::cli::registry::Push;
+use crate::cli::registry::{Part, Sending};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<PushList>(
@@ -18,31 +18,40 @@ pub(crate) const VERB: Verb = Verb::new::<PushList>(
 #[expect(clippy::struct_excessive_bools, reason = "Docker's and Podman's flags")]
 pub(crate) struct PushList {
     #[command(flatten)]
-    push: Push,
+    sending: Sending,
     /// Remove the list here when it is there
-    #[arg(short, long)]
+    #[arg(short, long, visible_alias = "rm")]
     purge: bool,
     /// Accepted for Podman's sake: the images of a list always go with it
     #[arg(long)]
     all: bool,
+    /// oci: a list that is made here is an OCI index
+    #[arg(long, value_name = "oci", value_parser = list_format)]
+    format: Option<()>,
     /// Accept plain HTTP and unknown certificates
     #[arg(long)]
     insecure: bool,
 }
 
 impl Arguments for PushList {
-    fn run(self, context: &Context) -> Outcome {
-        let name = Reference::parse(self.push.image())?;
+    fn run(mut self, context: &Context) -> Outcome {
+        let name = Reference::parse(self.sending.image())?;
         let store = context.engine()?.writable_store()?;
         store.list_named(&name)?;
-        let push = match self.insecure {
-            true => self.push.unverified(),
-            false => self.push,
-        };
-        let status = push.run(context)?;
+        if self.insecure {
+            self.sending.trust_anybody();
+        }
+        let status = self.sending.run(context, &Part::default())?;
         if self.purge {
             store.remove_list(&name)?;
         }
         Ok(status)
+    }
+}
+
+fn list_format(text: &str) -> Result<(), String> {
+    match text {
+        "oci" => Ok(()),
+        _ => Err("a list that is made here is an OCI index; leave it away, or say oci".into()),
     }
 }

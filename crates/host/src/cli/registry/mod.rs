@@ -5,10 +5,12 @@ mod login;
 mod prompt;
 mod push;
 mod search;
+mod sending;
 mod serve;
 
 pub(crate) use access::{RegistryFlags, access, proxy_variables};
 pub(crate) use login::{LOGIN, LOGOUT};
-pub(crate) use push::{Push, VERB as PUSH};
+pub(crate) use push::VERB as PUSH;
 pub(crate) use search::VERB as SEARCH;
+pub(crate) use sending::{Part, Sending};
 pub(crate) use serve::VERB as SERVE;

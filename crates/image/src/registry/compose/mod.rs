@@ -9,15 +9,16 @@
 mod plan;
 mod transfer;
 
+pub(super) use transfer::Transfer;
+
 use berth_contract::{Class, Error, Result};
 
 use super::access::Access;
-use super::client::Client;
+use super::list_entries::platform_of;
 use super::manifest::{RemoteDocument, remote_document};
-use super::transport;
-use crate::documents::{CONFIG_LIMIT, Configuration, Descriptor, Document};
+use crate::documents::Descriptor;
 use crate::platform::Platform;
-use crate::progress::{Progress, Silent};
+use crate::progress::Progress;
 use crate::reference::Reference;
 use crate::store::Store;
 
@@ -98,19 +99,7 @@ fn fetch(source: &Source, access: &Access) -> Result<Fetched> {
         None => source.reference.clone(),
     };
     let remote = remote_document(&at, access)?;
-    let platform = match &remote.document {
-        Document::Manifest(manifest) if !manifest.is_artifact() => {
-            let endpoint = access.registries.own_endpoint(&at)?;
-            let client = Client::new(&endpoint, access, &Silent)?;
-            let config = client.small_blob(&manifest.config.digest, CONFIG_LIMIT);
-            let config = transport::runtime()?.block_on(config);
-            let failed = |failure: super::failure::Failure| {
-                failure.about_to("read", &at.familiar(), at.registry())
-            };
-            Configuration::parse(&config.map_err(failed)?)?.platform()
-        }
-        _ => None,
-    };
+    let platform = platform_of(&at, &remote, access)?;
     Ok(Fetched {
         source: source.clone(),
         remote,

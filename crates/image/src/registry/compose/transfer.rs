@@ -10,6 +10,7 @@ use crate::blob_source::BlobSource;
 use crate::documents::{Descriptor, Document, Manifest, media};
 use crate::progress::Progress;
 use crate::reference::Reference;
+use crate::registry::access::Access;
 use crate::registry::client::Client;
 use crate::registry::manifest::remote_document;
 use crate::registry::push::{Begun, push_failure};
@@ -17,12 +18,12 @@ use crate::registry::transport;
 use crate::store::{Store, Transaction};
 
 /// One repository on its way to have everything.
-struct Transfer<'a> {
+pub(in crate::registry) struct Transfer<'a> {
     target: &'a Reference,
     client: Client<'a>,
     runtime: tokio::runtime::Runtime,
     scratch: Transaction,
-    composition: &'a Composition<'a>,
+    access: &'a Access,
     seen: HashSet<Digest>,
 }
 
@@ -33,20 +34,7 @@ pub(super) fn bring(
     (target, (descriptor, bytes)): (&Reference, (Descriptor, Vec<u8>)),
     progress: &dyn Progress,
 ) -> Result<()> {
-    let access = composition.access;
-    let endpoint = access.registries.own_endpoint(target)?;
-    let mut client = Client::new(&endpoint, access, progress)?;
-    client
-        .authority
-        .need(format!("repository:{}:pull,push", endpoint.repository));
-    let mut transfer = Transfer {
-        target,
-        client,
-        runtime: transport::runtime()?,
-        scratch: store.transaction()?,
-        composition,
-        seen: HashSet::new(),
-    };
+    let mut transfer = Transfer::new(store, target, composition.access, progress)?;
     let listed: Option<HashSet<Digest>> =
         match Document::parse(&bytes, Some(&descriptor.media_type))? {
             Document::Index(index) => {
@@ -63,32 +51,58 @@ pub(super) fn bring(
         match &one.remote.document {
             Document::Index(index) => {
                 for entry in index.manifests.iter().filter(|entry| wanted(&entry.digest)) {
-                    transfer.document(from, entry)?;
+                    transfer.document(from, &entry.digest)?;
                 }
             }
-            Document::Manifest(_) => transfer.document(from, &one.remote.descriptor)?,
+            Document::Manifest(_) => transfer.document(from, &one.remote.descriptor.digest)?,
         }
     }
     transfer.put(target.tag().unwrap_or("latest"), &descriptor, bytes)
 }
 
-impl Transfer<'_> {
-    /// A manifest with its blobs, or an index with its manifests.
-    fn document(&mut self, from: &Reference, entry: &Descriptor) -> Result<()> {
-        if !self.seen.insert(entry.digest.clone()) {
+impl<'a> Transfer<'a> {
+    /// Into the repository of `target`.
+    pub(in crate::registry) fn new(
+        store: &Store,
+        target: &'a Reference,
+        access: &'a Access,
+        progress: &'a dyn Progress,
+    ) -> Result<Self> {
+        let endpoint = access.registries.own_endpoint(target)?;
+        let mut client = Client::new(&endpoint, access, progress)?;
+        client
+            .authority
+            .need(format!("repository:{}:pull,push", endpoint.repository));
+        Ok(Self {
+            target,
+            client,
+            runtime: transport::runtime()?,
+            scratch: store.transaction()?,
+            access,
+            seen: HashSet::new(),
+        })
+    }
+
+    /// A manifest with its blobs, or an index with its manifests, out of another repository.
+    pub(in crate::registry) fn document(
+        &mut self,
+        from: &Reference,
+        digest: &Digest,
+    ) -> Result<()> {
+        if !self.seen.insert(digest.clone()) {
             return Ok(());
         }
-        let remote = remote_document(&from.at(&entry.digest), self.composition.access)?;
+        let remote = remote_document(&from.at(digest), self.access)?;
         match &remote.document {
             Document::Manifest(manifest) => self.blobs(from, manifest)?,
             // Each is looked at once, so that even one that lists itself ends.
             Document::Index(index) => {
                 for inner in &index.manifests {
-                    self.document(from, inner)?;
+                    self.document(from, &inner.digest)?;
                 }
             }
         }
-        self.put(entry.digest.as_str(), &remote.descriptor, remote.bytes)
+        self.put(digest.as_str(), &remote.descriptor, remote.bytes)
     }
 
     fn blobs(&mut self, from: &Reference, manifest: &Manifest) -> Result<()> {
@@ -109,7 +123,7 @@ impl Transfer<'_> {
                 .authority
                 .need(format!("repository:{donor}:pull"));
         }
-        let begun = self.runtime.block_on(self.client.begin(blob, donor));
+        let begun = self.wait(self.client.begin(blob, donor))?;
         let place = match begun.map_err(|failure| self.failed(failure))? {
             Begun::There(_) => return Ok(()),
             Begun::Upload(place) => place,
@@ -117,13 +131,11 @@ impl Transfer<'_> {
         let (_, path) = self.scratch.new_file()?;
         let source = BlobSource::Repository {
             reference: from.clone(),
-            access: Box::new(self.composition.access.clone()),
+            access: Box::new(self.access.clone()),
         };
         drop(std::fs::remove_file(&path));
         source.fetch(blob, &path)?;
-        let sent = self
-            .runtime
-            .block_on(self.client.upload(blob, &path, place));
+        let sent = self.wait(self.client.upload(blob, &path, place))?;
         sent.map_err(|undone| undone.into_error(|failure| self.failed(failure)))?;
         // It is not kept: large images must not be on this disk as a whole.
         drop(std::fs::remove_file(&path));
@@ -134,8 +146,15 @@ impl Transfer<'_> {
         let put = self
             .client
             .put_manifest(name, descriptor, Bytes::from(bytes));
-        let put = self.runtime.block_on(put);
-        put.map_err(|failure| self.failed(failure))
+        self.wait(put)?.map_err(|failure| self.failed(failure))
+    }
+
+    /// Waits for an answer, unless it is to wait no more.
+    fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T> {
+        let interrupt = &self.access.interrupt;
+        let answer = self.runtime.block_on(interrupt.unless(answer));
+        let message = || format!("cannot push {}", self.target.familiar());
+        answer.ok_or_else(|| interrupt.error(&message()))
     }
 
     fn failed(&self, failure: crate::registry::Failure) -> Error {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::documents::{Descriptor, Document, MANIFEST_LIMIT, Manifest, media};
 use crate::image::Image;
+use crate::reference::Reference;
 use crate::store::{Store, Transaction};
 
 /// Everything that has to be with the registry.
@@ -49,6 +50,19 @@ impl Documents {
         let mut documents = Self::empty();
         documents.add(store, entry, 0)?;
         Ok(documents)
+    }
+
+    /// What a name leads to, whatever it is and whether anything of it is here; `None` for a name of nothing.
+    pub(super) fn of_name(store: &Store, name: &str) -> Result<Option<Self>> {
+        let Ok(name) = Reference::parse(name) else {
+            return Ok(None);
+        };
+        let Some(entry) = store.tagged(&name)? else {
+            return Ok(None);
+        };
+        let mut documents = Self::empty();
+        documents.add(store, &entry, 0)?;
+        Ok(Some(documents))
     }
 
     /// The image's own manifest alone.

@@ -23,7 +23,8 @@ pub(crate) use documents::{Documents, subject};
 pub(super) use upload::Begun;
 
 use super::access::Access;
-use super::client::{Client, Payload, Request};
+use super::client::{Client, Payload, REPLY_LIMIT, Request};
+use super::compose::Transfer;
 use super::failure::Failure;
 use super::layers::join;
 use super::manifest::digest_of;
@@ -71,25 +72,28 @@ pub fn push(
     progress: &dyn Progress,
 ) -> Result<Pushed> {
     let _hold = store.hold()?;
-    let image = match store.find(image, options.platform.as_ref()) {
+    let found = match store.find(image, options.platform.as_ref()) {
         Err(error) if error.class() == Class::NotFound && options.platform.is_none() => {
-            let Ok(artifact) = store.find_artifact(image) else {
-                return Err(error);
-            };
-            let how = (options, progress);
-            return push_manifest(store, &artifact.descriptor(), destination, how);
+            if let Ok(artifact) = store.find_artifact(image) {
+                let how = (options, progress);
+                return push_manifest(store, &artifact.descriptor(), destination, how);
+            }
+            Err(error)
         }
-        image => image?,
+        found => Ok(found?),
     };
-    let mut documents = match &options.platform {
-        Some(_) => Documents::of_manifest(store, &image)?,
-        None => Documents::of_target(store, &image)?,
+    let (mut documents, found) = match (found, &options.platform) {
+        (Ok(found), Some(_)) => (Documents::of_manifest(store, &found)?, Some(found)),
+        (Ok(found), None) => (Documents::of_target(store, &found)?, Some(found)),
+        // A list, of which only registries have the images.
+        (Err(error), _) => (Documents::of_name(store, image)?.ok_or(error)?, None),
     };
     let mut push = Push::new(store, destination, options, progress)?;
+    push.bring_missing(&mut documents, options)?;
     let mut partial = false;
     if !push.has_all(&documents.missing)? {
         // Docker's rule: what is here of an index is worth pushing by itself.
-        documents = Documents::of_manifest(store, &image)?;
+        documents = Documents::of_manifest(store, &found.ok_or_else(|| incomplete(image))?)?;
         partial = true;
     }
     if let Some(compression) = &options.compression {
@@ -97,6 +101,14 @@ pub fn push(
     }
     push.run(&documents)
         .map(|pushed| Pushed { partial, ..pushed })
+}
+
+/// Of a list, nothing is left that could be pushed by itself.
+fn incomplete(list: &str) -> Error {
+    let message = format!("cannot push {list}");
+    Error::new(Class::NotFound, message)
+        .caused_by("its images are neither here nor where it is to go")
+        .hint(format!("berth manifest inspect {list}"))
 }
 
 /// Pushes a manifest that need be no image, with the blobs it names.
@@ -198,6 +210,35 @@ impl<'a> Push<'a> {
         let answer = self.runtime.block_on(interrupt.unless(answer));
         let message = || format!("cannot push {}", self.destination.familiar());
         answer.ok_or_else(|| interrupt.error(&message()))
+    }
+
+    /// Brings what only other repositories have of a list, as it was noted when it was listed.
+    fn bring_missing(&self, documents: &mut Documents, options: &PushOptions) -> Result<()> {
+        let target = documents.manifests.last();
+        let Some((target, _)) = target.filter(|_| !documents.missing.is_empty()) else {
+            return Ok(());
+        };
+        let sources = self.store.sources_of(&target.digest)?;
+        let mut transfer = None;
+        for digest in std::mem::take(&mut documents.missing) {
+            let elsewhere = sources.get(&digest);
+            let Some(source) = elsewhere.filter(|from| from.name() != self.destination.name())
+            else {
+                documents.missing.push(digest);
+                continue;
+            };
+            let transfer = match &mut transfer {
+                Some(transfer) => transfer,
+                None => transfer.insert(Transfer::new(
+                    self.store,
+                    self.destination,
+                    &options.access,
+                    self.progress,
+                )?),
+            };
+            transfer.document(source, &digest)?;
+        }
+        Ok(())
     }
 
     /// Whether the registry has these manifests already.
@@ -316,6 +357,9 @@ impl Client<'_> {
             return Err(Failure::content(&url, &descriptor.digest, &digest));
         }
         let lists = response.headers().contains_key("oci-subject");
+        let body = self.body(response, REPLY_LIMIT, &url).await;
+        let body = body.unwrap_or_default();
+        Failure::unless_page(&Method::PUT, &url, &body)?;
         if !lists && let Some(subject) = subject(&bytes) {
             self.list_referrer(&subject, descriptor, &bytes).await?;
         }
@@ -335,12 +379,11 @@ pub(super) fn push_failure(destination: &Reference, failure: Failure) -> Error {
             .caused_by(failure)
             .hint(format!("check the name, or log in: berth login {registry}"));
     }
-    match failure.about_to("push", &name, registry) {
-        // Not the image is missing but the repository, or what the registry wants first.
-        error if error.class() == Class::NotFound => {
-            let error = error.context(format!("cannot push {name}"));
-            error.hint("some registries want a repository to be made before it is pushed to")
-        }
-        error => error,
+    // Not the image is missing but the repository, or what the registry wants first.
+    if failure.status == Some(StatusCode::NOT_FOUND) {
+        return Error::new(Class::NotFound, format!("cannot push {name}"))
+            .caused_by(failure)
+            .hint("some registries want a repository to be made before it is pushed to");
     }
+    failure.about_to("push", &name, registry)
 }

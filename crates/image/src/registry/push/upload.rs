@@ -103,9 +103,8 @@ impl Client<'_> {
     }
 
     async fn has_blob(&self, blob: &Descriptor) -> Result<bool, Failure> {
-        let url = self.url(&format!("blobs/{}", blob.digest))?;
-        match self.send(&Request::new(Method::HEAD, url)).await {
-            Ok(_) => Ok(true),
+        match self.look_for(&blob.digest).await {
+            Ok(()) => Ok(true),
             // Who may not read can still be allowed to write.
             Err(failure) if failure.is_final_answer() => Ok(false),
             Err(failure) => Err(failure),

@@ -1,5 +1,7 @@
 //! Lists of images for several platforms, made here: `manifest create`, `add`, `annotate`, `remove`.
 
+mod remote;
+
 use std::collections::BTreeMap;
 
 use berth_contract::{Class, Digest, Error, Result};
@@ -8,7 +10,10 @@ use crate::documents::{Descriptor, Document, Index, MANIFEST_LIMIT, media, to_js
 use crate::image::Image;
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{Store, name_of, no_such_image, replace_target};
+use crate::store::{Store, is_named, name_of, no_such_image, replace_target};
+
+pub use remote::RemoteEntry;
+pub(crate) use remote::{Sources, note, noted, sources};
 
 /// What an entry of a list is said to be; what is `None` stays.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +52,7 @@ impl Store {
                 )));
             }
         }
-        self.write_list(name, &Index::new(Vec::new()))
+        self.write_list(name, &Index::new(Vec::new()), &Sources::new())
     }
 
     /// The list of this name.
@@ -124,7 +129,7 @@ impl Store {
             list.manifests.retain(|other| other.digest != entry.digest);
             list.manifests.push(entry);
         }
-        self.write_list(name, &list)?;
+        self.write_list(name, &list, &Sources::new())?;
         drop(hold);
         Ok(digests)
     }
@@ -137,7 +142,7 @@ impl Store {
         let mut list = self.list_named(name)?;
         let position = self.position(name, &list, entry)?;
         change.apply(&mut list.manifests[position]);
-        self.write_list(name, &list)
+        self.write_list(name, &list, &Sources::new())
     }
 
     /// Takes an entry out of a list; its image stays.
@@ -148,7 +153,7 @@ impl Store {
         let mut list = self.list_named(name)?;
         let position = self.position(name, &list, entry)?;
         list.manifests.remove(position);
-        self.write_list(name, &list)
+        self.write_list(name, &list, &Sources::new())
     }
 
     /// Removes a list by its name; the images in it stay if they have names of their own.
@@ -166,13 +171,18 @@ impl Store {
     }
 
     fn position(&self, name: &Reference, list: &Index, entry: &str) -> Result<usize> {
-        let digest = entry.parse::<Digest>().ok();
-        let digest = digest.or_else(|| {
+        let at = |digest: Digest| list.manifests.iter().position(|own| own.digest == digest);
+        let here = || {
             let image = self.find(entry, None).ok()?;
-            Some(image.manifest_digest().clone())
-        });
-        let found =
-            digest.and_then(|digest| list.manifests.iter().position(|own| own.digest == digest));
+            at(image.manifest_digest().clone())
+        };
+        let found = match entry.parse::<Digest>() {
+            Ok(digest) => at(digest),
+            Err(_) => match here() {
+                Some(position) => Some(position),
+                None => self.entry_from(name, entry)?.and_then(at),
+            },
+        };
         found.ok_or_else(|| {
             Error::new(
                 Class::NotFound,
@@ -182,15 +192,24 @@ impl Store {
         })
     }
 
-    fn write_list(&self, name: &Reference, list: &Index) -> Result<()> {
+    /// Writes a list, and where further entries of it are.
+    fn write_list(&self, name: &Reference, list: &Index, further: &Sources) -> Result<()> {
         let mut transaction = self.transaction()?;
         let bytes = to_json(list);
         let digest = transaction.add_bytes(&bytes, None)?;
         let target = Descriptor::new(media::OCI_INDEX, digest, bytes.len() as u64);
         transaction.publish()?;
+        let full = name.to_string();
         self.change_index(|index| {
+            let before = index.manifests.iter().find(|entry| is_named(entry, &full));
+            let mut kept = before
+                .map(|entry| sources(index, &entry.digest))
+                .unwrap_or_default();
+            kept.extend(further.clone());
+            kept.retain(|digest, _| list.manifests.iter().any(|entry| entry.digest == *digest));
             // What the list was before is nobody's: it does not become a dangling image.
             replace_target(index, name, &target);
+            note(index, name, &kept);
             Ok(())
         })
     }
@@ -198,6 +217,11 @@ impl Store {
 
 impl EntryChange {
     fn apply(&self, entry: &mut Descriptor) {
+        entry.annotations.extend(self.annotations.clone());
+        if entry.platform.is_none() && !self.is_about_platform() {
+            // An artifact is for none, unless somebody says so.
+            return;
+        }
         let mut platform = entry.platform.take().unwrap_or_else(Platform::host);
         if let Some(os) = &self.os {
             platform.os.clone_from(os);
@@ -215,7 +239,31 @@ impl EntryChange {
             platform.os_features.clone_from(&self.os_features);
         }
         entry.platform = Some(platform);
-        entry.annotations.extend(self.annotations.clone());
+    }
+
+    /// The platform that the entry is said to be for, where its system or architecture is said.
+    #[must_use]
+    pub fn platform(&self) -> Option<Platform> {
+        if self.os.is_none() && self.architecture.is_none() {
+            return None;
+        }
+        let host = Platform::host();
+        let os = self.os.as_ref().unwrap_or(&host.os);
+        let architecture = self.architecture.as_ref().unwrap_or(&host.architecture);
+        Some(Platform {
+            variant: self.variant.clone(),
+            ..Platform::new(os, architecture)
+        })
+    }
+
+    fn is_about_platform(&self) -> bool {
+        let said = [
+            &self.os,
+            &self.architecture,
+            &self.variant,
+            &self.os_version,
+        ];
+        said.iter().any(|one| one.is_some()) || !self.os_features.is_empty()
     }
 }
 

@@ -6,7 +6,7 @@ use reqwest::{Method, StatusCode};
 
 use super::access::Access;
 use super::challenge::Challenge;
-use super::client::{Client, Request};
+use super::client::{Client, REPLY_LIMIT, Request};
 use super::configuration::Endpoint;
 use super::credentials::Login;
 use super::failure::Failure;
@@ -47,7 +47,8 @@ async fn present(client: &Client<'_>, login: &Login) -> Result<Login, Failure> {
     let (response, _) = client.first(&mut request, None).await?;
     if response.status() != StatusCode::UNAUTHORIZED {
         let response = client.accept(&request, response).await?;
-        drop(response);
+        let body = client.body(response, REPLY_LIMIT, &request.url).await?;
+        Failure::unless_page(&request.method, &request.url, &body)?;
         return Ok(login.clone());
     }
     let challenges = response.headers().get_all(WWW_AUTHENTICATE).iter();

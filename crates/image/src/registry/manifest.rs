@@ -77,6 +77,7 @@ impl Client<'_> {
         let media_type = media_type_of(&response);
         let announced = digest_of(response.headers());
         let bytes = self.body(response, MANIFEST_LIMIT, &request.url).await?;
+        Failure::unless_page(&request.method, &request.url, &bytes)?;
         // The digest asked for decides; what the registry announces must agree with it too.
         let digest = expected.cloned().or(announced);
         let digest = digest.unwrap_or_else(|| crate::store::sha256(&bytes));

@@ -234,7 +234,7 @@ impl Pull<'_> {
         self.options.access.interrupt.error(&message)
     }
 
-    fn fetch(
+    pub(super) fn fetch(
         &self,
         what: &str,
         expected: Option<&Digest>,

@@ -3,8 +3,9 @@
 use berth_contract::{Class, Digest, Error, Result};
 
 use super::layers::Job;
-use super::pull::{Pull, PullOptions, Question};
-use crate::documents::{Document, Manifest};
+use super::pull::{Fetched, Pull, PullOptions, Question};
+use crate::documents::{Document, Index, Manifest};
+use crate::platform::{Platform, choose};
 use crate::progress::{Event, Progress};
 use crate::reference::Reference;
 use crate::store::{Store, is_listed};
@@ -12,7 +13,7 @@ use crate::store::{Store, is_listed};
 /// Makes an artifact of a registry available here; gives its digest.
 ///
 /// # Errors
-/// As for [`super::pull`]; `Unsupported` for an image, or an index of several artifacts.
+/// As for [`super::pull`]; `Unsupported` for an image.
 pub fn pull_artifact(
     store: &Store,
     reference: &Reference,
@@ -40,7 +41,15 @@ pub fn pull_artifact(
 
 impl Pull<'_> {
     fn fetch_artifact(&self) -> Result<Digest> {
-        let target = self.target()?;
+        let mut target = self.target()?;
+        let mut name = self.reference.clone();
+        if let Document::Index(index) = &target.document {
+            target = self.one_of(index)?;
+            // As Podman does: the name leads to what was taken, and the list is not kept.
+            if name.digest().is_some() {
+                name = name.at(&target.descriptor.digest);
+            }
+        }
         let manifest = self.artifact(&target.document)?;
         let mut transaction = self.store.transaction()?;
         let mut wanted = manifest.layers.clone();
@@ -58,7 +67,7 @@ impl Pull<'_> {
             transaction.add_file(blob.path.clone(), blob.descriptor.digest.clone());
         }
         let digest = transaction.add_bytes(&target.bytes, Some(&target.descriptor.digest))?;
-        transaction.commit(std::slice::from_ref(self.reference), &target.descriptor)?;
+        transaction.commit(&[name], &target.descriptor)?;
         Ok(digest)
     }
 
@@ -74,12 +83,34 @@ impl Pull<'_> {
                 refuse("it is an image", format!("berth pull {}", self.familiar))
             }
             Document::Index(_) => refuse(
-                "it is a list of several",
+                "its list leads to another list",
                 format!(
                     "berth manifest inspect {} tells the digests: name one",
                     self.familiar
                 ),
             ),
         }
+    }
+
+    /// Of several artifacts the one for this platform.
+    fn one_of(&self, index: &Index) -> Result<Fetched> {
+        let host = Platform::host();
+        let wanted = self.options.platform.as_ref();
+        let entry = choose(wanted, &host, index.images(&host));
+        let entry = entry.ok_or_else(|| {
+            let offered = index.images(&host);
+            let offered: Vec<String> = offered.map(|(platform, _)| platform.to_string()).collect();
+            let platform = wanted.unwrap_or(&host);
+            let message = format!("{} has no artifact for {platform}", self.familiar);
+            let error = Error::new(Class::NotFound, message);
+            match offered.is_empty() {
+                true => error.caused_by("its list is empty"),
+                false => error
+                    .caused_by(format!("it offers {}", offered.join(", ")))
+                    .hint("choose one of them with --platform"),
+            }
+        })?;
+        let digest = &entry.digest;
+        self.fetch(digest.as_str(), Some(digest), Some(&entry.media_type))
     }
 }

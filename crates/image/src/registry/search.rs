@@ -159,6 +159,7 @@ impl Client<'_> {
             let response = self.send(&request).await?;
             next = next_page(response.headers(), &request.url);
             let bytes = self.body(response, PAGE_LIMIT, &request.url).await?;
+            Failure::unless_page(&request.method, &request.url, &bytes)?;
             let catalog: Catalog = serde_json::from_slice(&bytes).map_err(|error| {
                 Failure::protocol(&Method::GET, &request.url, error.to_string())
             })?;

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use berth_contract::Digest;
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, RANGE};
+use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, StatusCode};
 
 use super::Server;
@@ -78,9 +78,26 @@ impl Server {
             }
             None => with(StatusCode::OK, body),
         };
-        let reply = header(reply, CONTENT_TYPE, "application/octet-stream");
-        let reply = header(reply, ACCEPT_RANGES, "bytes");
-        Ok(header(reply, DIGEST, digest.as_str()))
+        Ok(described(reply, digest))
+    }
+
+    /// What a blob is like that is not here: only looking for it makes nothing come.
+    pub(super) async fn blob_elsewhere(
+        &self,
+        name: &Reference,
+        digest: &Digest,
+    ) -> Result<Option<Reply>, Refusal> {
+        let Some(upstream) = self
+            .upstream
+            .as_ref()
+            .filter(|_| !self.store.has_blob(digest))
+        else {
+            return Ok(None);
+        };
+        let size = upstream.look_for(&self.store, name, digest).await?;
+        let mut reply = empty(StatusCode::OK);
+        reply.headers_mut().insert(CONTENT_LENGTH, size.into());
+        Ok(Some(described(reply, digest)))
     }
 
     fn stored(&self, digest: &Digest) -> Option<File> {
@@ -104,6 +121,12 @@ impl Server {
         }
         Ok(empty(StatusCode::ACCEPTED))
     }
+}
+
+fn described(reply: Reply, digest: &Digest) -> Reply {
+    let reply = header(reply, CONTENT_TYPE, "application/octet-stream");
+    let reply = header(reply, ACCEPT_RANGES, "bytes");
+    header(reply, DIGEST, digest.as_str())
 }
 
 /// What a `Range` header means for a body of some length (RFC 9110, section 14).

@@ -200,7 +200,14 @@ impl Server {
             return Err(Refusal::new(Code::Denied, "this registry is read only"));
         }
         match method {
-            Method::GET | Method::HEAD => self.read(route, &query, &headers).await,
+            Method::GET | Method::HEAD => {
+                if let (true, Route::Blob(name, digest)) = (method == Method::HEAD, &route)
+                    && let Some(reply) = self.blob_elsewhere(name, digest).await?
+                {
+                    return Ok(reply);
+                }
+                self.read(route, &query, &headers).await
+            }
             Method::DELETE => self.delete(route),
             _ => match (route, method.as_str()) {
                 (Route::Manifest(name), "PUT") => {

@@ -59,6 +59,23 @@ impl Upstream {
         }
     }
 
+    /// The size of a blob that is not here, if its registry has it; one that is on its way it has.
+    pub(super) async fn look_for(
+        &self,
+        store: &Store,
+        name: &Reference,
+        digest: &Digest,
+    ) -> Result<u64, Refusal> {
+        let size = self.size_of(store, name, digest)?;
+        if self.passing().contains_key(digest) {
+            return Ok(size);
+        }
+        match self.client(name)?.look_for(digest).await {
+            Ok(()) => Ok(size),
+            Err(failure) => Err(refused(&failure)),
+        }
+    }
+
     /// A blob that is not here, on its way; `None` when it has come meanwhile. One download does for all.
     pub(super) fn pass(
         &self,
@@ -152,13 +169,19 @@ impl Arriving {
         match client.download(&download).await {
             Ok(()) => Ok(()),
             Err(Undone::Disk(error)) => Err(error.into()),
-            Err(Undone::Registry(failure)) if failure.is_final_answer() => {
-                Err(Refusal::new(Code::BlobUnknown, failure.to_string()))
-            }
-            Err(Undone::Registry(failure)) => Err(Refusal::new(Code::Unknown, failure.to_string())),
+            Err(Undone::Registry(failure)) => Err(refused(&failure)),
             Err(Undone::Cancelled) => Err(Refusal::new(Code::Unknown, "it was cancelled")),
         }
     }
+}
+
+/// What a registry that has no blob, or does not answer, is told on as.
+fn refused(failure: &Failure) -> Refusal {
+    let code = match failure.is_final_answer() {
+        true => Code::BlobUnknown,
+        false => Code::Unknown,
+    };
+    Refusal::new(code, failure.to_string())
 }
 
 /// Verifies a blob and keeps it; hashing a large one must not hold up other requests.

@@ -88,3 +88,47 @@ fn an_image_is_no_artifact_and_an_artifact_no_image() {
     assert_eq!(absent.class(), Class::NotFound);
     assert!(other.artifacts().unwrap().artifacts.is_empty());
 }
+
+#[test]
+fn of_several_artifacts_the_one_for_a_platform_is_taken() {
+    let served = Served::start();
+    let mut entries = Vec::new();
+    for (content, platform) in [(&b"one"[..], "linux/amd64"), (b"two", "linux/s390x")] {
+        let (_data, store) = made(content);
+        let there = served.name(&format!("model:{}", platform.replace('/', "-")));
+        let pushed = push(&store, "model", &there, &PushOptions::default(), &Silent).unwrap();
+        entries.push((pushed, platform));
+    }
+    // The list is made in the store that is served: all of it is one repository.
+    let list = served.name("model:list");
+    let manifests = entries.iter().map(|(pushed, platform)| {
+        let (os, architecture) = platform.split_once('/').unwrap();
+        serde_json::json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": pushed.digest, "size": pushed.size,
+            "platform": {"os": os, "architecture": architecture},
+        })
+    });
+    let index = serde_json::json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": manifests.collect::<Vec<_>>(),
+    });
+    crate::served::put(&list, &index);
+
+    let data = tempfile::tempdir().unwrap();
+    let other = Store::open(data.path());
+    let with = |platform: &str| PullOptions {
+        platform: Some(platform.parse().unwrap()),
+        ..PullOptions::default()
+    };
+    let pulled = pull_artifact(&other, &list, &with("linux/s390x"), &Silent).unwrap();
+    assert_eq!(pulled, entries[1].0.digest);
+    let found = other.find_artifact(&list.to_string()).unwrap();
+    assert_eq!(found.digest, entries[1].0.digest, "its name leads to it");
+    assert!(other.check(Default::default()).unwrap().is_empty());
+    let absent = pull_artifact(&other, &list, &with("linux/arm64"), &Silent).unwrap_err();
+    assert_eq!(absent.class(), Class::NotFound);
+    let report = berth_contract::Report::from(&absent);
+    assert_eq!(report.causes, ["it offers linux/amd64, linux/s390x"]);
+}

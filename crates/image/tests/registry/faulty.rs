@@ -7,7 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use berth_contract::Class;
-use berth_image::{Event, Progress, PullOptions, Reference, Silent, Store, pull};
+use berth_image::{
+    Access, Event, Login, Progress, PullOptions, PushOptions, Reference, Silent, Store, install,
+    pull, push,
+};
 
 use crate::closure::{Answer, Request, serve};
 use crate::content::{Content, pull_from};
@@ -218,4 +221,36 @@ fn a_silent_registry_is_given_up() {
     options.access.patience = Duration::from_secs(1);
     let error = pull_from(&address, &options).unwrap_err();
     assert_eq!(error.class(), Class::Unavailable, "{error:?}");
+}
+
+#[test]
+fn a_web_page_is_no_registry() {
+    let page = b"<!doctype html>\n<html><body>Welcome</body></html>";
+    let address = serve(move |_| Answer::new(200, page).header("content-type", "text/html"));
+    let name = Reference::parse(&format!("{address}/team/app:1")).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path());
+    let source = Reference::parse("source").unwrap();
+    install(&store, &source, &[crate::native()]).unwrap();
+    let access = Access::default();
+    let pushed = push(&store, "source", &name, &PushOptions::default(), &Silent);
+    let login = Login::Password {
+        username: "me".into(),
+        password: "secret".into(),
+    };
+    for error in [
+        pull(&store, &name, &PullOptions::default(), &Silent).unwrap_err(),
+        pushed.unwrap_err(),
+        berth_image::tags(&name, &access).unwrap_err(),
+        berth_image::login(&address, &login, &access).unwrap_err(),
+        berth_image::search(&format!("{address}/app"), 1, &access).unwrap_err(),
+        berth_image::remote_document(&name, &access).unwrap_err(),
+    ] {
+        let report = berth_contract::Report::from(&error);
+        let told = report
+            .causes
+            .iter()
+            .any(|cause| cause.contains("a web page came"));
+        assert!(told, "{report:?}");
+    }
 }

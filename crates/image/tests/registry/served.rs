@@ -59,6 +59,28 @@ impl Served {
     }
 }
 
+/// Puts an index there, whatever it lists.
+pub(crate) fn put(there: &Reference, index: &serde_json::Value) {
+    // Another test may have been first.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let url = format!(
+        "http://{}/v2/{}/manifests/{}",
+        there.registry(),
+        there.repository(),
+        there.tag().unwrap()
+    );
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let put = http
+        .put(url)
+        .header("content-type", index["mediaType"].as_str().unwrap())
+        .body(index.to_string());
+    assert_eq!(runtime.block_on(put.send()).unwrap().status(), 201);
+}
+
 fn source() -> (tempfile::TempDir, Store) {
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path());

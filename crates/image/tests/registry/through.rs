@@ -148,3 +148,41 @@ fn a_blob_that_is_not_there_is_told_as_such() {
         assert!(blob.text().await.unwrap().contains("BLOB_UNKNOWN"));
     });
 }
+
+#[test]
+fn looking_for_a_blob_makes_nothing_come() {
+    let content = Content::new();
+    let layer = content.largest();
+    let size = content.blobs[&layer].len() as u64;
+    let there = Arc::new(Mutex::new(true));
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let (now, seen) = (Arc::clone(&there), Arc::clone(&asked));
+    let registry = serve(move |request| {
+        if request.path.contains("/blobs/") {
+            seen.lock().unwrap().push(request.method.clone());
+            if !*now.lock().unwrap() {
+                return crate::closure::Answer::new(404, b"{}");
+            }
+        }
+        content.answer(request)
+    });
+    let served = through(registry);
+    run(async |http| {
+        let url = |rest: &str| format!("http://{}/v2/team/app/{rest}", served.address);
+        let manifest = http.get(url("manifests/1")).send().await.unwrap();
+        assert_eq!(manifest.status(), 200);
+        asked.lock().unwrap().clear();
+        let blob = url(&format!("blobs/{layer}"));
+        let head = http.head(&blob).send().await.unwrap();
+        assert_eq!(head.status(), 200);
+        assert_eq!(head.headers()["content-length"], size.to_string().as_str());
+        assert_eq!(head.headers()["docker-content-digest"], layer.as_str());
+        *there.lock().unwrap() = false;
+        assert_eq!(http.head(&blob).send().await.unwrap().status(), 404);
+        let unnamed = url(&format!("blobs/sha256:{}", "a".repeat(64)));
+        assert_eq!(http.head(&unnamed).send().await.unwrap().status(), 404);
+    });
+    assert_eq!(*asked.lock().unwrap(), ["HEAD", "HEAD"]);
+    let hex = layer.strip_prefix("sha256:").unwrap();
+    assert!(!served.path().join("oci/blobs/sha256").join(hex).exists());
+}

@@ -21,6 +21,9 @@ pub(crate) struct Pull {
     /// The artifact
     #[arg(value_name = "NAME[:TAG|@DIGEST]", required = true, hide = true)]
     name: String,
+    /// Of artifacts for several platforms, take this one
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
     /// Print the digest alone
     #[arg(short, long)]
     quiet: bool,
@@ -35,6 +38,7 @@ impl Arguments for Pull {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
         let options = PullOptions {
+            platform: self.platform.as_deref().map(str::parse).transpose()?,
             access: access(context, &self.registry)?,
             ..PullOptions::default()
         };

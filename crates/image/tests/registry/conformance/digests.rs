@@ -6,7 +6,7 @@ use sha2::{Digest as _, Sha512};
 
 use super::{Conformance, conformance, manifest, sum};
 
-fn sum512(bytes: &[u8]) -> String {
+pub(super) fn sum512(bytes: &[u8]) -> String {
     let hex: Vec<String> = Sha512::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

@@ -1,6 +1,8 @@
 //! Requests written after the distribution-spec, in the order of its conformance suite.
 
+mod blobs;
 mod digests;
+mod refusals;
 mod unusual;
 
 use berth_image::{Access, CheckOptions, NoContainers, Store, referrers};

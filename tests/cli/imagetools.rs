@@ -5,13 +5,13 @@ use std::net::TcpListener;
 use berth_testkit::{Running, Sandbox};
 
 /// The sandbox's own images, served; it ends when it is dropped.
-struct Served {
-    address: String,
+pub(crate) struct Served {
+    pub(crate) address: String,
     running: Option<Running>,
 }
 
 impl Served {
-    fn start(sandbox: &Sandbox) -> Self {
+    pub(crate) fn start(sandbox: &Sandbox) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
         drop(free);

@@ -22,6 +22,7 @@ mod newcomer;
 mod places;
 mod promises;
 mod reference;
+mod remote_lists;
 mod removal;
 mod security;
 mod storage;

@@ -47,6 +47,14 @@ impl Table {
         matches!(self.format.split_whitespace().next(), None | Some("table"))
     }
 
+    /// A listing without the titles of its columns, if it has any.
+    pub(crate) fn without_titles(&self, quiet: bool, text: String) -> String {
+        match text.split_once('\n') {
+            Some((_, rows)) if self.is_table() && !quiet => rows.to_owned(),
+            _ => text,
+        }
+    }
+
     /// The format as it was given.
     pub(crate) fn text(&self) -> &str {
         &self.format

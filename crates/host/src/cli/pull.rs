@@ -204,11 +204,12 @@ pub(crate) fn first<T>(
     ))
 }
 
-fn policy(text: &str) -> Result<PullPolicy, String> {
+/// Podman's policies, of which Docker's are some.
+pub(crate) fn policy(text: &str) -> Result<PullPolicy, String> {
     match text {
-        "always" | "true" => Ok(PullPolicy::Always),
-        "missing" => Ok(PullPolicy::Missing),
-        "never" | "false" => Ok(PullPolicy::Never),
+        "always" => Ok(PullPolicy::Always),
+        "missing" | "ifnotpresent" | "" => Ok(PullPolicy::Missing),
+        "never" => Ok(PullPolicy::Never),
         "newer" | "ifnewer" => Ok(PullPolicy::Newer),
         _ => Err("use always, missing, never or newer".into()),
     }
@@ -224,4 +225,29 @@ pub(crate) fn pull_options(context: &Context) -> Result<PullOptions> {
         stale_if_error: true,
         ..PullOptions::default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What Docker's `run --pull` takes, and Podman's `run --pull` and `pull --policy`.
+    #[test]
+    fn policies_are_dockers_and_podmans() {
+        for (text, meant) in [
+            ("always", Some(PullPolicy::Always)),
+            ("missing", Some(PullPolicy::Missing)),
+            ("ifnotpresent", Some(PullPolicy::Missing)),
+            ("", Some(PullPolicy::Missing)),
+            ("never", Some(PullPolicy::Never)),
+            ("newer", Some(PullPolicy::Newer)),
+            ("ifnewer", Some(PullPolicy::Newer)),
+            // Both refuse what only builds take.
+            ("true", None),
+            ("false", None),
+            ("Always", None),
+        ] {
+            assert_eq!(policy(text).ok(), meant, "{text}");
+        }
+    }
 }

@@ -190,6 +190,7 @@ pub(super) fn summary(image: &Image, containers: &InUse) -> ImageSummary {
         labels: image.config().config.labels.clone(),
         containers: i64::try_from(containers.of(image.id()).len()).unwrap_or(i64::MAX),
         platform: image.platform().to_string(),
+        is_listed: image.target() != image.manifest_digest(),
     }
 }
 

@@ -128,6 +128,9 @@ pub struct ImageSummary {
     pub containers: i64,
     /// `linux/amd64`, `wasi/wasm`, …
     pub platform: String,
+    /// Whether its name leads to a list for several platforms.
+    #[serde(skip)]
+    pub is_listed: bool,
 }
 
 /// One step of an image's history.

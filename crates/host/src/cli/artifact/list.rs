@@ -55,10 +55,8 @@ impl Arguments for List {
             }
         }
         let mut text = layout.render(&COLUMNS, rows)?;
-        if self.noheading && self.table.is_table() && !self.quiet {
-            text = text
-                .split_once('\n')
-                .map_or_else(String::new, |(_, rows)| rows.to_owned());
+        if self.noheading {
+            text = self.table.without_titles(self.quiet, text);
         }
         context.screen.data(&text)?;
         for damage in &listing.damaged {

@@ -1,5 +1,7 @@
 //! `berth images`: which images there are.
 
+use std::collections::BTreeSet;
+
 use berth_host::api::types::ImageSummary;
 use berth_host::format::time::go_time;
 use berth_host::format::{Column, Record, human};
@@ -26,8 +28,10 @@ pub(crate) const VERB: Verb = Verb::new::<Images>(
 .examples(
     "berth images\n\
      berth images --filter dangling=true -q\n\
+     berth images --sort size\n\
      berth images --format '{{.Repository}}:{{.Tag}} {{.Size}}'",
-);
+)
+.refusing(&[("--history", "names that an image had before are not kept")]);
 
 /// The fields of a row, in the order in which JSON shows them.
 const COLUMNS: [Column; 12] = [
@@ -58,21 +62,28 @@ pub(crate) struct Images {
     /// Show digests
     #[arg(long)]
     digests: bool,
-    /// Show only images that match: dangling, label, before, since, reference, until (can be repeated)
+    /// Show only images that match: before, containers, dangling, id, intermediate, label, manifest, readonly,
+    /// reference, since, until (can be repeated)
     #[arg(short, long, value_name = "KEY=VALUE")]
     filter: Vec<String>,
     #[command(flatten)]
     table: Table,
+    /// Print no titles
+    #[arg(short, long)]
+    noheading: bool,
     /// Do not shorten ids
     #[arg(long)]
     no_trunc: bool,
     /// Print ids alone
     #[arg(short, long)]
     quiet: bool,
+    /// List them in this order
+    #[arg(long, value_name = "KEY", value_enum, default_value_t)]
+    sort: Order,
     /// Print each image with what it has for each platform
     #[arg(
         long,
-        conflicts_with_all = ["digests", "filter", "format", "no_trunc", "quiet"]
+        conflicts_with_all = ["digests", "filter", "format", "no_trunc", "noheading", "quiet", "sort"]
     )]
     tree: bool,
 }
@@ -104,23 +115,31 @@ impl Arguments for Images {
             now,
             zone,
         };
-        let mut rows = Vec::new();
+        let mut rows: Vec<(&ImageSummary, Names)> = Vec::new();
         for image in listing
             .images
             .iter()
             .filter(|image| selection.matches(image, &bounds))
         {
-            for names in rows_of(image, self.digests) {
-                if selection.names(&names) && self.wants(&names) {
-                    rows.push(record(image, &names, &shown));
-                }
-            }
+            let names = rows_of(image, self.digests).into_iter();
+            let own = names.filter(|names| selection.names(names) && self.wants(names));
+            rows.extend(own.map(|names| (image, names)));
         }
+        self.sort.sort(&mut rows);
         if self.quiet {
             // An image with several names is one id.
-            rows.dedup_by(|left, right| left.fields["ID"] == right.fields["ID"]);
+            let mut seen = BTreeSet::new();
+            rows.retain(|(image, _)| seen.insert(&image.id));
         }
-        context.screen.data(&layout.render(&COLUMNS, rows)?)?;
+        let rows: Vec<Record> = rows
+            .iter()
+            .map(|(image, names)| record(image, names, &shown))
+            .collect();
+        let mut text = layout.render(&COLUMNS, rows)?;
+        if self.noheading {
+            text = self.table.without_titles(self.quiet, text);
+        }
+        context.screen.data(&text)?;
         for damage in &listing.damaged {
             context.screen.fail(damage);
         }
@@ -134,6 +153,33 @@ impl Images {
         self.repository
             .as_ref()
             .is_none_or(|wanted| names.matches(wanted))
+    }
+}
+
+/// What images are listed by, as Podman names it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum Order {
+    /// The newest first.
+    #[default]
+    Created,
+    Id,
+    Repository,
+    Size,
+    Tag,
+}
+
+impl Order {
+    /// Sorts; what is equal stays in the order it had, the newest first.
+    fn sort(self, rows: &mut [(&ImageSummary, Names)]) {
+        match self {
+            Self::Created => {}
+            Self::Id => rows.sort_by(|(one, _), (other, _)| one.id.cmp(&other.id)),
+            Self::Repository => rows.sort_by(|(_, one), (_, other)| {
+                (&one.repository, &one.tag).cmp(&(&other.repository, &other.tag))
+            }),
+            Self::Size => rows.sort_by_key(|(image, _)| image.size),
+            Self::Tag => rows.sort_by(|(_, one), (_, other)| one.tag.cmp(&other.tag)),
+        }
     }
 }
 

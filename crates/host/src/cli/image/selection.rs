@@ -12,9 +12,38 @@ use super::names::Names;
 #[derive(Debug)]
 pub(super) struct Selection {
     filters: Filters,
-    dangling: Option<bool>,
+    truths: Truths,
     /// In seconds since the Unix epoch.
     until: Option<i64>,
+}
+
+/// What is true of an image or not; without a word it does not matter.
+#[derive(Debug)]
+struct Truths {
+    /// A container is made of it.
+    containers: Option<bool>,
+    /// It has no tag.
+    dangling: Option<bool>,
+    /// Only a step on the way to another; there are none here.
+    intermediate: Option<bool>,
+    /// A list for several platforms leads to it.
+    manifest: Option<bool>,
+    /// In a store that cannot be written; there is none.
+    readonly: Option<bool>,
+}
+
+impl Truths {
+    fn hold(&self, image: &ImageSummary) -> bool {
+        let all = [
+            (self.containers, image.containers > 0),
+            (self.dangling, image.repo_tags.is_empty()),
+            (self.intermediate, false),
+            (self.manifest, image.is_listed),
+            (self.readonly, false),
+        ];
+        all.iter()
+            .all(|(wanted, is)| wanted.is_none_or(|wanted| wanted == *is))
+    }
 }
 
 /// Creation times between which images must lie.
@@ -26,17 +55,29 @@ pub(super) struct Bounds {
 
 impl Selection {
     pub(super) fn parse(values: &[String], now: u64, zone: &TimeZone) -> Result<Self> {
-        const KEYS: [&str; 7] = [
+        const KEYS: [&str; 13] = [
+            "after",
             "before",
+            "containers",
             "dangling",
+            "id",
+            "intermediate",
             "label",
             "label!",
+            "manifest",
+            "readonly",
             "reference",
             "since",
             "until",
         ];
         let filters = Filters::parse(values, &KEYS)?;
-        let dangling = filters.truth("dangling")?;
+        let truths = Truths {
+            containers: filters.truth("containers")?,
+            dangling: filters.truth("dangling")?,
+            intermediate: filters.truth("intermediate")?,
+            manifest: filters.truth("manifest")?,
+            readonly: filters.truth("readonly")?,
+        };
         let moments = filters
             .values("until")
             .iter()
@@ -45,29 +86,30 @@ impl Selection {
         let until = until.map(|moment| i64::try_from(moment / 1_000_000_000).unwrap_or(i64::MAX));
         Ok(Self {
             filters,
-            dangling,
+            truths,
             until,
         })
     }
 
     /// The times of the images that `before` and `since` name.
     pub(super) fn bounds(&self, images: &[ImageSummary]) -> Result<Bounds> {
-        let time = |key: &str| -> Result<Vec<i64>> {
-            self.filters
-                .values(key)
-                .iter()
-                .map(|name| creation(images, name))
-                .collect()
+        let times = |keys: &[&str]| -> Result<Vec<i64>> {
+            let names = keys.iter().flat_map(|key| self.filters.values(key));
+            names.map(|name| creation(images, name)).collect()
         };
         Ok(Bounds {
-            before: time("before")?.into_iter().min(),
-            since: time("since")?.into_iter().max(),
+            before: times(&["before"])?.into_iter().min(),
+            // Podman's word for it is the second.
+            since: times(&["since", "after"])?.into_iter().max(),
         })
     }
 
     pub(super) fn matches(&self, image: &ImageSummary, bounds: &Bounds) -> bool {
-        let dangling = image.repo_tags.is_empty() && image.repo_digests.is_empty();
-        self.dangling.is_none_or(|wanted| wanted == dangling)
+        let id = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
+        let begins =
+            |wanted: &str| id.starts_with(wanted.strip_prefix("sha256:").unwrap_or(wanted));
+        self.truths.hold(image)
+            && self.filters.any("id", begins)
             && self.filters.matches_labels(&image.labels)
             && bounds
                 .before

@@ -26,6 +26,7 @@ use clap::Args;
 
 use super::Context;
 use super::parse::limit;
+use super::pull::policy;
 
 pub(crate) use process::variables;
 pub(crate) use storage::bind;
@@ -52,7 +53,7 @@ pub(crate) struct CreateFlags {
     restart: Option<RestartPolicy>,
 
     /// When to ask the registry: always, missing, never, newer
-    #[arg(long, value_name = "WHEN", value_parser = pull_policy, help_heading = "Container options")]
+    #[arg(long, value_name = "WHEN", value_parser = policy, help_heading = "Container options")]
     pull: Option<PullPolicy>,
 
     /// Which of the image's platforms to run, such as linux/amd64 or wasi/wasm
@@ -272,16 +273,6 @@ fn platform(os: Option<&str>, arch: Option<&str>, variant: Option<&str>) -> Opti
         platform.push_str(variant);
     }
     Some(platform)
-}
-
-fn pull_policy(text: &str) -> Result<PullPolicy, String> {
-    match text {
-        "always" | "true" => Ok(PullPolicy::Always),
-        "missing" | "" => Ok(PullPolicy::Missing),
-        "never" | "false" => Ok(PullPolicy::Never),
-        "newer" => Ok(PullPolicy::Newer),
-        _ => Err("it must be always, missing, never or newer".into()),
-    }
 }
 
 fn isolation(text: &str) -> Result<String, String> {

@@ -153,13 +153,11 @@ pub(crate) struct Build {
     others: OtherBuilders,
 }
 
-/// Docker's truth values beside podman's policies.
+/// Docker's truth values, as Go reads them, beside Podman's policies.
 fn policy(text: &str) -> Result<PullPolicy, String> {
     match text {
-        "always" | "true" => Ok(PullPolicy::Always),
-        "missing" | "false" => Ok(PullPolicy::Missing),
-        "never" => Ok(PullPolicy::Never),
-        "newer" | "ifnewer" => Ok(PullPolicy::Newer),
-        _ => Err("use always, missing, never or newer".to_owned()),
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(PullPolicy::Always),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(PullPolicy::Missing),
+        _ => crate::cli::pull::policy(text),
     }
 }

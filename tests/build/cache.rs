@@ -260,3 +260,37 @@ fn a_cache_mount_is_exported() {
     project.write("Dockerfile", "FROM busybox\nADD c.tar /c/\n");
     assert_eq!(project.sh("cat /c/d/a"), "kept");
 }
+
+/// What a step does not see is no reason to make it again.
+#[test]
+fn labels_and_commands_make_no_step_new() {
+    let dockerfile = |label: &str| {
+        format!(
+            "FROM busybox\nLABEL a={label}\nEXPOSE {label}\nCMD [\"{label}\"]\nHEALTHCHECK CMD {label}\nVOLUME /{label}\n\
+             WORKDIR /w\nCOPY f .\nRUN echo x > /x\nENV E={label}\nCOPY f /g\nRUN echo $E > /e\n"
+        )
+    };
+    let project = Project::of(&dockerfile("1")).file("f", "");
+    project.build(&[]).success();
+    project.write("Dockerfile", &dockerfile("2"));
+    let again = project.build(&[]);
+    assert_eq!(cached(&again), 4, "{again}");
+    assert_eq!(project.run("cat /e"), "2");
+    assert_eq!(project.config("{{.Config.Labels.a}}"), "2");
+}
+
+/// A cache mount of one id that asks for another owner is another directory, as with `BuildKit`: what is there already
+/// may be somebody else's.
+#[test]
+fn cache_mounts_with_owners_are_their_own() {
+    let project = Project::of(
+        "FROM busybox\nRUN --mount=type=cache,target=/c touch /c/root\nUSER 1000\n\
+         RUN --mount=type=cache,target=/c,uid=1000 touch /c/own && ls /c > /tmp/one\n\
+         RUN --mount=type=cache,target=/c,uid=1000,mode=0755 ls /c > /tmp/two\nUSER 0\n\
+         RUN --mount=type=cache,target=/c ls /c > /tmp/three\n",
+    );
+    assert_eq!(
+        project.sh("cat /tmp/one /tmp/two /tmp/three"),
+        "own\nown\nroot"
+    );
+}

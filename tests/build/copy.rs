@@ -113,6 +113,27 @@ fn archives_are_unpacked_by_add_alone() {
     );
 }
 
+/// What an archive says of its files counts, unless the instruction names an owner; modes of the instruction are for
+/// files that are copied.
+#[test]
+fn archives_say_whose_their_files_are() {
+    let project = Project::of(
+        "FROM busybox\nADD a.tar /a/\nADD --chown=5:6 --chmod=700 a.tar /b/\nCOPY --chmod=700 <<EOF /c/t\nEOF\n",
+    )
+    .file("x/d/f", "1");
+    let sh = "chown 7:8 x/d x/d/f && chmod 751 x/d && tar -cf a.tar -C x .";
+    let made = Command::new("sh")
+        .args(["-c", sh])
+        .current_dir(&project.directory)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    assert_eq!(
+        project.sh("stat -c '%n %u:%g %a' /a /a/d /a/d/f /b /b/d /b/d/f /c /c/t"),
+        "/a 0:0 755\n/a/d 7:8 751\n/a/d/f 7:8 644\n/b 5:6 755\n/b/d 5:6 751\n/b/d/f 5:6 644\n/c 0:0 755\n/c/t 0:0 700"
+    );
+}
+
 #[test]
 fn links_of_the_image_are_followed_and_a_linked_layer_looks_at_nothing() {
     let project = Project::of(
@@ -165,6 +186,57 @@ fn what_is_not_there_is_said() {
     project.write("d/g", "");
     project.write("d/f", "");
     assert_eq!(project.sh("ls /there"), "Dockerfile\nf\ng");
+}
+
+/// As with `BuildKit`: of a directory the content is copied, and the destination is a new one; what is mounted is the
+/// directory itself.
+#[test]
+fn the_directory_for_a_copy_is_a_new_one() {
+    let project = Project::of(
+        "FROM busybox AS a\nRUN mkdir -m 750 /o && mkdir -m 711 /o/in && chown 7:8 /o /o/in\n\
+         FROM busybox\nCOPY --from=a /o /o\nCOPY --from=a --chown=5:6 --chmod=700 /o /new/owned\n\
+         COPY --chmod=u=rwx,go= f /x/y/f\nRUN --mount=from=a,source=/o,target=/m stat -c '%u:%g %a' /m > /mode\n\
+         RUN mkdir -m 701 /there\nCOPY --from=a /o/. /there\n",
+    )
+    .file("f", "");
+    let found = project.sh(
+        "stat -c '%n %u:%g %a' /o /o/in /new /new/owned /new/owned/in /x /x/y /there /there/in; cat /mode",
+    );
+    assert_eq!(
+        found,
+        "/o 0:0 755\n/o/in 7:8 711\n/new 5:6 700\n/new/owned 5:6 700\n/new/owned/in 5:6 700\n/x 0:0 700\n/x/y 0:0 700\n\
+         /there 0:0 701\n/there/in 7:8 711\n7:8 750"
+    );
+}
+
+/// A file goes to where the destination leads; within a directory it takes the place of a link.
+#[test]
+fn a_destination_that_is_a_link_is_followed() {
+    let project = Project::of(
+        "FROM busybox\nRUN mkdir /d /e && ln -s /t1 /l1 && ln -s t2 /l2 && ln -s ../t3 /d/f && echo old > /t3 && ln -s e /le\n\
+         COPY f /l1\nADD <<EOF /l2\ntext\nEOF\nCOPY f /d/\nCOPY f /le\n",
+    )
+    .file("f", "new");
+    assert_eq!(
+        project.sh(
+            "cat /t1 /t2 /t3 /d/f /e/f; test -L /l1 && test -L /l2 && test ! -L /d/f && echo links"
+        ),
+        "newtext\nold\nnewnewlinks"
+    );
+}
+
+#[test]
+fn names_of_owners_are_known_for_linked_layers_too() {
+    let project = Project::of(
+        "FROM busybox\nRUN echo 'app:x:1000:2000::/:/bin/sh' >> /etc/passwd\nCOPY --link --chown=app f /1\nCOPY --chown=app: f /2\n\
+         COPY --parents d/e/g f /p\n",
+    )
+    .file("f", "")
+    .file("d/e/g", "");
+    assert_eq!(
+        project.sh("stat -c '%u:%g' /1 /2; find /p -type f | sort"),
+        "1000:2000\n1000:0\n/p/d/e/g\n/p/f"
+    );
 }
 
 /// A link that leads out of the context leads to nothing, and no ignore file has to do with it.

@@ -100,6 +100,36 @@ fn a_killed_build_leaves_what_pruning_frees() {
     assert_eq!(project.sh("cat /w"), "works");
 }
 
+/// What a killed builder had finished some seconds before is kept.
+#[test]
+fn finished_steps_outlive_their_builder() {
+    let step = |more: &str| {
+        format!("FROM busybox\nRUN sleep 6; echo long > /long\nRUN echo two > /two\n{more}")
+    };
+    let project = Project::of(&step(
+        "RUN --mount=type=cache,target=/c touch /c/ready; sleep 1000\n",
+    ));
+    let context = project.directory.to_str().unwrap();
+    let running = project
+        .sandbox
+        .start(&["build", "--progress", "plain", context]);
+    let mounts = project.sandbox.data().join("build/mounts");
+    wait_until("the last step is at work", || {
+        let places = std::fs::read_dir(&mounts).into_iter().flatten().flatten();
+        places
+            .map(|place| place.path().join("data/ready"))
+            .any(|ready| ready.exists())
+    });
+    running.signal("KILL");
+    drop(running.finish());
+    project.write("Dockerfile", &step("RUN echo three > /three\n"));
+    let again = project.build(&["--progress", "plain"]);
+    again.success();
+    assert!(again.stderr.contains("#3 CACHED"), "{again}");
+    assert_eq!(project.run("cat /long /two /three"), "long\ntwo\nthree");
+    project.sandbox.assert_nothing_left();
+}
+
 /// A cache mount that another build has alone is waited for, but not longer than the build is wanted.
 #[test]
 fn an_interrupt_ends_the_wait_for_a_cache_mount() {

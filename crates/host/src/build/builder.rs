@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use berth_contract::{Class, Digest, Error, Result, Signal};
 use berth_image::{Assembly, Descriptor, Image, Platform, Progress, Store};
+use berth_sys::clock;
 
 use super::cache::{BuildCache, CachedStep};
 use super::contexts::Contexts;
@@ -49,6 +50,8 @@ pub(super) struct Build<'a> {
     pub(super) cache: BuildCache,
     /// Steps to remember once they are on disk.
     pub(super) pending: Mutex<Vec<CachedStep>>,
+    /// When steps were last put there.
+    remembered: Mutex<Duration>,
     /// Every step that was needed, as it is in the cache now.
     used: Mutex<BTreeMap<Digest, CachedStep>>,
     /// Where secrets lie while a command needs them.
@@ -107,6 +110,10 @@ impl Drop for Settling<'_, '_> {
     }
 }
 
+/// How long finished steps may be lost to a builder that is killed: what was made in that time is made again, and more
+/// often the file system is not asked to write everything it holds.
+const UNREMEMBERED: Duration = Duration::from_secs(5);
+
 /// How long waiting takes no notice of a cancelled build.
 pub(super) const NOTICE: Duration = Duration::from_millis(100);
 
@@ -151,6 +158,7 @@ impl Engine {
             digests: FileDigests::load(cache.files().join(context.hex())),
             cache,
             pending: Mutex::default(),
+            remembered: Mutex::new(clock::monotonic()),
             used: Mutex::default(),
             memory: Memory::new(self.paths().run()),
             mounted: Mutex::default(),
@@ -362,6 +370,13 @@ impl<'a> Build<'a> {
             lock(&self.pending).push(step.clone());
         }
         lock(&self.used).insert(step.key.clone(), step);
+        let now = clock::monotonic();
+        let mut last = lock(&self.remembered);
+        if now.saturating_sub(*last) >= UNREMEMBERED {
+            *last = now;
+            drop(last);
+            self.remember();
+        }
     }
 
     /// Every step that the build needed so far.

@@ -42,12 +42,13 @@ impl StageBuilder<'_, '_> {
         let empty = vec![self.build.assembly.directory()?];
         let lowers = if copy.link { empty } else { self.lowers()? };
         let lower = Merged::open(&lowers)?;
-        let manner = self.manner(copy, &lower)?;
+        let manner = self.manner(copy)?;
         let destination = self.expanded(&copy.destination)?;
         let target = Target::parse(&destination, &self.state.config.working_dir);
         let (found, told) = self.items(copy, &origin, &manner, step)?;
         let listed = copy.sources.len() + copy.heredocs.len();
-        if listed > 1 && !target.is_directory && !is_directory(&lower, &target)? {
+        let has_name = !target.is_directory && !copy.parents;
+        if listed > 1 && has_name && !is_directory(&lower, &target)? {
             return Err(Error::new(
                 Class::Invalid,
                 format!("cannot {} to {destination}", copy.verb()),
@@ -58,13 +59,12 @@ impl StageBuilder<'_, '_> {
         }
         let mut key = Key::new(if copy.link { "copy linked" } else { "copy" });
         key.layers(below);
-        key.document(&self.state.config);
         key.text(&target.path.to_string_lossy());
         key.number(u64::from(target.is_directory));
         key.text(copy.chmod.as_deref().unwrap_or_default());
         key.text(&format!(
-            "{:?} {:?} {}",
-            manner.owner, manner.mode, manner.parents
+            "{:?} {:?} {:?} {}",
+            manner.owner, manner.asked_owner, manner.mode, manner.parents
         ));
         describe(&mut key, &found, &origin, &manner)
             .explain(|| "cannot read what is copied".into())?;
@@ -94,30 +94,35 @@ impl StageBuilder<'_, '_> {
         })
     }
 
-    fn manner(&self, copy: &Copy, lower: &Merged) -> Result<Manner> {
+    fn manner(&self, copy: &Copy) -> Result<Manner> {
         let invalid = |reason: String| Error::new(Class::Invalid, reason);
         let mut excluded = Vec::new();
         for pattern in &copy.exclude {
             excluded.push(self.expanded(pattern)?);
         }
-        let owner = match &copy.chown {
-            Some(text) => Some(owner(&self.expanded(text)?, lower)?),
-            // What comes from outside belongs to root.
-            None => {
-                let from = copy.from.as_deref();
-                from.is_none_or(|from| self.is_directory(from))
-                    .then_some((0, 0))
+        // Also with --link: which numbers the names are is part of what is copied then.
+        let asked_owner = match &copy.chown {
+            Some(text) => {
+                let stage = Merged::open(&self.lowers()?)?;
+                Some(owner(&self.expanded(text)?, &stage)?)
             }
+            None => None,
         };
+        let from = copy.from.as_deref();
+        // What comes from outside belongs to root.
+        let is_outside = from.is_none_or(|from| self.is_directory(from));
+        let owner = asked_owner.or(is_outside.then_some((0, 0)));
         let mode = match &copy.chmod {
             Some(text) => Some(mode_change(&self.expanded(text)?).map_err(invalid)?),
             None => None,
         };
         Ok(Manner {
             owner,
+            asked_owner,
             mode,
             parents: copy.parents,
             excluded: Patterns::new(&excluded).map_err(invalid)?,
+            is_mount: false,
         })
     }
 
@@ -239,12 +244,15 @@ fn dead_link(tree: &Merged, source: &str) -> Option<(PathBuf, PathBuf)> {
     })
 }
 
-/// `user[:group]`; a number without a group is the group's too.
+/// `user[:group]`; a number without a group is the group's too, and who is not named is root.
 fn owner(text: &str, lower: &Merged) -> Result<(u32, u32)> {
     if let Ok(number) = text.parse::<u32>()
         && number <= 0x7fff_ffff
     {
         return Ok((number, number));
+    }
+    if let Some(user) = text.strip_suffix(':') {
+        return Ok((owner(user, lower)?.0, 0));
     }
     crate::engine::Engine::owner(lower, text)
 }

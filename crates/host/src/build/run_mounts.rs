@@ -210,6 +210,7 @@ impl StageBuilder<'_, '_> {
             owner: from
                 .is_none_or(|from| self.is_directory(from))
                 .then_some((0, 0)),
+            is_mount: true,
             ..Manner::default()
         };
         let literal: String = source
@@ -288,6 +289,10 @@ impl StageBuilder<'_, '_> {
         let mut key = Key::new("cache mount");
         key.text(space.map_or("", String::as_str));
         key.text(id.as_deref().unwrap_or(&target));
+        // What begins otherwise is another one, as in BuildKit: whoever asks for an owner gets a directory of his.
+        if from.is_some() || (*owner, *mode) != ((0, 0), 0o755) {
+            key.text(&format!("{from:?} {source} {owner:?} {mode:o}"));
+        }
         // Ids may be anything, paths above all: only their digest becomes a name (CVE-2024-9675).
         let name = key.finish().hex().to_owned();
         let place = self.locked(&name, *sharing, held)?;

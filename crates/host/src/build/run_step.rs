@@ -23,7 +23,7 @@ use crate::api::types::DeviceRequest;
 use crate::engine::{CDI_DIRECTORIES, NamedDevice, named_devices};
 
 /// Where a here-document with a `#!` line is executed.
-pub(super) const SCRIPTS: &str = "/run/buildkit/pipes";
+pub(super) const SCRIPTS: &str = "/dev/pipes";
 
 /// What helps with a command that failed.
 const LOOK_AROUND: &str = "berth build --on-failure=shell opens a shell where it failed";
@@ -185,7 +185,9 @@ impl StageBuilder<'_, '_> {
     ) -> Result<Key> {
         let mut key = Key::new("run");
         key.layers(&self.state.layers);
-        key.document(&self.state.config);
+        // Of the config what a command sees: labels, ports or the image's own command are none of its business.
+        key.text(&self.state.config.user);
+        key.text(&self.state.config.working_dir);
         key.text(&self.state.platform.to_string());
         key.document(&words);
         key.document(&self.state.scope.of_commands());

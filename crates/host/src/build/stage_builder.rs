@@ -376,8 +376,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         };
         let mut key = Key::new("workdir");
         key.layers(&self.state.layers);
-        key.document(&self.state.config);
-        key.text(&path);
+        key.text(&format!("{owner:?} {path}"));
         let now = self.file_time();
         self.layer(Made { created_by, key }, step, |this| {
             let directory = this.new_layer()?;

@@ -43,7 +43,6 @@ mod nearest;
 mod network;
 mod parse;
 mod pause;
-mod platform;
 mod port;
 mod progress;
 mod ps;

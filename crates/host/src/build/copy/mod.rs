@@ -42,10 +42,16 @@ pub(super) struct Origin<'a> {
 /// How files are copied.
 #[derive(Debug, Default)]
 pub(super) struct Manner {
+    /// The new owner of files: the one that is asked for, or root for what comes from outside.
     pub(super) owner: Option<(u32, u32)>,
+    /// The owner that is asked for: what is in an archive has owners of its own.
+    pub(super) asked_owner: Option<(u32, u32)>,
     pub(super) mode: Option<ModeChange>,
     pub(super) parents: bool,
     pub(super) excluded: Patterns,
+    /// Whether a directory that is made for the content of another becomes like that one: not for `COPY`, but what is
+    /// mounted is the directory itself.
+    pub(super) is_mount: bool,
 }
 
 /// One thing to put somewhere.
@@ -259,22 +265,18 @@ pub(super) fn put(
     let (_, exists) = placer.resolve(&target.path)?;
     let into = target.is_directory || items.len() > 1 || exists || manner.parents;
     for item in items {
+        // BuildKit has it so: the mode is that of a file, and of directories made for files of a tree.
+        placer.directory_mode = placer.mode.filter(|_| matches!(item, Item::Tree(_)));
         match item {
             Item::Tree(one) => {
                 let filter = Filter {
                     ignored: origin.ignored,
                     excluded: &manner.excluded,
                 };
-                tree(
-                    &mut placer,
-                    one,
-                    (origin, filter),
-                    target,
-                    (into, manner.parents),
-                )?;
+                tree(&mut placer, one, (origin, filter), (target, into), manner)?;
             }
             Item::Text { name, content } => {
-                let path = named(&target.path, name, into);
+                let path = named(&placer, target, name, into)?;
                 placer.write(&path, 0o644, &mut content.as_slice(), place.now)?;
             }
             Item::Fetched {
@@ -283,7 +285,7 @@ pub(super) fn put(
                 unpack: false,
                 time,
             } => {
-                let at = named(&target.path, name, into);
+                let at = named(&placer, target, name, into)?;
                 placer.write(&at, 0o600, &mut File::open(path)?, *time)?;
             }
             Item::Directory(path) => whole(&mut placer, path, target, manner)?,
@@ -305,9 +307,13 @@ fn unpack(
 ) -> io::Result<()> {
     let scratch = (place.scratch)().map_err(|error| io::Error::other(chain(&error)))?;
     berth_image::unpack_archive(file, &scratch).map_err(|error| io::Error::other(chain(&error)))?;
-    let replaces = std::mem::replace(&mut placer.replaces, true);
+    // An archive says itself whose its files are and what may be done with them.
+    let (owner, mode) = (placer.owner, placer.mode.take());
+    placer.owner = manner.asked_owner;
+    placer.replaces = true;
     let unpacked = whole(placer, &scratch, target, manner);
-    placer.replaces = replaces;
+    placer.replaces = false;
+    (placer.owner, placer.mode) = (owner, mode);
     unpacked
 }
 
@@ -342,12 +348,17 @@ fn chain(error: &berth_contract::Error) -> String {
     berth_contract::Report::from(error).line()
 }
 
-fn named(target: &Path, name: &std::ffi::OsStr, into: bool) -> PathBuf {
+/// Where a file goes: into a directory by its own name, else to where the destination leads if that is a link.
+fn named(
+    placer: &Placer<'_>,
+    target: &Target,
+    name: &std::ffi::OsStr,
+    into: bool,
+) -> io::Result<PathBuf> {
     if into {
-        target.join(name)
-    } else {
-        target.to_owned()
+        return Ok(target.path.join(name));
     }
+    placer.resolve(&target.path).map(|(path, _)| path)
 }
 
 /// A file by its name, a directory's content without it; with `--parents` beneath the directories it was
@@ -356,11 +367,11 @@ fn tree(
     placer: &mut Placer<'_>,
     one: &Selected,
     (origin, filter): (&Origin<'_>, Filter<'_>),
-    target: &Target,
-    (into, parents): (bool, bool),
+    (target, into): (&Target, bool),
+    manner: &Manner,
 ) -> io::Result<()> {
     let mut base = target.path.clone();
-    if parents {
+    if manner.parents {
         // The directories above it, as they are where it comes from.
         let above = one.path.parent().unwrap_or(Path::new(""));
         let depth = one.kept.components().count();
@@ -379,16 +390,17 @@ fn tree(
         }
         base.push(&one.name);
     } else if !one.entry.is_directory() {
-        base = named(&base, &one.name, into);
+        base = named(placer, target, &one.name, into)?;
     }
     walk(&one.entry, &one.path, filter, &mut |path, entry| {
-        let is_root = path.as_os_str().is_empty();
-        let path = if is_root {
-            base.clone()
-        } else {
-            base.join(path)
-        };
-        placer.put(&path, entry, is_root)
+        if !path.as_os_str().is_empty() {
+            return placer.put(&base.join(path), entry, false);
+        }
+        if entry.is_directory() && !manner.parents && !manner.is_mount {
+            // Its content is copied, not itself.
+            return placer.directory_for(&base);
+        }
+        placer.put(&base, entry, true)
     })
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Placer<'a> {
     pub(super) owner: Option<(u32, u32)>,
     /// The new mode.
     pub(super) mode: Option<&'a ModeChange>,
+    /// The mode of directories that are made on the way.
+    pub(super) directory_mode: Option<&'a ModeChange>,
     /// The time of what has none of its own.
     pub(super) now: Time,
     /// Whether a directory takes the place of what is none, as unpacking does and copying does not.
@@ -43,6 +45,7 @@ impl<'a> Placer<'a> {
             layer,
             owner: None,
             mode: None,
+            directory_mode: None,
             now,
             replaces: false,
             directories: Vec::new(),
@@ -95,8 +98,10 @@ impl<'a> Placer<'a> {
                 let reason = format!("cannot copy to non-directory /{}", path.display());
                 return Err(io::Error::other(reason));
             }
+            let mode = self.directory_mode;
+            let mode = mode.map_or(0o755, |change| change.apply(0o755, true));
             above.create_directory(name, 0o755)?;
-            above.set_mode(name, 0o755)?;
+            above.set_mode(name, mode)?;
             if let Some((uid, gid)) = self.owner {
                 above.set_owner(name, uid, gid)?;
             }

@@ -54,7 +54,8 @@ pub(in crate::build) fn select(
         let place = tree.place(&path, Links::InRoot)?;
         let Some(entry) = place.entry else {
             if has_wildcards {
-                continue;
+                let reason = format!("{} is a link that leads nowhere", path.display());
+                return Err(io::Error::new(io::ErrorKind::NotFound, reason));
             }
             return Ok(None);
         };

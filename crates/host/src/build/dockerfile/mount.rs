@@ -142,7 +142,10 @@ impl MountKind {
                 "id", "target", "source", "env", "required", "mode", "uid", "gid",
             ],
             "ssh" => &["id", "target", "required", "mode", "uid", "gid"],
-            other => return Err(format!("unsupported mount type {other:?}")),
+            other => {
+                let near = suggested(other, &["bind", "cache", "tmpfs", "secret", "ssh"]);
+                return Err(format!("unsupported mount type {other:?}{near}"));
+            }
         };
         if let Some(unexpected) = keys
             .given
@@ -155,6 +158,29 @@ impl MountKind {
         }
         keys.finish(&kind)
     }
+}
+
+/// Every key there is.
+const KEYS: [&str; 14] = [
+    "type",
+    "target",
+    "source",
+    "from",
+    "readonly",
+    "readwrite",
+    "id",
+    "sharing",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "env",
+];
+
+fn suggested(word: &str, known: &[&str]) -> String {
+    let near = known.iter().find(|name| super::is_near(name, word));
+    near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"))
 }
 
 impl Keys {
@@ -242,7 +268,10 @@ impl Keys {
                 self.variable = Some(text()?);
                 "env"
             }
-            _ => return Err(format!("unexpected key '{key}' in '{field}'")),
+            _ => {
+                let near = suggested(&key, &KEYS);
+                return Err(format!("unexpected key '{key}' in '{field}'{near}"));
+            }
         };
         self.given.push(name.to_owned());
         Ok(())

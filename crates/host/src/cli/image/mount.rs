@@ -9,7 +9,7 @@ pub(crate) const MOUNT: Verb = Verb::new::<Mount>(
     "mount",
     Group::Images,
     "Mount images read-only on the host and print where",
-    "[OPTIONS] [IMAGE...]",
+    "[IMAGE...]",
 )
 .examples("ls $(berth image mount busybox)\nberth image mount");
 
@@ -24,9 +24,6 @@ pub(crate) const UNMOUNT: Verb = Verb::new::<Unmount>(
 /// The arguments of `image mount`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mount {
-    /// Every image
-    #[arg(short, long)]
-    all: bool,
     /// The images; without any, those that are mounted are listed
     #[arg(value_name = "IMAGE", hide = true)]
     images: Vec<String>,
@@ -35,21 +32,14 @@ pub(crate) struct Mount {
 impl Arguments for Mount {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        let mut names = self.images;
-        if self.all {
-            let listed = engine.images()?.images;
-            names.extend(listed.into_iter().map(|image| image.id));
-            // One that is here under several manifests is mounted once.
-            names.sort();
-            names.dedup();
-        } else if names.is_empty() {
+        if self.images.is_empty() {
             for (id, place) in engine.mounted_images() {
                 let line = format!("{} {}\n", id.short(), place.display());
                 context.screen.data(&line)?;
             }
             return Ok(0);
         }
-        answer_each(context, &names, |name| {
+        answer_each(context, &self.images, |name| {
             let place = engine.mount_image(name)?;
             Ok(Some(place.display().to_string()))
         })

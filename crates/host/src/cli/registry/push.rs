@@ -1,8 +1,6 @@
 //! `berth push`: sends images to registries.
 
-use berth_image::DocumentStyle;
-
-use super::sending::{Part, Sending, document_style};
+use super::sending::{Part, Sending};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Push>(
@@ -15,7 +13,6 @@ pub(crate) const VERB: Verb = Verb::new::<Push>(
     "berth push registry.example.com/team/app:1\n\
      berth push app registry.example.com/team/app:1\n\
      berth push ./app.wasm registry.example.com/team/app:1\n\
-     berth push --format v2s2 app registry.example.com/team/app:1\n\
      berth push --format wasm app registry.example.com/team/app:1",
 )
 .refusing(&[
@@ -46,10 +43,9 @@ pub(crate) struct Push {
     /// Of images for several platforms, push this one alone
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
-    /// oci or v2s2: describe it with OCI's or Docker's documents; wasm: push the program of a wasm image
-    /// alone, as an artifact
-    #[arg(short, long, value_name = "FORMAT", value_parser = manifest_format)]
-    format: Option<Format>,
+    /// wasm: push the program of a wasm image alone, as an artifact
+    #[arg(long, value_name = "wasm", value_parser = manifest_format)]
+    format: Option<()>,
 }
 
 impl Arguments for Push {
@@ -57,27 +53,15 @@ impl Arguments for Push {
         let part = Part {
             all_tags: self.all_tags,
             platform: self.platform,
-            program: self.format == Some(Format::Program),
-            style: match self.format {
-                Some(Format::Documents(style)) => Some(style),
-                Some(Format::Program) | None => None,
-            },
+            program: self.format.is_some(),
         };
         self.sending.run(context, &part)
     }
 }
 
-/// What `--format` asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Documents(DocumentStyle),
-    Program,
-}
-
-fn manifest_format(text: &str) -> Result<Format, String> {
-    match (text, document_style(text)) {
-        ("wasm", _) => Ok(Format::Program),
-        (_, Some(style)) => Ok(Format::Documents(style)),
-        _ => Err("use oci, v2s2 or wasm".into()),
+fn manifest_format(text: &str) -> Result<(), String> {
+    match text {
+        "wasm" => Ok(()),
+        _ => Err("an image keeps its manifest's type; leave it away, or say wasm".into()),
     }
 }

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use super::expand::NoVariables;
 use super::position::{Lines, excerpt};
 use super::stage::Stages;
-use super::{CheckDirective, Dockerfile, Instruction};
+use super::{CheckDirective, Dockerfile, Instruction, Located, check_directive};
 use crate::build::ignore::Patterns;
 
 /// One thing that a check found.
@@ -69,12 +69,34 @@ pub fn check(file: &Dockerfile, directive: &CheckDirective, inputs: &Inputs<'_>)
         values::check_variables(file, &stages, inputs, &mut warnings);
     }
     warnings.retain(|warning| {
+        let own = own_directive(file, warning.lines);
+        let all = || std::iter::once(directive).chain(&own);
         let name = warning.rule.name();
-        let wanted = !warning.rule.is_experimental() || directive.experimental.contains(name);
-        wanted && !directive.skip.contains(name)
+        // What is asked for by its name is not left out with all.
+        if warning.rule.is_experimental() {
+            all().any(|directive| directive.experimental.contains(name))
+        } else {
+            !all().any(|directive| directive.skip.contains(name))
+        }
     });
     warnings.sort_by_key(|warning| (warning.lines.first, warning.rule));
     warnings
+}
+
+/// What the comments right above an instruction say of its checks: `# check=skip=…`.
+fn own_directive(file: &Dockerfile, lines: Lines) -> Vec<CheckDirective> {
+    let contains = |one: &&Located| one.lines.contains(lines.first);
+    let Some(one) = file.instructions.iter().find(contains) else {
+        return Vec::new();
+    };
+    let values = one.comments.iter().filter_map(|comment| {
+        let (key, value) = comment.split_once('=')?;
+        key.trim().eq_ignore_ascii_case("check").then_some(value)
+    });
+    // What is no directive is a comment.
+    values
+        .filter_map(|value| check_directive(value).ok())
+        .collect()
 }
 
 /// The report of `--check`.

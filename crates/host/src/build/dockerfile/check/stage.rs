@@ -38,7 +38,7 @@ pub(super) fn check(
         }
         base(file, stage, stages, inputs, &mut warn);
         platform(file, stage, inputs, &mut warn);
-        commands(stage, &mut warn);
+        commands(stage, stages, &mut warn);
         working_directory(stage, stages, &mut warn);
     }
     default_arguments(file, inputs, warnings);
@@ -76,15 +76,11 @@ fn platform(file: &Dockerfile, stage: &Stage, inputs: &Inputs<'_>, warn: &mut Wa
         return;
     };
     let names = variables(text, file.directives.escape);
-    if names.iter().any(|name| name == "TARGETPLATFORM")
-        && inputs.platform.get("TARGETPLATFORM") == Some(platform)
-    {
-        let detail = "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior";
-        warn(
-            Rule::RedundantTargetPlatform,
-            detail.to_owned(),
-            stage.lines,
+    if names == ["TARGETPLATFORM"] && inputs.platform.get("TARGETPLATFORM") == Some(platform) {
+        let detail = format!(
+            "Setting platform to predefined {text} in FROM is redundant as this is the default behavior"
         );
+        warn(Rule::RedundantTargetPlatform, detail, stage.lines);
     }
     if names.is_empty() {
         // A stage that is named after its platform is meant to have that one.
@@ -100,9 +96,9 @@ fn platform(file: &Dockerfile, stage: &Stage, inputs: &Inputs<'_>, warn: &mut Wa
 }
 
 /// The shell form where signals matter, and instructions of which only the last counts.
-fn commands(stage: &Stage, warn: &mut Warn<'_>) {
+fn commands(stage: &Stage, stages: &Stages, warn: &mut Warn<'_>) {
     let mut last: BTreeMap<&str, Lines> = BTreeMap::new();
-    let mut has_shell = false;
+    let mut has_shell = inherits(stage, stages, |one| matches!(one, Instruction::Shell(_)));
     for one in &stage.instructions {
         let name = one.instruction.name();
         match &one.instruction {
@@ -131,37 +127,37 @@ fn commands(stage: &Stage, warn: &mut Warn<'_>) {
 }
 
 fn working_directory(stage: &Stage, stages: &Stages, warn: &mut Warn<'_>) {
-    let mut is_set = inherits_absolute(stage, stages);
+    let mut is_set = inherits(stage, stages, |one| matches!(one, Instruction::Workdir(_)));
     for one in &stage.instructions {
         let Instruction::Workdir(path) = &one.instruction else {
             continue;
         };
         // What a variable holds is not known here; it counts as a whole path.
-        if path.starts_with(['/', '$']) {
-            is_set = true;
-        } else if !is_set {
+        if !path.starts_with(['/', '$']) && !is_set {
             let detail = format!(
                 "Relative workdir {path:?} can have unexpected results if the base image changes"
             );
             warn(Rule::WorkdirRelativePath, detail, one.lines);
         }
+        // The first tells; what follows is mended with it.
+        is_set = true;
     }
 }
 
-fn inherits_absolute(stage: &Stage, stages: &Stages) -> bool {
+/// Whether one of the stages that a stage begins with has such an instruction.
+fn inherits(stage: &Stage, stages: &Stages, is_meant: impl Fn(&Instruction) -> bool) -> bool {
     let mut base = &stage.base;
     while let Base::Stage(index) = base {
         let Some(stage) = stages.stages.get(*index) else {
             return false;
         };
-        let sets = |one: &crate::build::dockerfile::Located| matches!(&one.instruction, Instruction::Workdir(path) if path.starts_with(['/', '$']));
-        if stage.instructions.iter().any(sets) {
+        let mut instructions = stage.instructions.iter();
+        if instructions.any(|one| is_meant(&one.instruction)) {
             return true;
         }
         base = &stage.base;
     }
-    // Nothing is beneath `scratch` that could change.
-    *base == Base::Scratch
+    false
 }
 
 /// A file should build without any `--build-arg`.

@@ -90,6 +90,7 @@ fn every_check_finds_its_fault_and_nothing_else() {
             ],
         ),
         ("FROM a\nSHELL [\"x\"]\nCMD x", &[]),
+        ("FROM a AS b\nSHELL [\"x\"]\nFROM b\nCMD x", &[]),
         (
             "FROM a\nMAINTAINER me",
             &[
@@ -109,7 +110,12 @@ fn every_check_finds_its_fault_and_nothing_else() {
             ],
         ),
         ("FROM a AS b\nWORKDIR /x\nFROM b\nWORKDIR y", &[]),
-        ("FROM scratch\nWORKDIR y", &[]),
+        (
+            "FROM scratch\nWORKDIR y\nWORKDIR z",
+            &[
+                "2 WorkdirRelativePath: Relative workdir \"y\" can have unexpected results if the base image changes",
+            ],
+        ),
         (
             "FROM known\nENV A=$FROM_BASE B=$FROM_BAS\nARG C\nCOPY $C ${D:-x} /$PATH",
             &[
@@ -134,7 +140,7 @@ fn every_check_finds_its_fault_and_nothing_else() {
         (
             "FROM --platform=${TARGETPLATFORM} a",
             &[
-                "1 RedundantTargetPlatform: Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+                "1 RedundantTargetPlatform: Setting platform to predefined ${TARGETPLATFORM} in FROM is redundant as this is the default behavior",
             ],
         ),
         (
@@ -197,6 +203,17 @@ fn checks_are_left_out_when_the_file_says_so() {
     );
     assert!(found("# check=skip=all\nFROM a AS B\nMAINTAINER x").is_empty());
     assert!(found("# check=experimental=Other\n\n# x\nFROM a AS b").is_empty());
+    assert_eq!(
+        found("# check=skip=all;experimental=all\n\n# x\nFROM a AS b\nMAINTAINER x").len(),
+        1
+    );
+    // For one instruction.
+    let text = "FROM a\n# check=skip=JSONArgsRecommended, Other\nCMD x\nENTRYPOINT y\n# check=skip=all\nENV b c";
+    let left = found(text);
+    assert!(
+        matches!(&left[..], [one] if one.starts_with("4 JSONArgsRecommended")),
+        "{left:?}"
+    );
 }
 
 #[test]

@@ -258,15 +258,10 @@ impl Image {
         &self.manifest.layers
     }
 
-    /// Bytes of the files in its layers and of its module.
+    /// Bytes of the files in its layers and of its module; of what was never unpacked, those that were received.
     #[must_use]
     pub fn size(&self) -> u64 {
-        let content = self.content();
-        let module = content.module.map_or(0, |module| module.size);
-        self.layers()
-            .iter()
-            .map(|layer| layer_size(layer))
-            .fold(module, u64::saturating_add)
+        self.layer_sizes().into_iter().fold(0, u64::saturating_add)
     }
 
     /// Bytes of each layer, bottom first: those of its files; of a module, and of what was never unpacked, those

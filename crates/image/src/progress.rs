@@ -58,6 +58,13 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A registry wants something to be known; it has answered all the same.
+    Warned {
+        /// The registry.
+        registry: &'a str,
+        /// What it says.
+        text: &'a str,
+    },
     /// More bytes of a layer are with the registry.
     Uploading {
         /// The layer.

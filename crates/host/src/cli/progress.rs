@@ -324,6 +324,7 @@ pub(crate) fn remark(event: &Event<'_>) -> Option<String> {
         Event::Stale { reference, reason } => Some(format!(
             "using the {reference} that is here, which may be old: {reason}"
         )),
+        Event::Warned { registry, text } => Some(format!("{registry} says: {text}")),
         _ => None,
     }
 }
@@ -367,6 +368,9 @@ pub(crate) fn json(event: &Event<'_>) -> Option<String> {
         }
         Event::Stale { reference, reason } => {
             serde_json::json!({"status": "stale", "id": reference, "reason": reason})
+        }
+        Event::Warned { registry, text } => {
+            serde_json::json!({"status": "warning", "registry": registry, "text": text})
         }
         Event::Uploading { layer, sent, total } => serde_json::json!({
             "status": "uploading",

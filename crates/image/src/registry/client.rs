@@ -17,6 +17,7 @@ use super::failure::Failure;
 use super::sending::{Pulse, Sending, watch};
 use super::token::Authority;
 use super::transport;
+use super::warning::Warnings;
 use crate::progress::{Event, Progress};
 
 const FIRST_WAIT: Duration = Duration::from_millis(500);
@@ -42,6 +43,7 @@ pub(crate) struct Client<'a> {
     reached: AtomicBool,
     pub(crate) headers: HeaderMap,
     pub(super) authority: Authority,
+    warnings: Warnings,
 }
 
 /// A request that can be made again.
@@ -128,6 +130,7 @@ impl<'a> Client<'a> {
             reached: AtomicBool::new(false),
             headers: headers.collect(),
             authority: Authority::new(login),
+            warnings: Warnings::default(),
         })
     }
 
@@ -283,6 +286,9 @@ impl<'a> Client<'a> {
         request: &Request,
         response: Response,
     ) -> Result<Response, Failure> {
+        let registry = self.root.authority();
+        self.warnings
+            .heed(response.headers(), registry, self.progress);
         let status = response.status();
         if status.is_success() {
             return Ok(response);

@@ -31,6 +31,7 @@ mod tags;
 mod tail;
 mod token;
 mod transport;
+mod warning;
 
 pub(crate) use blob::{Download, Undone};
 pub(crate) use client::Client;

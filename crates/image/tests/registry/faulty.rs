@@ -254,3 +254,39 @@ fn a_web_page_is_no_registry() {
         assert!(told, "{report:?}");
     }
 }
+
+/// Hears what registries want to be known.
+#[derive(Default)]
+struct Warned(Mutex<Vec<(String, String)>>);
+
+impl Progress for Warned {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Warned { registry, text } = event {
+            let said = ((*registry).to_owned(), (*text).to_owned());
+            self.0.lock().unwrap().push(said);
+        }
+    }
+}
+
+#[test]
+fn what_a_registry_wants_to_be_known_is_told_once() {
+    let content = Content::new();
+    let address = serve(move |request| {
+        let answer = content.answer(request);
+        let warning = r#"299 - "This tag goes in May.", 299 - "Use HTTPS.""#;
+        answer.header("warning", warning)
+    });
+    let name = Reference::parse(&format!("{address}/team/app:1")).unwrap();
+    let data = tempfile::tempdir().unwrap();
+    let heard = Warned::default();
+    pull(
+        &Store::open(data.path()),
+        &name,
+        &PullOptions::default(),
+        &heard,
+    )
+    .unwrap();
+    let said = ["This tag goes in May.", "Use HTTPS."];
+    let said = said.map(|text| (address.clone(), text.to_owned()));
+    assert_eq!(*heard.0.lock().unwrap(), said);
+}

@@ -102,6 +102,7 @@ fn what_is_pushed_here_can_be_run_here_and_pulled_by_anybody() {
     let pushed = push(&store, "source", &there, &PushOptions::default(), &Silent).unwrap();
     assert_eq!((&pushed.digest, pushed.partial), (&target, false));
     let own = served.store().find("team/app:1", None).unwrap();
+    assert!(own.size() > 0, "before anything of it was unpacked");
     own.ensure_unpacked().unwrap();
     assert_eq!(read(&own, "etc/name"), b"native\n");
     // Parts of an index are no images of their own.

@@ -161,6 +161,15 @@ impl Reference {
         }
     }
 
+    /// What it is kept as: with a digest the tag says nothing more, for Docker and Podman too.
+    #[must_use]
+    pub(crate) fn kept(&self) -> Self {
+        match &self.digest {
+            Some(digest) => self.at(digest),
+            None => self.clone(),
+        }
+    }
+
     fn with_suffix(&self, mut text: String) -> String {
         if let Some(tag) = &self.tag {
             text.push(':');

@@ -393,7 +393,7 @@ impl Pull<'_> {
         }
         let before = self.store.find(&self.reference.to_string(), None).ok();
         updated |= before.is_none_or(|image| *image.target() != target.descriptor.digest);
-        transaction.commit(std::slice::from_ref(self.reference), &target.descriptor)?;
+        transaction.commit(&[self.reference.kept()], &target.descriptor)?;
         Ok(updated)
     }
 

@@ -42,7 +42,7 @@ pub fn pull_artifact(
 impl Pull<'_> {
     fn fetch_artifact(&self) -> Result<Digest> {
         let mut target = self.target()?;
-        let mut name = self.reference.clone();
+        let mut name = self.reference.kept();
         if let Document::Index(index) = &target.document {
             target = self.one_of(index)?;
             // As Podman does: the name leads to what was taken, and the list is not kept.

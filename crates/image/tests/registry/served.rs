@@ -260,3 +260,26 @@ fn what_is_not_here_is_fetched_once_and_kept() {
     );
     assert!(error.is_err());
 }
+
+#[test]
+fn beside_a_digest_a_tag_is_no_name() {
+    let served = Served::start();
+    let (_data, store) = source();
+    let there = served.name("app:1");
+    let pushed = push(&store, "source", &there, &PushOptions::default(), &Silent).unwrap();
+    let place = tempfile::tempdir().unwrap();
+    let fresh = Store::open(place.path());
+    let both = Reference::parse(&format!("{there}@{}", pushed.digest)).unwrap();
+    let pinned = there.at(&pushed.digest);
+    for name in [&both, &pinned, &both] {
+        pull(&fresh, name, &PullOptions::default(), &Silent).unwrap();
+        for asked in [&both, &pinned] {
+            let image = fresh.find(&asked.to_string(), None).unwrap();
+            assert!(image.names().is_empty());
+            assert_eq!(image.digests(), std::slice::from_ref(&pinned));
+        }
+    }
+    let removed = fresh.remove(&both.to_string(), false, &berth_image::NoContainers);
+    assert!(removed.is_ok(), "{removed:?}");
+    assert!(fresh.list().unwrap().images.is_empty());
+}

@@ -67,7 +67,11 @@ fn a_list_is_made_of_what_a_registry_has() {
     ");
     let format = manifest(&["push", "--format", "wasm", "app:1", &target]);
     assert_eq!(format.status, 125);
-    assert!(format.stderr.contains("OCI index"), "{}", format.stderr);
+    assert!(
+        format.stderr.contains("use oci or v2s2"),
+        "{}",
+        format.stderr
+    );
 }
 
 #[test]

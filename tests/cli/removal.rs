@@ -30,6 +30,21 @@ fn an_image_gets_several_names_or_none() {
     let bad = sandbox.berth(&["tag", "busybox", "d:1", "BAD"]);
     assert_eq!(bad.status, 1);
     assert_eq!(sandbox.berth(&names).success().lines().count(), 4);
+    let untag = |arguments: &[&str]| sandbox.berth(&[&["untag"], arguments].concat());
+    assert_eq!(
+        untag(&["busybox", "a:1", "d:1"]).status,
+        1,
+        "d:1 is not its name"
+    );
+    assert_eq!(sandbox.berth(&names).success().lines().count(), 4);
+    untag(&["busybox", "a:1"]).success();
+    assert_eq!(sandbox.berth(&names).success().lines().count(), 3);
+    untag(&["team/b"]).success();
+    let left = sandbox.berth(&names).success();
+    assert!(
+        left.contains(":<none> ") && left.lines().count() == 1,
+        "all names went: {left}"
+    );
 }
 
 #[test]

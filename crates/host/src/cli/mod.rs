@@ -43,6 +43,7 @@ mod nearest;
 mod network;
 mod parse;
 mod pause;
+mod platform;
 mod port;
 mod progress;
 mod ps;

@@ -2,8 +2,9 @@
 
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
-use berth_image::{Loaded, Platform, PullOptions, PullPolicy, Reference, Transport};
+use berth_image::{Loaded, PullOptions, PullPolicy, Reference, Transport};
 
+use super::platform::PlatformFlags;
 use super::progress::{PullProgress, Style};
 use super::registry::{RegistryFlags, access};
 use super::{Arguments, Context, Group, Outcome, Verb};
@@ -34,18 +35,8 @@ pub(crate) struct Pull {
     /// Fetch every tag of the repository
     #[arg(short, long)]
     all_tags: bool,
-    /// Take the image for this platform, as in linux/arm64 or wasi/wasm
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<String>,
-    /// Take the image for this architecture
-    #[arg(long, value_name = "ARCH", conflicts_with = "platform")]
-    arch: Option<String>,
-    /// Take the image for this operating system
-    #[arg(long, value_name = "OS", conflicts_with = "platform")]
-    os: Option<String>,
-    /// Take the image for this variant of the architecture
-    #[arg(long, value_name = "VARIANT", conflicts_with = "platform")]
-    variant: Option<String>,
+    #[command(flatten)]
+    platform: PlatformFlags,
     /// When to ask the registry: always, missing, never, newer
     #[arg(long, visible_alias = "pull", value_name = "WHEN", value_parser = policy)]
     policy: Option<PullPolicy>,
@@ -64,7 +55,7 @@ impl Arguments for Pull {
         let engine = context.engine()?;
         let options = PullOptions {
             policy: self.policy.unwrap_or(PullPolicy::Always),
-            platform: self.platform()?,
+            platform: self.platform.platform()?,
             access: access(context, &self.registry)?,
             stale_if_error: false,
         };
@@ -112,21 +103,6 @@ fn name_of(loaded: &Loaded) -> String {
 }
 
 impl Pull {
-    fn platform(&self) -> Result<Option<Platform>> {
-        if let Some(platform) = &self.platform {
-            return platform.parse().map(Some);
-        }
-        if self.os.is_none() && self.arch.is_none() && self.variant.is_none() {
-            return Ok(None);
-        }
-        let host = Platform::host();
-        let os = self.os.as_deref().unwrap_or(&host.os);
-        let architecture = self.arch.as_deref().unwrap_or(&host.architecture);
-        let variant = self.variant.iter().map(|variant| format!("/{variant}"));
-        let text = format!("{os}/{architecture}{}", variant.collect::<String>());
-        text.parse().map(Some)
-    }
-
     /// What a name stands for: lists of what it may mean, one for each image to fetch.
     fn references(
         &self,

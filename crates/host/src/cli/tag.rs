@@ -15,9 +15,10 @@ pub(crate) const VERB: Verb = Verb::new::<Tag>(
 pub(crate) const UNTAG: Verb = Verb::new::<Untag>(
     "untag",
     Group::Images,
-    "Take a name away and keep the image",
-    "NAME[:TAG]...",
-);
+    "Take names of an image away, or all, and keep the image",
+    "IMAGE [NAME[:TAG]...]",
+)
+.examples("berth untag app:1\nberth untag app:1 registry.example.com/app:1");
 
 /// The arguments of `tag`.
 #[derive(Debug, clap::Args)]
@@ -46,17 +47,19 @@ impl Arguments for Tag {
 /// The arguments of `untag`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Untag {
-    /// The names
-    #[arg(value_name = "NAME[:TAG]", required = true, hide = true)]
+    /// The image, by name or id
+    #[arg(value_name = "IMAGE", required = true, hide = true)]
+    image: String,
+    /// The names; without any, all that it has
+    #[arg(value_name = "NAME[:TAG]", hide = true)]
     names: Vec<String>,
 }
 
 impl Arguments for Untag {
     fn run(self, context: &Context) -> Outcome {
-        let engine = context.engine()?;
-        for name in &self.names {
-            engine.untag(&Reference::parse(name)?)?;
-        }
+        let names = self.names.iter().map(|name| Reference::parse(name));
+        let names: Vec<Reference> = names.collect::<Result<_, _>>()?;
+        context.engine()?.untag(&self.image, &names)?;
         Ok(0)
     }
 }

@@ -123,12 +123,22 @@ impl Engine {
         self.store().tag(&image, target)
     }
 
-    /// Takes one name of an image away and deletes nothing.
+    /// Takes names of an image away, or all that it has, and deletes nothing.
     ///
     /// # Errors
-    /// No image has the name.
-    pub fn untag(&self, name: &Reference) -> Result<()> {
-        self.store().untag(name)
+    /// There is no such image, or a name is not its own.
+    pub fn untag(&self, image: &str, names: &[Reference]) -> Result<()> {
+        let store = self.store();
+        let found = store.find(image, None)?;
+        if let Some(foreign) = names.iter().find(|name| !found.names().contains(name)) {
+            let message = format!("the image {image} has no name {}", foreign.familiar());
+            return Err(Error::new(Class::NotFound, message));
+        }
+        let names = match names {
+            [] => found.names(),
+            names => names,
+        };
+        names.iter().try_for_each(|name| store.untag(name))
     }
 
     /// Removes a name of an image, and the image itself with its last name; with platforms, only what it

@@ -54,6 +54,16 @@ pub fn as_oci(layer: &str) -> Option<&'static str> {
     }
 }
 
+/// Docker's type of a layer that has OCI's; it has none for zstd.
+#[must_use]
+pub fn as_docker(layer: &str) -> Option<&'static str> {
+    match layer {
+        OCI_LAYER => Some(DOCKER_LAYER),
+        OCI_LAYER_GZIP => Some(DOCKER_LAYER_GZIP),
+        _ => None,
+    }
+}
+
 /// Whether it is an index or a manifest list.
 #[must_use]
 pub fn is_index(media_type: &str) -> bool {

@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use serde::{Deserialize, Serialize};
 
 pub use config::{Configuration, ContainerConfig, Empty, HealthCheck, History, RootFs};
@@ -120,6 +120,23 @@ impl Index {
             media_type: media::OCI_INDEX.to_owned(),
             manifests,
             annotations: BTreeMap::new(),
+        }
+    }
+
+    /// Makes entries name what they have become, and what speaks about an entry go on speaking about it.
+    pub(crate) fn repoint(&mut self, renewed: &BTreeMap<Digest, Descriptor>) {
+        for entry in &mut self.manifests {
+            if let Some(new) = renewed.get(&entry.digest) {
+                entry.media_type.clone_from(&new.media_type);
+                entry.digest = new.digest.clone();
+                entry.size = new.size;
+            }
+            for value in entry.annotations.values_mut() {
+                let about = value.parse::<Digest>().ok();
+                if let Some(new) = about.and_then(|digest| renewed.get(&digest)) {
+                    *value = new.digest.to_string();
+                }
+            }
         }
     }
 

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use berth_image::{
-    Compression, Event, ImageBuilder, Platform, Progress, Provided, PullOptions, PushOptions,
-    Recompression, Reference, Silent, Store, install, pull, push, push_wasm, push_wasm_image,
+    Compression, DocumentStyle, Event, ImageBuilder, Platform, Progress, Provided, PullOptions,
+    PushOptions, Recompression, Reference, Silent, Store, install, pull, push, push_wasm,
+    push_wasm_image,
 };
 
 use sha2::{Digest as _, Sha256};
@@ -299,4 +300,89 @@ fn a_registry_that_takes_no_chunks_gets_the_blob_whole() {
         1,
         "{asked:?}"
     );
+}
+
+#[test]
+fn documents_go_as_oci_or_as_docker_writes_them() {
+    let served = crate::served::Served::start();
+    let data = tempfile::tempdir().unwrap();
+    let store = Store::open(data.path());
+    let both = [native(), ImageBuilder::new(Platform::new("linux", "s390x"))];
+    let (one, list) = (
+        Reference::parse("one").unwrap(),
+        Reference::parse("list").unwrap(),
+    );
+    install(&store, &one, &both[..1]).unwrap();
+    install(&store, &list, &both).unwrap();
+    let options = |style| PushOptions {
+        style: Some(style),
+        ..PushOptions::default()
+    };
+    let kinds = |name: &Reference| {
+        let remote = berth_image::remote_document(name, &berth_image::Access::default());
+        let text = String::from_utf8(remote.unwrap().bytes).unwrap();
+        let kinds = text.split("\"mediaType\":\"").skip(1);
+        kinds
+            .map(|rest| rest.split('"').next().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    for (name, source) in [("one", &one), ("list", &list)] {
+        let id = store.find(name, None).unwrap().id().clone();
+        let own = store.find(name, None).unwrap().target().clone();
+        let dockers = served.name(&format!("{name}:docker"));
+        let style = DocumentStyle::Docker;
+        push(&store, name, &dockers, &options(style), &Silent).unwrap();
+        for kind in kinds(&dockers) {
+            assert!(
+                kind.starts_with("application/vnd.docker."),
+                "{source}: {kind}"
+            );
+        }
+        let place = tempfile::tempdir().unwrap();
+        let other = Store::open(place.path());
+        let image = pull(&other, &dockers, &PullOptions::default(), &Silent)
+            .unwrap()
+            .image;
+        assert_eq!(*image.id(), id);
+        assert_eq!(read(&image, "etc/name"), b"native\n");
+        // What has the style already goes as it is, and there and back is the same.
+        let same = push(
+            &store,
+            name,
+            &served.name("same:1"),
+            &options(DocumentStyle::Oci),
+            &Silent,
+        );
+        assert_eq!(same.unwrap().digest, own);
+        if name == "one" {
+            let at = dockers.to_string();
+            let back = push(
+                &other,
+                &at,
+                &served.name("back:1"),
+                &options(DocumentStyle::Oci),
+                &Silent,
+            );
+            assert_eq!(
+                kinds(&served.name("back:1"))[0],
+                "application/vnd.oci.image.manifest.v1+json"
+            );
+            assert!(!back.unwrap().partial);
+        } else {
+            // Not all of the list is there.
+            let at = dockers.to_string();
+            let style = options(DocumentStyle::Oci);
+            let back = push(&other, &at, &served.name("back:2"), &style, &Silent).unwrap();
+            assert!(back.partial, "the one image that is there");
+        }
+    }
+    install(&store, &Reference::parse("program").unwrap(), &[wasm()]).unwrap();
+    let refused = push(
+        &store,
+        "program",
+        &served.name("p:1"),
+        &options(DocumentStyle::Docker),
+        &Silent,
+    );
+    assert_eq!(refused.unwrap_err().class(), berth_contract::Class::Invalid);
 }

@@ -9,7 +9,7 @@ pub(crate) const MOUNT: Verb = Verb::new::<Mount>(
     "mount",
     Group::Images,
     "Mount images read-only on the host and print where",
-    "[IMAGE...]",
+    "[OPTIONS] [IMAGE...]",
 )
 .examples("ls $(berth image mount busybox)\nberth image mount");
 
@@ -24,6 +24,9 @@ pub(crate) const UNMOUNT: Verb = Verb::new::<Unmount>(
 /// The arguments of `image mount`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Mount {
+    /// Every image
+    #[arg(short, long)]
+    all: bool,
     /// The images; without any, those that are mounted are listed
     #[arg(value_name = "IMAGE", hide = true)]
     images: Vec<String>,
@@ -32,14 +35,21 @@ pub(crate) struct Mount {
 impl Arguments for Mount {
     fn run(self, context: &Context) -> Outcome {
         let engine = context.engine()?;
-        if self.images.is_empty() {
+        let mut names = self.images;
+        if self.all {
+            let listed = engine.images()?.images;
+            names.extend(listed.into_iter().map(|image| image.id));
+            // One that is here under several manifests is mounted once.
+            names.sort();
+            names.dedup();
+        } else if names.is_empty() {
             for (id, place) in engine.mounted_images() {
                 let line = format!("{} {}\n", id.short(), place.display());
                 context.screen.data(&line)?;
             }
             return Ok(0);
         }
-        answer_each(context, &self.images, |name| {
+        answer_each(context, &names, |name| {
             let place = engine.mount_image(name)?;
             Ok(Some(place.display().to_string()))
         })

@@ -7,6 +7,7 @@ use std::path::Path;
 use berth_image::{ImportOptions, Reference};
 
 use super::load::source;
+use super::platform::PlatformFlags;
 use super::pull::pull_options;
 use super::{Arguments, Context, Group, Outcome, Verb};
 
@@ -37,9 +38,8 @@ pub(crate) struct Import {
     /// What the image's history says
     #[arg(short, long, value_name = "TEXT")]
     message: Option<String>,
-    /// What it runs on, if not on this host
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
-    platform: Option<String>,
+    #[command(flatten)]
+    platform: PlatformFlags,
 }
 
 impl Arguments for Import {
@@ -47,7 +47,7 @@ impl Arguments for Import {
         let mut options = ImportOptions {
             name: self.name.as_deref().map(Reference::parse).transpose()?,
             message: self.message,
-            platform: self.platform.as_deref().map(str::parse).transpose()?,
+            platform: self.platform.platform()?,
             ..ImportOptions::default()
         };
         for instruction in &self.change {

@@ -1,8 +1,8 @@
 //! `berth manifest push`: sends a list with its images to a registry.
 
-use berth_image::Reference;
+use berth_image::{DocumentStyle, Reference};
 
-use crate::cli::registry::{Part, Sending};
+use crate::cli::registry::{Part, Sending, document_style};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<PushList>(
@@ -25,9 +25,9 @@ pub(crate) struct PushList {
     /// Accepted for Podman's sake: the images of a list always go with it
     #[arg(long)]
     all: bool,
-    /// oci: a list that is made here is an OCI index
-    #[arg(long, value_name = "oci", value_parser = list_format)]
-    format: Option<()>,
+    /// oci or v2s2: describe it and its images with OCI's or Docker's documents
+    #[arg(short, long, value_name = "FORMAT", value_parser = list_format)]
+    format: Option<DocumentStyle>,
     /// Accept plain HTTP and unknown certificates
     #[arg(long)]
     insecure: bool,
@@ -41,7 +41,11 @@ impl Arguments for PushList {
         if self.insecure {
             self.sending.trust_anybody();
         }
-        let status = self.sending.run(context, &Part::default())?;
+        let part = Part {
+            style: self.format,
+            ..Part::default()
+        };
+        let status = self.sending.run(context, &part)?;
         if self.purge {
             store.remove_list(&name)?;
         }
@@ -49,9 +53,6 @@ impl Arguments for PushList {
     }
 }
 
-fn list_format(text: &str) -> Result<(), String> {
-    match text {
-        "oci" => Ok(()),
-        _ => Err("a list that is made here is an OCI index; leave it away, or say oci".into()),
-    }
+fn list_format(text: &str) -> Result<DocumentStyle, String> {
+    document_style(text).ok_or_else(|| "use oci or v2s2".into())
 }

@@ -51,7 +51,7 @@ pub(crate) struct Login {
     #[arg(short, long, hide = true)]
     verbose: bool,
     /// Keep the login in this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "compat-auth-file")]
     authfile: Option<PathBuf>,
     /// Take certificates (*.crt, *.cert with *.key) from this directory too
     #[arg(long, value_name = "DIR")]
@@ -165,7 +165,7 @@ pub(crate) struct Logout {
     #[arg(value_name = "REGISTRY", hide = true)]
     registry: Option<String>,
     /// Forget it in this file
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", alias = "compat-auth-file")]
     authfile: Option<PathBuf>,
     /// Forget the logins of all registries
     #[arg(short, long)]

@@ -12,5 +12,5 @@ pub(crate) use access::{RegistryFlags, access, proxy_variables};
 pub(crate) use login::{LOGIN, LOGOUT};
 pub(crate) use push::VERB as PUSH;
 pub(crate) use search::VERB as SEARCH;
-pub(crate) use sending::{Part, Sending};
+pub(crate) use sending::{Part, Sending, document_style};
 pub(crate) use serve::VERB as SERVE;

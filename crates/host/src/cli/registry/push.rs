@@ -1,6 +1,8 @@
 //! `berth push`: sends images to registries.
 
-use super::sending::{Part, Sending};
+use berth_image::DocumentStyle;
+
+use super::sending::{Part, Sending, document_style};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Push>(
@@ -13,6 +15,7 @@ pub(crate) const VERB: Verb = Verb::new::<Push>(
     "berth push registry.example.com/team/app:1\n\
      berth push app registry.example.com/team/app:1\n\
      berth push ./app.wasm registry.example.com/team/app:1\n\
+     berth push --format v2s2 app registry.example.com/team/app:1\n\
      berth push --format wasm app registry.example.com/team/app:1",
 )
 .refusing(&[
@@ -43,9 +46,10 @@ pub(crate) struct Push {
     /// Of images for several platforms, push this one alone
     #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
     platform: Option<String>,
-    /// wasm: push the program of a wasm image alone, as an artifact
-    #[arg(long, value_name = "wasm", value_parser = manifest_format)]
-    format: Option<()>,
+    /// oci or v2s2: describe it with OCI's or Docker's documents; wasm: push the program of a wasm image
+    /// alone, as an artifact
+    #[arg(short, long, value_name = "FORMAT", value_parser = manifest_format)]
+    format: Option<Format>,
 }
 
 impl Arguments for Push {
@@ -53,15 +57,27 @@ impl Arguments for Push {
         let part = Part {
             all_tags: self.all_tags,
             platform: self.platform,
-            program: self.format.is_some(),
+            program: self.format == Some(Format::Program),
+            style: match self.format {
+                Some(Format::Documents(style)) => Some(style),
+                Some(Format::Program) | None => None,
+            },
         };
         self.sending.run(context, &part)
     }
 }
 
-fn manifest_format(text: &str) -> Result<(), String> {
-    match text {
-        "wasm" => Ok(()),
-        _ => Err("an image keeps its manifest's type; leave it away, or say wasm".into()),
+/// What `--format` asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Documents(DocumentStyle),
+    Program,
+}
+
+fn manifest_format(text: &str) -> Result<Format, String> {
+    match (text, document_style(text)) {
+        ("wasm", _) => Ok(Format::Program),
+        (_, Some(style)) => Ok(Format::Documents(style)),
+        _ => Err("use oci, v2s2 or wasm".into()),
     }
 }

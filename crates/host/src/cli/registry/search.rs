@@ -39,6 +39,7 @@ const DESCRIPTION_WIDTH: usize = 45;
 
 /// The flags of `search`.
 #[derive(Debug, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "Docker's and Podman's flags")]
 pub(crate) struct Search {
     /// What to look for
     #[arg(value_name = "[REGISTRY/]TERM", required = true, hide = true)]
@@ -57,6 +58,9 @@ pub(crate) struct Search {
     /// List the tags of a repository, versions in their order
     #[arg(long)]
     list_tags: bool,
+    /// Accepted for Podman's sake: the columns are Docker's always
+    #[arg(long)]
+    compatible: bool,
     #[command(flatten)]
     registry: RegistryFlags,
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Digest, Error, Result};
 use berth_host::Engine;
 use berth_image::{
-    Compression, Event, Progress, Provided, PushOptions, Pushed, Recompression, Reference,
-    SaveOptions, Selector, Transport,
+    Compression, DocumentStyle, Event, Progress, Provided, PushOptions, Pushed, Recompression,
+    Reference, SaveOptions, Selector, Transport,
 };
 
 use super::access::{RegistryFlags, access};
@@ -58,6 +58,17 @@ pub(crate) struct Part {
     pub(crate) platform: Option<String>,
     /// The program of a wasm image alone, as an artifact.
     pub(crate) program: bool,
+    /// In whose documents; without, in those it has.
+    pub(crate) style: Option<DocumentStyle>,
+}
+
+/// Whose documents a word of Podman's means.
+pub(crate) fn document_style(text: &str) -> Option<DocumentStyle> {
+    match text {
+        "oci" => Some(DocumentStyle::Oci),
+        "v2s2" | "docker" => Some(DocumentStyle::Docker),
+        _ => None,
+    }
 }
 
 impl Sending {
@@ -71,8 +82,13 @@ impl Sending {
             platform: part.platform.as_deref().map(str::parse).transpose()?,
             access: access(context, &self.registry)?,
             compression: self.compression()?,
+            style: part.style,
         };
         let file = wasm_file(&self.image);
+        if file.is_some() && part.style.is_some() {
+            let message = format!("--format means nothing for {}", self.image);
+            return Err(Error::new(Class::Invalid, message).hint("leave --format away"));
+        }
         for (source, destination) in self.targets(&engine, file.is_some(), part)? {
             let repository = destination.name();
             if !self.quiet {
@@ -136,7 +152,7 @@ impl Sending {
         if self.compression_format.is_some() {
             return refuse("--compression-format");
         }
-        if part.program {
+        if part.program || part.style.is_some() {
             return refuse("--format");
         }
         if wasm_file(&self.image).is_some() {

@@ -165,19 +165,6 @@ fn reindex(bytes: &[u8], documents: &BTreeMap<Digest, Descriptor>) -> Result<(St
         return Err(Error::new(Class::Internal, "an index is no index"));
     };
     index.media_type = media::OCI_INDEX.to_owned();
-    for entry in &mut index.manifests {
-        if let Some(new) = documents.get(&entry.digest) {
-            entry.media_type.clone_from(&new.media_type);
-            entry.digest = new.digest.clone();
-            entry.size = new.size;
-        }
-        // What speaks about an entry goes on speaking about it.
-        for value in entry.annotations.values_mut() {
-            let about = value.parse::<Digest>().ok();
-            if let Some(new) = about.and_then(|digest| documents.get(&digest)) {
-                *value = new.digest.to_string();
-            }
-        }
-    }
+    index.repoint(documents);
     Ok((media::OCI_INDEX.to_owned(), to_json(&index)))
 }

@@ -8,6 +8,7 @@
 
 mod compress;
 mod documents;
+mod style;
 mod upload;
 mod wasm;
 
@@ -29,6 +30,7 @@ use super::failure::Failure;
 use super::layers::join;
 use super::manifest::digest_of;
 use super::transport;
+use crate::convert::DocumentStyle;
 use crate::documents::Descriptor;
 use crate::platform::Platform;
 use crate::progress::{Event, Progress};
@@ -47,6 +49,8 @@ pub struct PushOptions {
     pub access: Access,
     /// How layers are compressed; without, they go as they are.
     pub compression: Option<Recompression>,
+    /// Whose documents describe what is pushed; without, they go as they are.
+    pub style: Option<DocumentStyle>,
 }
 
 /// What a push did.
@@ -75,6 +79,10 @@ pub fn push(
     let found = match store.find(image, options.platform.as_ref()) {
         Err(error) if error.class() == Class::NotFound && options.platform.is_none() => {
             if let Ok(artifact) = store.find_artifact(image) {
+                if options.style == Some(DocumentStyle::Docker) {
+                    let message = "cannot describe an artifact with Docker's documents";
+                    return Err(Error::new(Class::Invalid, message));
+                }
                 let how = (options, progress);
                 return push_manifest(store, &artifact.descriptor(), destination, how);
             }
@@ -98,6 +106,9 @@ pub fn push(
     }
     if let Some(compression) = &options.compression {
         documents.compress(store, compression)?;
+    }
+    if let Some(style) = options.style {
+        documents.describe(style)?;
     }
     push.run(&documents)
         .map(|pushed| Pushed { partial, ..pushed })

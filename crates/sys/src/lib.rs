@@ -57,3 +57,5 @@ pub mod terminal;
 pub mod termination;
 pub mod unnamed_file;
 pub mod user;
+#[expect(unsafe_code, reason = "sync_file_range")]
+pub mod write_out;

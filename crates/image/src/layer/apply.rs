@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::{Explain as _, class};
 use berth_sys::file::{self, Directory, Kind, Links, Time};
+use berth_sys::write_out;
 
 use super::entry::{Action, Entry};
 use super::mark::{WHITEOUT, hide, mark_opaque};
@@ -22,6 +23,9 @@ use super::tape::Tape;
 
 /// More than any real layer has (security.md 27).
 const ENTRIES_LIMIT: u64 = 10_000_000;
+
+/// From this size on a file's writing to disk begins at once: smaller ones the final sync writes together.
+const WRITTEN_OUT: u64 = 64 << 10;
 
 /// What was made.
 #[derive(Debug)]
@@ -264,6 +268,9 @@ impl Layer<'_> {
             _ => self.copy(content, &mut file, &unpack)?,
         };
         self.applied.size += size;
+        if size >= WRITTEN_OUT {
+            write_out::begin(&file, 0, size);
+        }
         let attributes = || {
             file::set_owner_and_mode(&file, entry.uid, entry.gid, entry.mode)?;
             for (key, value) in &entry.attributes {

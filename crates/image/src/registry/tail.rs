@@ -8,6 +8,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+use berth_sys::write_out;
+
+/// How many bytes are written to disk together while the download goes on, so that the final sync is short.
+const WRITTEN_OUT: u64 = 4 << 20;
+
 /// A growing file.
 #[derive(Debug)]
 pub(crate) struct Tail {
@@ -51,8 +56,13 @@ impl Tail {
     pub(crate) fn append(&self, bytes: &[u8]) -> io::Result<u64> {
         let at = self.written();
         self.file.write_all_at(bytes, at)?;
+        let written = at + bytes.len() as u64;
+        let (begun, whole) = (at - at % WRITTEN_OUT, written - written % WRITTEN_OUT);
+        if begun < whole {
+            write_out::begin(&self.file, begun, whole - begun);
+        }
         let mut state = self.state();
-        state.written = at + bytes.len() as u64;
+        state.written = written;
         self.grown.notify_all();
         Ok(state.written)
     }

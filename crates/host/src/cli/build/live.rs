@@ -17,8 +17,9 @@ use std::time::Duration;
 use berth_contract::TerminalSize;
 use berth_host::build::Event;
 use berth_host::format::human;
+use unicode_width::UnicodeWidthStr as _;
 
-use super::progress::safe;
+use super::progress::{plain, safe};
 use crate::cli::progress::remark;
 
 /// How many of its last lines a step shows.
@@ -74,7 +75,7 @@ impl Live {
         match *event {
             Event::Begin { step, name } => {
                 let running = Running {
-                    name: safe(name),
+                    name: plain(name),
                     began: now,
                     ..Running::default()
                 };
@@ -189,21 +190,25 @@ impl Live {
     /// What is written to show lines that stay, and below them the frame in place of the one before.
     pub(super) fn draw(&mut self, stay: &[String], frame: &[String]) -> String {
         let mut text = String::new();
-        if self.drawn > 0 {
-            text.push_str(&format!("\r\x1b[{}A\x1b[J", self.drawn));
+        let is_drawn = self.drawn > 0;
+        if is_drawn {
+            text.push_str(&format!("\r\x1b[{}A", self.drawn));
         }
+        // Line by line: a terminal whose whole screen is cleared may keep what was on it in its history.
+        let clear = if is_drawn { "\x1b[K" } else { "" };
         for line in stay {
-            text.push_str(line);
-            text.push('\n');
+            text.push_str(&format!("{clear}{line}\n"));
         }
         if !frame.is_empty() {
             // What is too long must not become two lines: they are counted.
             text.push_str("\x1b[?7l");
             for line in frame {
-                text.push_str(line);
-                text.push('\n');
+                text.push_str(&format!("{clear}{line}\n"));
             }
             text.push_str("\x1b[?7h");
+        }
+        if is_drawn {
+            text.push_str("\x1b[J");
         }
         self.drawn = frame.len();
         text
@@ -265,16 +270,19 @@ fn shown(line: &[u8]) -> String {
 fn row(text: &str, took: Option<Duration>, columns: usize) -> String {
     let seconds = took.map_or_else(String::new, |took| format!(" {:.1}s", took.as_secs_f64()));
     // One column stays free: some terminals go to the next line when the last one is written.
-    let room = columns.saturating_sub(seconds.chars().count() + 1).max(8);
-    let mut shown: String = text.chars().take(room).collect();
-    if shown.len() < text.len() {
-        shown.pop();
+    let room = columns.saturating_sub(seconds.len() + 1).max(8);
+    let mut shown = text.to_owned();
+    if shown.width() > room {
+        while shown.width() >= room {
+            shown.pop();
+        }
         shown.push('…');
     }
     if seconds.is_empty() {
         return shown;
     }
-    format!("{shown:<room$}{seconds}")
+    let blanks = room - shown.width();
+    format!("{shown}{:blanks$}{seconds}", "")
 }
 
 #[cfg(test)]
@@ -366,8 +374,21 @@ mod tests {
             live.draw(&[], &lines(&["b", "c"])),
             "\x1b[?7lb\nc\n\x1b[?7h"
         );
-        assert_eq!(live.draw(&lines(&["d"]), &[]), "\r\x1b[2A\x1b[Jd\n");
+        assert_eq!(
+            live.draw(&lines(&["d"]), &lines(&["e"])),
+            "\r\x1b[2A\x1b[Kd\n\x1b[?7l\x1b[Ke\n\x1b[?7h\x1b[J"
+        );
+        assert_eq!(live.draw(&lines(&["f"]), &[]), "\r\x1b[1A\x1b[Kf\n\x1b[J");
         assert_eq!(live.draw(&[], &[]), "");
+    }
+
+    #[test]
+    fn a_steps_row_is_one_row_whatever_its_command_says() {
+        let mut live = Live::new(true);
+        begin(&mut live, 1, "RUN \x1b[8mecho\t漢字漢字漢字漢字漢字", 0);
+        let frame = live.frame(at(1), SIZE);
+        assert_eq!(frame, [" => RUN echo 漢字漢字漢… 1.0s"]);
+        assert_eq!(frame[0].width(), 29);
     }
 
     #[test]

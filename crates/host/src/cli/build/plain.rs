@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use berth_host::build::Event;
 
-use super::progress::safe;
+use super::progress::{plain, safe};
 use crate::cli::Screen;
 use crate::cli::progress::remark;
 
@@ -59,7 +59,7 @@ impl Plain {
     pub(super) fn event(&mut self, event: &Event<'_>) {
         match *event {
             Event::Begin { step, name } => {
-                let name = safe(name);
+                let name = plain(name);
                 let line = format!("#{step} {name}");
                 self.names.insert(step, name);
                 self.say(step, &line);
@@ -83,7 +83,7 @@ impl Plain {
             }
             Event::Failed { step, reason } => {
                 self.flush(step, Duration::ZERO);
-                self.say(step, &format!("#{step} ERROR: {}", safe(reason)));
+                self.say(step, &format!("#{step} ERROR: {}", plain(reason)));
             }
             Event::Pull { step, event } => {
                 if let Some(text) = remark(event) {

@@ -246,6 +246,15 @@ fn document(event: &Event<'_>) -> serde_json::Value {
 
 /// Colours may pass; what moves the cursor or rings the bell may not.
 pub(super) fn safe(text: &str) -> String {
+    passed(text, true)
+}
+
+/// As [`safe`], without the colours, which could hide what follows.
+pub(super) fn plain(text: &str) -> String {
+    passed(text, false).replace('\t', " ")
+}
+
+fn passed(text: &str, with_colours: bool) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(character) = characters.next() {
@@ -261,7 +270,7 @@ pub(super) fn safe(text: &str) -> String {
                 sequence.push(end);
                 last = end;
             }
-            if last == 'm' {
+            if last == 'm' && with_colours {
                 shown.push_str(&sequence);
             }
             continue;

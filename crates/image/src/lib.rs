@@ -14,6 +14,7 @@
 mod archive;
 mod artifact;
 mod assembly;
+pub mod attestation;
 mod blob_source;
 mod builder;
 mod convert;

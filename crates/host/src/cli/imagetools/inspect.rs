@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use berth_host::Engine;
 use berth_host::format::listing::unparsable;
 use berth_host::format::{Record, Template};
+use berth_image::attestation::{Predicate, STATEMENT_LIMIT, predicates};
 use berth_image::documents::{Document, Index};
 use berth_image::{Access, BlobSource, Descriptor, Reference, RemoteDocument};
 use serde_json::{Map, Value, json};
@@ -22,8 +23,15 @@ pub(crate) const VERB: Verb = Verb::new::<Inspect>(
 .examples(
     "berth buildx imagetools inspect alpine\n\
      berth buildx imagetools inspect --raw alpine:3.22\n\
-     berth buildx imagetools inspect --format '{{json .Image}}' alpine",
+     berth buildx imagetools inspect --format '{{json .Image}}' alpine\n\
+     berth buildx imagetools inspect --format '{{json .Provenance}}' example.com/app:1",
 );
+
+/// Fields that are statements about images.
+const STATEMENTS: [(&str, Predicate); 2] = [
+    ("Provenance", Predicate::Provenance),
+    ("SBOM", Predicate::Materials),
+];
 
 /// Of the largest config that is read.
 const CONFIG_LIMIT: u64 = berth_image::documents::CONFIG_LIMIT;
@@ -34,7 +42,7 @@ pub(crate) struct Inspect {
     /// The image
     #[arg(value_name = "NAME", required = true, hide = true)]
     name: String,
-    /// Print json, or what a Go template makes of Name, Manifest and Image
+    /// Print json, or what a Go template makes of Name, Manifest, Image, Provenance and SBOM
     #[arg(
         long,
         value_name = "FORMAT",
@@ -70,7 +78,14 @@ impl Arguments for Inspect {
             (None, "json") => pretty(&document(&engine, &reference, &remote, &access)?)? + "\n",
             (None, _) => overview(&reference, &remote),
             (Some(template), text) => {
-                let document = document(&engine, &reference, &remote, &access)?;
+                let mut document = document(&engine, &reference, &remote, &access)?;
+                // They are fetched only for whoever asks for them.
+                for (field, kind) in STATEMENTS {
+                    if text.contains(field) {
+                        let told = statements(&engine, &reference, (&remote, kind), &access)?;
+                        document[field] = told;
+                    }
+                }
                 let rendered = template.render(&Record::new(document));
                 rendered.map_err(|error| unparsable(text, error))? + "\n"
             }
@@ -135,10 +150,7 @@ fn document(
         "digest": descriptor.digest,
         "size": descriptor.size,
     });
-    let place = BlobSource::Repository {
-        reference: reference.clone(),
-        access: Box::new(access.clone()),
-    };
+    let place = place(reference, access);
     let image = match &remote.document {
         Document::Manifest(single) => config(&place, &single.config)?,
         Document::Index(index) => {
@@ -151,10 +163,78 @@ fn document(
                 let at = reference.at(&entry.digest);
                 engine.remote_document(&at, access)
             };
-            Value::Object(images(index, &place, &inner)?)
+            one_or_all(images(index, &place, &inner)?)
         }
     };
     Ok(json!({ "Name": reference.to_string(), "Manifest": manifest, "Image": image }))
+}
+
+fn place(reference: &Reference, access: &Access) -> BlobSource {
+    BlobSource::Repository {
+        reference: reference.clone(),
+        access: Box::new(access.clone()),
+    }
+}
+
+/// Docker's rule: what there is for one platform alone needs no platform to be found.
+fn one_or_all(mut by_platform: Map<String, Value>) -> Value {
+    match by_platform.len() {
+        0 | 1 => by_platform
+            .values_mut()
+            .next()
+            .map_or_else(|| json!({}), Value::take),
+        _ => Value::Object(by_platform),
+    }
+}
+
+/// What an index says of this kind about its images, by platform.
+fn statements(
+    engine: &Engine,
+    reference: &Reference,
+    (remote, kind): (&RemoteDocument, Predicate),
+    access: &Access,
+) -> Result<Value> {
+    let Document::Index(index) = &remote.document else {
+        return Ok(json!({}));
+    };
+    let place = place(reference, access);
+    let document = |entry: &Descriptor| {
+        let at = reference.at(&entry.digest);
+        engine
+            .remote_document(&at, access)
+            .map(|remote| remote.document)
+    };
+    let blob = |digest: &Digest| place.blob(digest, STATEMENT_LIMIT);
+    let (mut all, mut platforms) = (Map::new(), 0);
+    for entry in index
+        .manifests
+        .iter()
+        .filter(|entry| !entry.is_attestation())
+    {
+        let Some(platform) = &entry.platform else {
+            continue;
+        };
+        platforms += 1;
+        let mut told = predicates(index, (&entry.digest, kind), &document, &blob)?;
+        let value = match kind {
+            Predicate::Provenance => told.pop().map(|last| json!({ "SLSA": last })),
+            Predicate::Materials if told.is_empty() => None,
+            Predicate::Materials => {
+                let first = told.remove(0);
+                Some(match told.is_empty() {
+                    true => json!({ "SPDX": first }),
+                    false => json!({ "SPDX": first, "AdditionalSPDXs": told }),
+                })
+            }
+        };
+        if let Some(value) = value {
+            all.insert(platform.to_string(), value);
+        }
+    }
+    Ok(match platforms {
+        0 | 1 => one_or_all(all),
+        _ => Value::Object(all),
+    })
 }
 
 /// The configs of an index, by platform.

@@ -178,7 +178,8 @@ impl StageBuilder<'_, '_> {
         let mut content = document.text();
         if document.expands {
             content = expand_raw(&content, &self.state.scope)
-                .map_err(|reason| Error::new(Class::Invalid, reason))?;
+                .map_err(|reason| Error::new(Class::Invalid, reason))?
+                .text;
         }
         Ok(Item::Text {
             name: OsString::from(&document.name),

@@ -56,7 +56,7 @@ impl Flags {
                 None => (word, None),
             };
             if !known.contains(&flag) {
-                return Err(match known.iter().find(|name| super::is_near(name, flag)) {
+                return Err(match super::nearest(flag, known.iter().copied()) {
                     Some(near) => format!("unknown flag: --{flag} (did you mean {near}?)"),
                     None => format!("unknown flag: --{flag}"),
                 });

@@ -134,16 +134,6 @@ pub(super) fn boolean(text: &str) -> Option<bool> {
     }
 }
 
-/// Whether two words are a slip apart: one or two edits, of a word that is long enough for them.
-fn is_near(left: &str, right: &str) -> bool {
-    let allowed = match left.len().min(right.len()) {
-        0..=2 => 0,
-        3..=4 => 1,
-        _ => 2,
-    };
-    left.len().abs_diff(right.len()) <= allowed && edits(left, right) <= allowed
-}
-
 /// The edit distance (Levenshtein).
 fn edits(left: &str, right: &str) -> usize {
     let right: Vec<char> = right.chars().collect();
@@ -160,10 +150,13 @@ fn edits(left: &str, right: &str) -> usize {
     row[right.len()]
 }
 
-/// The nearest of several names, if one is a slip away.
+/// The nearest of several names, if one is a slip away: two edits, and not of a word so short
+/// that everything is near it.
 fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let near = names
-        .into_iter()
-        .filter(|name| *name != word && is_near(name, word));
+    let slip = |name: &&str| {
+        let short = name.len().min(word.len()) < 3;
+        *name != word && !short && edits(name, word) <= 2
+    };
+    let near = names.into_iter().filter(slip);
     near.min_by_key(|name| edits(name, word))
 }

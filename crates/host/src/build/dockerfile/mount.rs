@@ -179,7 +179,7 @@ const KEYS: [&str; 14] = [
 ];
 
 fn suggested(word: &str, known: &[&str]) -> String {
-    let near = known.iter().find(|name| super::is_near(name, word));
+    let near = super::nearest(word, known.iter().copied());
     near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"))
 }
 

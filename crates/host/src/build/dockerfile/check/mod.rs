@@ -109,7 +109,7 @@ pub fn report(file: &Dockerfile, warnings: &[Warning]) -> String {
     };
     for warning in warnings {
         text.push_str(&format!(
-            "\nWARNING: {} - {}\n{}\n\n{}",
+            "\nWARNING: {} - {}\n{}\n{}",
             warning.rule.name(),
             warning.rule.address(),
             warning.detail,

@@ -125,6 +125,18 @@ fn every_check_finds_its_fault_and_nothing_else() {
         ),
         ("FROM unknown\nENV A=$B", &[]),
         (
+            "FROM scratch\nENV A=$PATH B=$PAHT",
+            &["2 UndefinedVar: Usage of undefined variable '$PAHT' (did you mean $PATH?)"],
+        ),
+        (
+            "FROM known\nENV A=$HTTP_PROXY",
+            &["2 UndefinedVar: Usage of undefined variable '$HTTP_PROXY'"],
+        ),
+        (
+            "FROM known\nCOPY <<X <<'Y' /\na '$NONE' \"$FROM_BASE\"\nX\n$OTHER\nY",
+            &["2 UndefinedVar: Usage of undefined variable '$NONE'"],
+        ),
+        (
             "FROM a\nCMD [\"a\"]\nCMD [\"b\"]\nHEALTHCHECK NONE\nHEALTHCHECK CMD x",
             &[
                 "2 MultipleInstructionsDisallowed: Multiple CMD instructions should not be used in the same stage because only the last one will be used",
@@ -179,6 +191,13 @@ fn every_check_finds_its_fault_and_nothing_else() {
             ],
         ),
         (
+            "# B is here\nFROM a AS B\nRUN x",
+            &[
+                "2 StageNameCasing: Stage name 'B' should be lowercase",
+                "2 InvalidDefinitionDescription: Comment for FROM should follow the format: `# b <description>`",
+            ],
+        ),
+        (
             "FROM a\nEXPOSE 80/TcP 81/udp",
             &[
                 "2 ExposeProtoCasing: Defined protocol '80/TcP' in EXPOSE instruction should be lowercase",
@@ -224,7 +243,7 @@ fn the_report_is_buildkits() {
         report(&file, &warnings),
         "Check complete, 1 warning has been found!\n\n\
          WARNING: LegacyKeyValueFormat - https://docs.docker.com/go/dockerfile/rule/legacy-key-value-format/\n\
-         \"ENV key=value\" should be used instead of legacy \"ENV key value\" format\n\n\
+         \"ENV key=value\" should be used instead of legacy \"ENV key value\" format\n\
          Dockerfile:2\n--------------------\n   1 |     FROM scratch\n   2 | >>> ENV a b\n   3 |     \n--------------------\n"
     );
     assert_eq!(report(&file, &[]), "Check complete, no warnings found.\n");

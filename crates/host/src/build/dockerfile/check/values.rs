@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use super::{Inputs, Rule, Warning, suggestion, variables};
 use crate::build::dockerfile::Dockerfile;
-use crate::build::dockerfile::expand::{Variables as _, expand};
+use crate::build::dockerfile::expand::{NoVariables, Variables as _, expand, expand_raw};
 use crate::build::dockerfile::instruction::{Argument, Copy, Instruction, Located, Pairs};
 use crate::build::dockerfile::stage::{Base, Stage, Stages};
 use crate::build::ignore::{Patterns, clean};
-use crate::build::scope::{PROXIES, Scope};
+use crate::build::scope::Scope;
+use crate::build::state::PATH;
 
 /// Parts of a name, divided by `_`, that speak of a secret.
 const SECRETS: [&str; 11] = [
@@ -56,8 +57,10 @@ pub(super) fn check(one: &Located, ignored: Option<&Patterns>, warnings: &mut Ve
             description("ARG", &names, &one.comments, &mut warn);
         }
         Instruction::From(from) => {
-            let name = from.alias.as_ref().map(|(name, _)| name.as_str());
-            description("FROM", name.as_slice(), &one.comments, &mut warn);
+            // The names of stages are lower-case to everyone who looks for them.
+            let name = from.alias.as_ref().map(|(name, _)| name.to_lowercase());
+            let names: Vec<&str> = name.iter().map(String::as_str).collect();
+            description("FROM", &names, &one.comments, &mut warn);
         }
         Instruction::Expose(ports) => expose(ports, &mut warn),
         Instruction::Copy(copy) => ignored_sources(copy, ignored, &mut warn),
@@ -144,7 +147,7 @@ pub(super) fn check_variables(
     let mut scopes: Vec<Option<Scope>> = Vec::new();
     for stage in &stages.stages {
         let mut scope = match &stage.base {
-            Base::Scratch => Some(Scope::default()),
+            Base::Scratch => Some(Scope::of_environment(&[format!("PATH={PATH}")])),
             Base::Stage(index) => scopes.get(*index).cloned().flatten(),
             Base::Image(name) => inputs
                 .environments
@@ -170,10 +173,16 @@ fn stage_variables(
         for text in texts(&one.instruction) {
             missing.extend(variables(text, escape));
         }
+        if let Instruction::Copy(copy) = &one.instruction {
+            for heredoc in copy.heredocs.iter().filter(|heredoc| heredoc.expands) {
+                let expanded = expand_raw(&heredoc.content, &NoVariables).unwrap_or_default();
+                missing.extend(expanded.missing);
+            }
+        }
         missing.retain(|name| {
             scope.value(name).is_none() && !scope.declared().contains(name.as_str())
         });
-        missing.retain(|name| name != "PATH" && !PROXIES.contains(&name.as_str()));
+        missing.remove("PATH");
         for name in missing {
             let near = suggestion(&name, "$", scope.names());
             warnings.push(Warning {

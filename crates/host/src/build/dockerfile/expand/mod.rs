@@ -68,8 +68,8 @@ pub fn expand(text: &str, escape: char, variables: &dyn Variables) -> Result<Exp
 ///
 /// # Errors
 /// As for [`expand`].
-pub fn expand_raw(text: &str, variables: &dyn Variables) -> Result<String, String> {
-    run(text, '\\', variables, Quotes::Plain).map(|expanded| expanded.text)
+pub fn expand_raw(text: &str, variables: &dyn Variables) -> Result<Expanded, String> {
+    run(text, '\\', variables, Quotes::Plain)
 }
 
 fn run(

@@ -95,7 +95,7 @@ fn what_is_not_set_is_told() {
 #[test]
 fn here_documents_keep_their_quotes() {
     let expanded = expand_raw("a=\"$v\" it's \\$v\n", &variables()).unwrap();
-    assert_eq!(expanded, "a=\"value\" it's $v\n");
+    assert_eq!(expanded.text, "a=\"value\" it's $v\n");
 }
 
 #[test]

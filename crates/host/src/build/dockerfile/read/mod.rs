@@ -66,7 +66,7 @@ pub(super) fn instruction(statement: &Statement, escape: char) -> Result<Instruc
 
 fn unknown(keyword: &str) -> String {
     let upper = keyword.to_ascii_uppercase();
-    let near = NAMES.iter().find(|name| super::is_near(name, &upper));
+    let near = super::nearest(&upper, NAMES);
     match near {
         Some(name) => format!("unknown instruction: {keyword} (did you mean {name}?)"),
         None => format!("unknown instruction: {keyword}"),

@@ -160,6 +160,7 @@ fn copy_and_run_take_their_flags() {
 fn mistakes_are_named() {
     for (text, expected) in [
         ("FRM a", "unknown instruction: FRM (did you mean FROM?)"),
+        ("EVN a=b", "unknown instruction: EVN (did you mean ENV?)"),
         ("XYZZY a", "unknown instruction: XYZZY"),
         ("FROM", "FROM requires either one or three arguments"),
         ("FROM a b", "FROM requires either one or three arguments"),
@@ -237,7 +238,10 @@ fn mistakes_are_named() {
             "chaining ONBUILD via `ONBUILD ONBUILD` isn't allowed",
         ),
         ("ONBUILD FROM a", "FROM isn't allowed as an ONBUILD trigger"),
-        ("ONBUILD FOO", "unknown instruction: FOO"),
+        (
+            "ONBUILD FOO",
+            "unknown instruction: FOO (did you mean FROM?)",
+        ),
         (
             "VOLUME [\" \"]",
             "VOLUME specified can not be an empty string",

@@ -17,9 +17,10 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Links, unique_name};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::documents::{Configuration, Descriptor, Index, Manifest, media, to_json};
+use crate::documents::{Configuration, Descriptor, Document, Index, Manifest, media, to_json};
 use crate::layer::{Expected, WriteOptions, inherit, unpack, write};
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -52,6 +53,7 @@ impl Store {
     /// The store cannot be written.
     pub fn assembly(&self) -> Result<Assembly> {
         let hold = self.hold()?;
+        self.refuse_lost()?;
         let ingest = self.directory("ingest")?;
         let scratch = unique_name("new-");
         ingest
@@ -339,7 +341,7 @@ impl Assembly {
         layers: Vec<Descriptor>,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Descriptor> {
-        let manifest = to_json(&Manifest {
+        self.document(&Manifest {
             schema_version: 2,
             media_type: media::OCI_MANIFEST.to_owned(),
             artifact_type: None,
@@ -347,13 +349,16 @@ impl Assembly {
             layers,
             subject: None,
             annotations: annotations.clone(),
-        });
-        let digest = self.blob(&manifest)?;
-        Ok(Descriptor::new(
-            media::OCI_MANIFEST,
-            digest,
-            manifest.len() as u64,
-        ))
+        })
+    }
+
+    /// Writes a document, unless it could not be read back.
+    fn document(&self, document: &impl Serialize) -> Result<Descriptor> {
+        let bytes = to_json(document);
+        let document = Document::parse(&bytes, None)?;
+        let digest = self.blob(&bytes)?;
+        let size = bytes.len() as u64;
+        Ok(Descriptor::new(document.media_type(), digest, size))
     }
 
     /// Writes an index of images for several platforms.
@@ -365,13 +370,7 @@ impl Assembly {
             platform: Some(platform.clone()),
             ..descriptor.clone()
         };
-        let bytes = to_json(&Index::new(entries.iter().map(entry).collect()));
-        let digest = self.blob(&bytes)?;
-        Ok(Descriptor::new(
-            media::OCI_INDEX,
-            digest,
-            bytes.len() as u64,
-        ))
+        self.document(&Index::new(entries.iter().map(entry).collect()))
     }
 
     /// Writes everything to disk.

@@ -13,7 +13,7 @@ use crate::documents::{
 use crate::layer::{Expected, stage_layer, unpack_new};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{Store, Transaction, sha256};
+use crate::store::{Store, Transaction};
 
 /// A file of an image, owned by root.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -157,7 +157,7 @@ impl ImageBuilder {
             media::OCI_CONFIG
         };
         let digest = transaction.add_bytes(&config, None)?;
-        let manifest = to_json(&Manifest {
+        let mut descriptor = transaction.add_document(&Manifest {
             schema_version: 2,
             media_type: media::OCI_MANIFEST.to_owned(),
             artifact_type: None,
@@ -165,9 +165,7 @@ impl ImageBuilder {
             layers,
             subject: None,
             annotations: self.annotations.clone(),
-        });
-        let digest = transaction.add_bytes(&manifest, None)?;
-        let mut descriptor = Descriptor::new(media::OCI_MANIFEST, digest, manifest.len() as u64);
+        })?;
         descriptor.platform = Some(self.platform.clone());
         Ok(descriptor)
     }
@@ -188,9 +186,7 @@ pub fn install(store: &Store, name: &Reference, images: &[ImageBuilder]) -> Resu
         only.platform = None;
         only
     } else {
-        let bytes = to_json(&Index::new(entries));
-        transaction.add_bytes(&bytes, None)?;
-        Descriptor::new(media::OCI_INDEX, sha256(&bytes), bytes.len() as u64)
+        transaction.add_document(&Index::new(entries))?
     };
     transaction.commit(std::slice::from_ref(name), &target)
 }

@@ -9,7 +9,7 @@ use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 
 use crate::archive::{Chosen, choose};
-use crate::documents::{Descriptor, Index, Manifest, media, to_json};
+use crate::documents::{Descriptor, Index, Manifest, media};
 use crate::image::Image;
 use crate::layer::{Hashing, decompress};
 use crate::platform::Platform;
@@ -110,11 +110,10 @@ fn convert_target(
     let (mut images, mut entries, mut blobs) = (Vec::new(), Vec::new(), Vec::new());
     for image in chosen.images {
         let manifest = convert_manifest(store, staging, &image, style, conversion)?;
-        let bytes = to_json(&manifest);
-        let digest = staging.add_bytes(&bytes, None)?;
+        let mut entry = staging.add_document(&manifest)?;
+        let digest = entry.digest.clone();
         blobs.push(manifest.config.clone());
         blobs.extend(manifest.layers.iter().cloned());
-        let mut entry = Descriptor::new(manifest.media_type(), digest.clone(), bytes.len() as u64);
         blobs.push(entry.clone());
         entry.platform = Some(image.platform().clone());
         entries.push(entry);
@@ -125,9 +124,7 @@ fn convert_target(
         if style == DocumentStyle::Docker {
             media::DOCKER_LIST.clone_into(&mut index.media_type);
         }
-        let bytes = to_json(&index);
-        let digest = staging.add_bytes(&bytes, None)?;
-        let target = Descriptor::new(index.media_type(), digest, bytes.len() as u64);
+        let target = staging.add_document(&index)?;
         blobs.push(target.clone());
         target
     } else {
@@ -234,7 +231,7 @@ fn recompress(
 ) -> Result<(Digest, u64)> {
     let cannot = || format!("cannot convert layer {}", layer.digest);
     let packed = File::open(store.blob_path(&layer.digest)).explain(cannot)?;
-    let mut plain = Hashing::new(decompress(packed).explain(cannot)?);
+    let mut plain = Hashing::like(Some(diff_id), decompress(packed).explain(cannot)?);
     let sum = plain.sum();
     let (file, path) = staging.new_file()?;
     let mut written = Counting::new(file);

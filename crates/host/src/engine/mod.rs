@@ -98,7 +98,7 @@ impl Engine {
             directories,
         };
         if berth_sys::user::effective_id() == 0 {
-            // What cannot be cleared up now is nobody's failure here; whatever needs it will tell.
+            // What cannot be cleared up now is nobody's failure here; whoever adds to the store is told.
             drop(engine.store().recover(&LiveContainers::new(engine.paths())));
         }
         Ok(engine)

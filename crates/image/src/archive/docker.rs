@@ -9,9 +9,7 @@ use serde::Deserialize;
 use super::files::Files;
 use super::invalid;
 use super::load::{Loader, Target};
-use crate::documents::{
-    CONFIG_LIMIT, Configuration, Descriptor, MANIFEST_LIMIT, Manifest, media, to_json,
-};
+use crate::documents::{CONFIG_LIMIT, Configuration, Descriptor, MANIFEST_LIMIT, Manifest, media};
 use crate::reference::Reference;
 
 /// One image of `manifest.json`.
@@ -77,9 +75,7 @@ impl Loader<'_> {
                 files.file(&paths[position])
             })?;
             self.transaction.add_bytes(&bytes, Some(&id))?;
-            let bytes = to_json(&manifest);
-            let digest = self.transaction.add_bytes(&bytes, None)?;
-            let descriptor = Descriptor::new(media::OCI_MANIFEST, digest, bytes.len() as u64);
+            let descriptor = self.transaction.add_document(&manifest)?;
             targets.push(Target {
                 names: item.names()?,
                 descriptor,

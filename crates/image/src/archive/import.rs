@@ -61,7 +61,7 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
     transaction.add_file(path, layer.digest.clone());
     let config = to_json(&configuration(options, diff_id));
     let config_digest = transaction.add_bytes(&config, None)?;
-    let manifest = to_json(&Manifest {
+    let target = transaction.add_document(&Manifest {
         schema_version: 2,
         media_type: media::OCI_MANIFEST.to_owned(),
         artifact_type: None,
@@ -73,9 +73,7 @@ pub fn import(store: &Store, source: impl Read, options: &ImportOptions) -> Resu
         layers: vec![layer],
         subject: None,
         annotations: std::collections::BTreeMap::new(),
-    });
-    let digest = transaction.add_bytes(&manifest, None)?;
-    let target = Descriptor::new(media::OCI_MANIFEST, digest, manifest.len() as u64);
+    })?;
     transaction.commit(options.name.as_slice(), &target)?;
     store.find(config_digest.as_str(), None)
 }

@@ -289,7 +289,7 @@ fn inflate(
     let cannot = || format!("cannot read layer {}", layer.digest);
     let packed = File::open(&path).explain(cannot)?;
     let (mut plain, aside) = staging.new_file()?;
-    let mut inflated = Hashing::new(decompress(packed).explain(cannot)?);
+    let mut inflated = Hashing::like(Some(diff_id), decompress(packed).explain(cannot)?);
     let sum = inflated.sum();
     io::copy(&mut inflated, &mut plain).explain(cannot)?;
     if sum.digest() != *diff_id {

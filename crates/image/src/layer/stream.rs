@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::rc::Rc;
 
 use berth_contract::Digest;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as _, Sha256, Sha512};
 
 /// Inflated bytes allowed whatever the ratio; tests need not make a bomb of real size.
 const FREE: u64 = if cfg!(test) { 8 << 20 } else { 256 << 20 };
@@ -21,12 +21,21 @@ pub(crate) struct Hashing<R> {
 }
 
 /// The digest and number of the bytes that passed so far.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Sum(Rc<RefCell<(Sha256, u64)>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Sum(Rc<RefCell<(Hasher, u64)>>);
+
+#[derive(Debug, Clone)]
+enum Hasher {
+    Short(Sha256),
+    Long(Sha512),
+}
 
 impl Sum {
     pub(crate) fn digest(&self) -> Digest {
-        Digest::sha256(self.0.borrow().0.clone().finalize().into())
+        match self.0.borrow().0.clone() {
+            Hasher::Short(hasher) => Digest::sha256(hasher.finalize().into()),
+            Hasher::Long(hasher) => crate::store::sha512(hasher),
+        }
     }
 
     pub(crate) fn bytes(&self) -> u64 {
@@ -36,9 +45,18 @@ impl Sum {
 
 impl<R: Read> Hashing<R> {
     pub(crate) fn new(inner: R) -> Self {
+        Self::like(None, inner)
+    }
+
+    /// Hashes with the algorithm of the digest that is expected, so that the two can be compared.
+    pub(crate) fn like(expected: Option<&Digest>, inner: R) -> Self {
+        let hasher = match expected {
+            Some(expected) if expected.algorithm() == "sha512" => Hasher::Long(Sha512::new()),
+            _ => Hasher::Short(Sha256::new()),
+        };
         Self {
             shared: Rc::new(RefCell::new(inner)),
-            sum: Sum::default(),
+            sum: Sum(Rc::new(RefCell::new((hasher, 0)))),
             limit: None,
         }
     }
@@ -69,7 +87,10 @@ impl<R: Read> Read for Hashing<R> {
         let length = self.shared.borrow_mut().read(buffer)?;
         let total = {
             let mut sum = self.sum.0.borrow_mut();
-            sum.0.update(&buffer[..length]);
+            match &mut sum.0 {
+                Hasher::Short(hasher) => hasher.update(&buffer[..length]),
+                Hasher::Long(hasher) => hasher.update(&buffer[..length]),
+            }
             sum.1 += length as u64;
             sum.1
         };

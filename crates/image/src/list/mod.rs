@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use berth_contract::{Class, Digest, Error, Result};
 
-use crate::documents::{Descriptor, Document, Index, MANIFEST_LIMIT, media, to_json};
+use crate::documents::{Descriptor, Document, Index, MANIFEST_LIMIT};
 use crate::image::Image;
 use crate::platform::Platform;
 use crate::reference::Reference;
@@ -38,21 +38,27 @@ impl Store {
     /// # Errors
     /// Class `Conflict` when the name is taken.
     pub fn create_list(&self, name: &Reference, amend: bool) -> Result<()> {
-        match self.list_named(name) {
-            Ok(_) if amend => return Ok(()),
-            Err(error) if error.class() == Class::NotFound => {}
-            Ok(_) | Err(_) => {
-                return Err(Error::new(
-                    Class::Conflict,
-                    format!("the name {} is taken", name.familiar()),
-                )
-                .hint(format!(
-                    "berth manifest rm {0}, or --amend",
-                    name.familiar()
-                )));
+        loop {
+            let was = self.tagged(name)?.map(|entry| entry.digest);
+            match self.list_named(name) {
+                Ok(_) if amend => return Ok(()),
+                Err(error) if error.class() == Class::NotFound => {}
+                Ok(_) | Err(_) => {
+                    return Err(Error::new(
+                        Class::Conflict,
+                        format!("the name {} is taken", name.familiar()),
+                    )
+                    .hint(format!(
+                        "berth manifest rm {0}, or --amend",
+                        name.familiar()
+                    )));
+                }
+            }
+            let empty = Index::new(Vec::new());
+            if self.write_list(name, was.as_ref(), &empty, &Sources::new())? {
+                return Ok(());
             }
         }
-        self.write_list(name, &Index::new(Vec::new()), &Sources::new())
     }
 
     /// The list of this name.
@@ -60,6 +66,11 @@ impl Store {
     /// # Errors
     /// Class `NotFound`; `Invalid` when the name is an image's.
     pub fn list_named(&self, name: &Reference) -> Result<Index> {
+        self.list_at(name).map(|(_, list)| list)
+    }
+
+    /// The list of this name, and its digest.
+    fn list_at(&self, name: &Reference) -> Result<(Digest, Index)> {
         let index = self.index()?;
         let entry = index
             .manifests
@@ -67,7 +78,7 @@ impl Store {
             .find(|entry| name_of(entry).as_ref() == Some(name));
         let entry = entry.ok_or_else(|| no_such_list(name))?;
         match self.document(entry)? {
-            Some(Document::Index(list)) => Ok(list),
+            Some(Document::Index(list)) => Ok((entry.digest.clone(), list)),
             Some(Document::Manifest(_)) => Err(Error::new(
                 Class::Invalid,
                 format!("{} is an image, not a list of images", name.familiar()),
@@ -106,8 +117,8 @@ impl Store {
         all: bool,
         change: &EntryChange,
     ) -> Result<Vec<Digest>> {
-        let hold = self.hold()?;
-        let mut list = self.list_named(name)?;
+        let _hold = self.hold()?;
+        self.list_named(name)?;
         let best = self.find(image, None)?;
         let images: Vec<Image> = match all {
             true => {
@@ -121,17 +132,20 @@ impl Store {
             }
             false => vec![best],
         };
-        let mut digests = Vec::new();
+        let mut entries = Vec::new();
         for image in images {
             let mut entry = image.descriptor()?;
             change.apply(&mut entry);
-            digests.push(entry.digest.clone());
-            list.manifests.retain(|other| other.digest != entry.digest);
-            list.manifests.push(entry);
+            entries.push(entry);
         }
-        self.write_list(name, &list, &Sources::new())?;
-        drop(hold);
-        Ok(digests)
+        self.change_list(name, |list, _| {
+            for entry in &entries {
+                list.manifests.retain(|other| other.digest != entry.digest);
+                list.manifests.push(entry.clone());
+            }
+            Ok(())
+        })?;
+        Ok(entries.into_iter().map(|entry| entry.digest).collect())
     }
 
     /// Changes what an entry of a list is said to be; the entry is named by its digest or by its image.
@@ -139,10 +153,11 @@ impl Store {
     /// # Errors
     /// Class `NotFound` when the list has no such entry.
     pub fn annotate_list(&self, name: &Reference, entry: &str, change: &EntryChange) -> Result<()> {
-        let mut list = self.list_named(name)?;
-        let position = self.position(name, &list, entry)?;
-        change.apply(&mut list.manifests[position]);
-        self.write_list(name, &list, &Sources::new())
+        self.change_list(name, |list, _| {
+            let position = self.position(name, list, entry)?;
+            change.apply(&mut list.manifests[position]);
+            Ok(())
+        })
     }
 
     /// Takes an entry out of a list; its image stays.
@@ -150,10 +165,11 @@ impl Store {
     /// # Errors
     /// As for [`Store::annotate_list`].
     pub fn remove_from_list(&self, name: &Reference, entry: &str) -> Result<()> {
-        let mut list = self.list_named(name)?;
-        let position = self.position(name, &list, entry)?;
-        list.manifests.remove(position);
-        self.write_list(name, &list, &Sources::new())
+        self.change_list(name, |list, _| {
+            let position = self.position(name, list, entry)?;
+            list.manifests.remove(position);
+            Ok(())
+        })
     }
 
     /// Removes a list by its name; the images in it stay if they have names of their own.
@@ -192,16 +208,43 @@ impl Store {
         })
     }
 
-    /// Writes a list, and where further entries of it are.
-    fn write_list(&self, name: &Reference, list: &Index, further: &Sources) -> Result<()> {
+    /// Changes a list, and where entries of it are; does so again when somebody else was faster, so that nothing
+    /// of that is lost.
+    fn change_list(
+        &self,
+        name: &Reference,
+        change: impl Fn(&mut Index, &mut Sources) -> Result<()>,
+    ) -> Result<()> {
+        loop {
+            let (was, mut list) = self.list_at(name)?;
+            let mut further = Sources::new();
+            change(&mut list, &mut further)?;
+            if self.write_list(name, Some(&was), &list, &further)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes a list, and where further entries of it are, unless its name leads elsewhere than it did; says
+    /// whether it was written.
+    fn write_list(
+        &self,
+        name: &Reference,
+        was: Option<&Digest>,
+        list: &Index,
+        further: &Sources,
+    ) -> Result<bool> {
         let mut transaction = self.transaction()?;
-        let bytes = to_json(list);
-        let digest = transaction.add_bytes(&bytes, None)?;
-        let target = Descriptor::new(media::OCI_INDEX, digest, bytes.len() as u64);
+        let target = transaction
+            .add_document(list)
+            .map_err(|error| error.context(format!("cannot write the list {}", name.familiar())))?;
         transaction.publish()?;
         let full = name.to_string();
         self.change_index(|index| {
             let before = index.manifests.iter().find(|entry| is_named(entry, &full));
+            if before.map(|entry| &entry.digest) != was {
+                return Ok(false);
+            }
             let mut kept = before
                 .map(|entry| sources(index, &entry.digest))
                 .unwrap_or_default();
@@ -210,7 +253,7 @@ impl Store {
             // What the list was before is nobody's: it does not become a dangling image.
             replace_target(index, name, &target);
             note(index, name, &kept);
-            Ok(())
+            Ok(true)
         })
     }
 }

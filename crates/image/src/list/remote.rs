@@ -38,22 +38,25 @@ impl Store {
         entries: &[RemoteEntry],
         change: &EntryChange,
     ) -> Result<Vec<Digest>> {
-        let mut list = self.list_named(name)?;
-        let (mut sources, mut digests) = (Sources::new(), Vec::new());
+        let mut added = Vec::new();
         for entry in entries {
             let mut descriptor = entry.descriptor.clone();
             // What only speaks about another entry is for no platform.
             if !descriptor.is_attestation() {
                 change.apply(&mut descriptor);
             }
-            let digest = descriptor.digest.clone();
-            sources.insert(digest.clone(), entry.reference.clone());
-            list.manifests.retain(|other| other.digest != digest);
-            list.manifests.push(descriptor);
-            digests.push(digest);
+            added.push((descriptor, &entry.reference));
         }
-        self.write_list(name, &list, &sources)?;
-        Ok(digests)
+        self.change_list(name, |list, sources| {
+            for (descriptor, from) in &added {
+                let digest = &descriptor.digest;
+                sources.insert(digest.clone(), (*from).clone());
+                list.manifests.retain(|other| other.digest != *digest);
+                list.manifests.push(descriptor.clone());
+            }
+            Ok(())
+        })?;
+        Ok(added.into_iter().map(|(entry, _)| entry.digest).collect())
     }
 
     /// Where the entries of the list with this digest are that are not here.

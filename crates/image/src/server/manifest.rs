@@ -77,9 +77,10 @@ impl Server {
             let message = format!("the manifest has the digest {digest}");
             return Err(Refusal::new(Code::DigestInvalid, message));
         }
-        self.check_blobs(&document)?;
         let target = Descriptor::new(document.media_type(), digest.clone(), bytes.len() as u64);
+        // From here on nothing is collected: what is found to be here stays until the manifest leads to it.
         let mut transaction = self.store.transaction()?;
+        self.check_blobs(&document)?;
         transaction.add_bytes(&bytes, Some(&digest))?;
         self.store
             .put_manifest(transaction, (name, &tagged), &target)?;

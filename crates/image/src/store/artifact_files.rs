@@ -15,7 +15,7 @@ use berth_sys::error::Explain as _;
 use super::artifacts::{Artifact, is_listed, no_such_artifact};
 use super::index::{is_named, replace_target, set_name};
 use super::{Store, Transaction, digest_of_reader};
-use crate::documents::{Descriptor, Document, Manifest, media, to_json};
+use crate::documents::{Descriptor, Document, Manifest, media};
 use crate::layer::Hashing;
 use crate::reference::Reference;
 
@@ -101,11 +101,11 @@ impl Store {
             };
             manifest.layers.extend(added.iter().cloned());
             check_titles(&manifest)?;
-            let bytes = to_json(&manifest);
-            let digest = transaction.add_bytes(&bytes, None)?;
+            let target = transaction.add_document(&manifest).map_err(|error| {
+                let message = format!("cannot make the artifact {}", name.familiar());
+                error.context(message)
+            })?;
             transaction.publish()?;
-            let size = bytes.len() as u64;
-            let target = Descriptor::new(manifest.media_type(), digest, size);
             // Somebody else may have added something meanwhile: that must not be lost.
             if self.exchange(name, was.as_ref(), &target)? {
                 return Ok(target.digest);

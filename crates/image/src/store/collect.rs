@@ -13,10 +13,9 @@ use berth_contract::{Digest, Result};
 use berth_sys::error::{Explain as _, io_cause};
 use berth_sys::file::{Directory, Kind, Links, unique_name};
 
-use super::graph::DEPTH_LIMIT;
 use super::{Containers, Store};
 use crate::artifact::Content;
-use crate::documents::{Descriptor, Document};
+use crate::documents::{Descriptor, Document, Manifest};
 
 /// What the store takes on disk.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -132,45 +131,55 @@ impl Store {
         let file_name = |path: &PathBuf| path.file_name().map(OsStr::to_owned);
         marked.layers.extend(lowers.iter().filter_map(file_name));
         for entry in &self.index()?.manifests {
-            self.mark_from(entry, DEPTH_LIMIT, &mut marked)?;
+            self.mark_from(&entry.digest, &mut marked)?;
         }
         Ok(marked)
     }
 
-    /// Marks what a descriptor leads to, whether it is here or not.
+    /// Marks what a manifest or index leads to, whether it is here or not, and however deep.
     ///
-    /// A damaged document leads to nothing: it was set aside and has to be fetched again. One that cannot
-    /// be read just now may lead anywhere, and is a failure.
-    fn mark_from(&self, root: &Descriptor, depth: usize, marked: &mut Marked) -> Result<()> {
-        marked.blobs.insert(root.digest.to_string());
-        if !marked.documents.insert(root.digest.clone()) {
-            return Ok(());
-        }
-        match known(self.document(root))? {
-            None => {}
-            Some(Document::Manifest(manifest)) => {
-                let blobs = std::iter::once(&manifest.config).chain(&manifest.layers);
-                let digests = blobs.map(|blob| blob.digest.to_string());
-                marked.blobs.extend(digests);
-                if !manifest.is_artifact() {
-                    let config = known(self.configuration(&manifest.config.digest))?;
-                    let archives = Content::of(&manifest, &config.unwrap_or_default()).archives;
-                    let diff_ids: Vec<Digest> =
-                        archives.into_iter().map(|(_, diff)| diff).collect();
-                    let chains = super::chain_ids(&diff_ids);
-                    let names = chains.iter().map(|chain| OsString::from(chain.hex()));
-                    marked.layers.extend(names);
-                }
+    /// What a document is tells its content: an index of strangers may call the manifest of another image
+    /// anything, and must not hide what that leads to. A damaged document leads to nothing: it was set aside
+    /// and has to be fetched again. One that cannot be read just now may lead anywhere, and is a failure.
+    fn mark_from(&self, root: &Digest, marked: &mut Marked) -> Result<()> {
+        let mut pending = vec![root.clone()];
+        while let Some(digest) = pending.pop() {
+            marked.blobs.insert(digest.to_string());
+            if !marked.documents.insert(digest.clone()) {
+                continue;
             }
-            Some(Document::Index(index)) => {
-                for entry in index.manifests.iter().filter(|entry| entry.is_document()) {
-                    if depth > 0 {
-                        self.mark_from(entry, depth - 1, marked)?;
-                    }
+            match known(self.document(&Descriptor::new("", digest, 0)))? {
+                None => {}
+                Some(Document::Manifest(manifest)) => self.mark_content(&manifest, marked)?,
+                Some(Document::Index(index)) => {
+                    pending.extend(index.manifests.into_iter().map(|entry| entry.digest));
                 }
             }
         }
         Ok(())
+    }
+
+    /// Marks the config and the layers of a manifest.
+    fn mark_content(&self, manifest: &Manifest, marked: &mut Marked) -> Result<()> {
+        let blobs = std::iter::once(&manifest.config).chain(&manifest.layers);
+        let digests = blobs.map(|blob| blob.digest.to_string());
+        marked.blobs.extend(digests);
+        if !manifest.is_artifact() {
+            let config = known(self.configuration(&manifest.config.digest))?;
+            let archives = Content::of(manifest, &config.unwrap_or_default()).archives;
+            let diff_ids: Vec<Digest> = archives.into_iter().map(|(_, diff)| diff).collect();
+            let chains = super::chain_ids(&diff_ids);
+            let names = chains.iter().map(|chain| OsString::from(chain.hex()));
+            marked.layers.extend(names);
+        }
+        Ok(())
+    }
+
+    /// Whether what an entry of the index leads to includes this blob.
+    pub(super) fn leads_to(&self, entry: &Descriptor, blob: &Digest) -> Result<bool> {
+        let mut marked = Marked::default();
+        self.mark_from(&entry.digest, &mut marked)?;
+        Ok(marked.blobs.contains(blob.as_str()))
     }
 
     /// Removes staging directories of killed processes, if nobody is at work; never waits.

@@ -7,15 +7,14 @@ use berth_contract::{Digest, Result};
 use super::Store;
 use crate::documents::{Descriptor, Document};
 
-/// Indexes may lead to indexes, but nobody nests them deeper (image-spec `image-index.md`).
-pub(super) const DEPTH_LIMIT: usize = 4;
-
 /// The blobs a descriptor leads to and that are here.
 #[derive(Debug, Default)]
 pub(crate) struct Graph {
     /// Each blob once, what is named before what names it.
     pub(crate) blobs: Vec<Descriptor>,
     seen: HashSet<Digest>,
+    /// Manifests and indexes with everything they lead to; a layer may have the digest of one.
+    followed: HashSet<Digest>,
 }
 
 impl Graph {
@@ -23,10 +22,18 @@ impl Graph {
     pub(crate) fn contains(&self, digest: &Digest) -> bool {
         self.seen.contains(digest)
     }
+
+    fn add(&mut self, blob: &Descriptor) {
+        if self.seen.insert(blob.digest.clone()) {
+            self.blobs.push(blob.clone());
+        }
+    }
 }
 
 impl Store {
     /// Adds what `root` leads to; entries of indexes that `wanted` refuses are left out.
+    ///
+    /// Indexes may lead to indexes as deep as they like: nothing of what is kept may be left out.
     ///
     /// # Errors
     /// A manifest or index is damaged.
@@ -36,38 +43,35 @@ impl Store {
         wanted: &dyn Fn(&Descriptor) -> bool,
         graph: &mut Graph,
     ) -> Result<()> {
-        self.reach_within(root, wanted, graph, DEPTH_LIMIT)
-    }
-
-    fn reach_within(
-        &self,
-        root: &Descriptor,
-        wanted: &dyn Fn(&Descriptor) -> bool,
-        graph: &mut Graph,
-        depth: usize,
-    ) -> Result<()> {
-        if graph.contains(&root.digest) {
-            return Ok(());
-        }
-        match self.document(root)? {
-            None => return Ok(()),
-            Some(Document::Manifest(manifest)) => {
-                for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
-                    if self.has_blob(&blob.digest) && graph.seen.insert(blob.digest.clone()) {
-                        graph.blobs.push(blob.clone());
+        // What is to be done, last first; an index comes twice, the second time after its entries.
+        let mut pending = vec![(root.clone(), false)];
+        while let Some((entry, led)) = pending.pop() {
+            if !led && graph.followed.contains(&entry.digest) {
+                continue;
+            }
+            if led {
+                graph.followed.insert(entry.digest.clone());
+                graph.add(&entry);
+                continue;
+            }
+            match self.document(&entry)? {
+                None => {}
+                Some(Document::Manifest(manifest)) => {
+                    for blob in std::iter::once(&manifest.config).chain(&manifest.layers) {
+                        if self.has_blob(&blob.digest) {
+                            graph.add(blob);
+                        }
                     }
+                    graph.followed.insert(entry.digest.clone());
+                    graph.add(&entry);
+                }
+                Some(Document::Index(index)) => {
+                    let entries = index.manifests.into_iter().rev();
+                    let entries = entries.filter(|inner| inner.is_document() && wanted(inner));
+                    pending.push((entry, true));
+                    pending.extend(entries.map(|inner| (inner, false)));
                 }
             }
-            Some(Document::Index(index)) => {
-                for entry in &index.manifests {
-                    if entry.is_document() && depth > 0 && wanted(entry) {
-                        self.reach_within(entry, wanted, graph, depth - 1)?;
-                    }
-                }
-            }
-        }
-        if graph.seen.insert(root.digest.clone()) {
-            graph.blobs.push(root.clone());
         }
         Ok(())
     }

@@ -81,12 +81,13 @@ impl Store {
     /// Makes a staged manifest part of a repository, under a tag if the name has one, and under further ones.
     pub(crate) fn put_manifest(
         &self,
-        transaction: Transaction,
+        mut transaction: Transaction,
         (name, tagged): (&Reference, &[Reference]),
         target: &Descriptor,
     ) -> Result<()> {
         let known = self.pinned(name, &target.digest)?.is_some();
-        transaction.commit_unnamed()?;
+        // It holds what it published until the index leads there.
+        transaction.publish()?;
         self.change_index(|index| {
             let own = std::iter::once(name).filter(|name| name.tag().is_some());
             let mut names = own.chain(tagged).peekable();

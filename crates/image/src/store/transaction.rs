@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Digest, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, unique_name};
+use serde::Serialize;
 
 use super::blobs::{digest_of, sha256};
 use super::index::{add_unnamed, set_name};
 use super::{Hold, Store};
-use crate::documents::Descriptor;
+use crate::documents::{Descriptor, Document, to_json};
 use crate::reference::Reference;
 
 /// Content on its way into the store; what is not committed is removed when it is dropped.
@@ -44,6 +45,7 @@ impl Store {
         self.prepare()?;
         self.sweep_scratch();
         let hold = self.hold()?;
+        self.refuse_lost()?;
         let ingest = self.directory("ingest")?;
         let scratch = unique_name("new-");
         ingest
@@ -187,6 +189,16 @@ impl Transaction {
             self.add_file(path, digest.clone());
         }
         Ok(digest)
+    }
+
+    /// Stages a manifest or index that is made here, and names it; one that could not be read back is refused,
+    /// since everything it leads to would be lost.
+    pub(crate) fn add_document(&mut self, document: &impl Serialize) -> Result<Descriptor> {
+        let bytes = to_json(document);
+        let document = Document::parse(&bytes, None)?;
+        let digest = self.add_bytes(&bytes, None)?;
+        let size = bytes.len() as u64;
+        Ok(Descriptor::new(document.media_type(), digest, size))
     }
 
     /// Stages a layer that was extracted under `name`, with the bytes of its files.

@@ -8,12 +8,16 @@
 //! survives it too, because file systems keep the order of changes to directories; it costs no `fsync`. Whoever
 //! finds one that no living process holds takes all that nothing leads to for lost: what something leads to was
 //! synced before it was led to.
+//!
+//! A mark says during which run of the system it was made. While one of another run lies there, which what is
+//! known of the containers may not be enough to clear up, nothing is added: it might build on what was lost.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::sync::{PoisonError, RwLock};
 
-use berth_contract::Result;
+use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, unique_name};
 
@@ -21,6 +25,8 @@ use super::collect::Partial;
 use super::{Containers, Store};
 
 const MARK: &str = "unsynced-";
+/// Differs from one run of the system to the next.
+const BOOT: &str = "/proc/sys/kernel/random/boot_id";
 
 /// The mark of one builder, while it has made something since its last sync.
 #[derive(Debug, Default)]
@@ -43,8 +49,13 @@ impl Unsynced {
             let mut mark = self.0.write().unwrap_or_else(PoisonError::into_inner);
             if mark.is_none() {
                 let name = unique_name(MARK);
-                let file = ingest.create_file(&name, 0o600);
-                drop(file.explain(|| "cannot write to the image store".into())?);
+                let boot = std::fs::read(BOOT).explain(|| format!("cannot read {BOOT}"))?;
+                let aside = unique_name("new-");
+                // Nobody may read one that says nothing yet.
+                let file = ingest.create_file(&aside, 0o600);
+                file.and_then(|mut file| file.write_all(&boot))
+                    .and_then(|()| ingest.rename(&aside, ingest, &name))
+                    .explain(|| "cannot write to the image store".into())?;
                 *mark = Some(name);
             }
         }
@@ -69,10 +80,34 @@ impl Unsynced {
 impl Store {
     /// Whether somebody makes something that may not be on disk yet, or did when the machine went down.
     pub(crate) fn has_unsynced(&self) -> bool {
+        self.marks().next().is_some()
+    }
+
+    fn marks(&self) -> impl Iterator<Item = PathBuf> {
         let entries = std::fs::read_dir(self.path("ingest")).into_iter().flatten();
-        entries
-            .flatten()
-            .any(|entry| is_mark(Path::new(&entry.file_name())))
+        let entries = entries.flatten();
+        let marks = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(MARK));
+        marks.map(|entry| entry.path())
+    }
+
+    /// Refuses to build on what may have been lost with an earlier run of the system. The caller has a hold, and
+    /// so has waited for whoever is clearing up.
+    pub(crate) fn refuse_lost(&self) -> Result<()> {
+        let mut marks = self.marks().peekable();
+        if marks.peek().is_none() {
+            return Ok(());
+        }
+        let boot = std::fs::read(BOOT).explain(|| format!("cannot read {BOOT}"))?;
+        for mark in marks {
+            // One that is gone by now was its builder's, which has synced.
+            if std::fs::read(mark).is_ok_and(|made| made != boot) {
+                let message = "cannot add to the image store";
+                return Err(Error::new(Class::Conflict, message)
+                    .caused_by("what a power cut may have damaged is not cleared away yet")
+                    .hint("berth system check --repair"));
+            }
+        }
+        Ok(())
     }
 
     /// Throws away what was made and may never have reached the disk: after a power cut, or a builder that was
@@ -87,8 +122,4 @@ impl Store {
         // The marks lie where the sweep takes away everything.
         self.sweep(containers, Partial::Kept).map(drop)
     }
-}
-
-fn is_mark(name: &Path) -> bool {
-    name.to_string_lossy().starts_with(MARK)
 }

@@ -61,6 +61,12 @@ impl Served {
 
 /// Puts an index there, whatever it lists.
 pub(crate) fn put(there: &Reference, index: &serde_json::Value) {
+    let kind = index["mediaType"].as_str().unwrap();
+    assert_eq!(try_put(there, kind, index.to_string()), 201);
+}
+
+/// Puts a document there; the status that was answered.
+pub(crate) fn try_put(there: &Reference, kind: &str, document: String) -> u16 {
     // Another test may have been first.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -74,11 +80,8 @@ pub(crate) fn put(there: &Reference, index: &serde_json::Value) {
         there.tag().unwrap()
     );
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    let put = http
-        .put(url)
-        .header("content-type", index["mediaType"].as_str().unwrap())
-        .body(index.to_string());
-    assert_eq!(runtime.block_on(put.send()).unwrap().status(), 201);
+    let put = http.put(url).header("content-type", kind).body(document);
+    runtime.block_on(put.send()).unwrap().status().as_u16()
 }
 
 fn source() -> (tempfile::TempDir, Store) {

@@ -88,7 +88,7 @@ fn what_cannot_be_read_keeps_everything() {
 }
 
 /// Containers nobody can tell anything of.
-struct Unknown;
+pub(crate) struct Unknown;
 
 impl Containers for Unknown {
     fn using(&self, _image: &Digest) -> Result<Vec<Use>> {

@@ -6,6 +6,7 @@ mod archives;
 mod artifacts;
 mod damage;
 mod files;
+mod foreign;
 mod hostile;
 mod names;
 mod places;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::Digest;
-use berth_image::{Assembly, Layer, NoContainers, Store};
+use berth_contract::{Class, Digest};
+use berth_image::{Assembly, Layer, NoContainers, Store, install};
 
-use crate::{count, name, store};
+use crate::damage::Unknown;
+use crate::{count, image, name, store};
 
 /// Makes a layer of one file.
 fn layer(assembly: &Assembly, content: &[u8]) -> Layer {
@@ -114,4 +115,32 @@ fn at_once_every_rename_has_its_mark() {
     assembly.sync().unwrap();
     assert_eq!(marks(data.path()), 0);
     assert_eq!(count(&data, "oci/blobs/sha256"), 32);
+}
+
+#[test]
+fn nothing_is_built_on_what_a_power_cut_left() {
+    let (data, store) = store();
+    let assembly = store.assembly().unwrap();
+    let made = layer(&assembly, b"content");
+    drop(assembly);
+    // The builder was killed, and the system runs on: all it made is whole.
+    assert!(store.recover(&Unknown).is_err());
+    install(&store, &name("app"), &[image("app")]).unwrap();
+    // The system went down, and which layers containers stand on cannot be told.
+    for mark in std::fs::read_dir(data.path().join("ingest")).unwrap() {
+        std::fs::write(mark.unwrap().path(), "another run of the system").unwrap();
+    }
+    cut(data.path(), &made);
+    assert!(store.recover(&Unknown).is_err());
+    for error in [
+        install(&store, &name("app"), &[image("app")]).unwrap_err(),
+        store.assembly().unwrap_err(),
+    ] {
+        assert_eq!(error.class(), Class::Conflict);
+        assert_eq!(error.hints(), ["berth system check --repair"]);
+    }
+    // What has a name was written to disk before it had it.
+    assert!(store.find("app", None).unwrap().layers()[0].is_dir());
+    store.recover(&NoContainers).unwrap();
+    install(&store, &name("other"), &[image("other")]).unwrap();
 }

@@ -2,8 +2,9 @@
 
 use std::io::Write as _;
 
-use berth_contract::Class;
+use berth_contract::{Class, Digest};
 use proptest::prelude::{ProptestConfig, Strategy, any, prop, prop_assert, prop_oneof, proptest};
+use sha2::Digest as _;
 
 use super::{Archive, Expected, Sandbox, unpack};
 
@@ -172,5 +173,24 @@ proptest! {
         // Nothing but an empty stream can be read as an archive, and that one is empty.
         let unpacked = unpack(bytes.as_slice(), &sandbox.directory(), &Expected::default());
         prop_assert!(unpacked.map_or(true, |unpacked| unpacked.size == 0));
+    }
+}
+
+#[test]
+fn digests_of_either_algorithm_are_compared() {
+    let bytes = Archive::new().file("a", b"x").bytes();
+    let digest = |bytes: &[u8]| crate::store::sha512(sha2::Sha512::new().chain_update(bytes));
+    let (right, wrong) = (digest(&bytes), digest(b"other"));
+    let unpacks = |blob: &Digest, diff_id: &Digest| {
+        let expected = Expected {
+            blob: Some(blob.clone()),
+            diff_id: Some(diff_id.clone()),
+        };
+        unpack(bytes.as_slice(), &Sandbox::new().directory(), &expected)
+    };
+    assert_eq!(unpacks(&right, &right).unwrap().diff_id, right);
+    for (blob, diff_id) in [(&right, &wrong), (&wrong, &right)] {
+        let error = unpacks(blob, diff_id).unwrap_err();
+        assert_eq!(error.class(), Class::Invalid);
     }
 }

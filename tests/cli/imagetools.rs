@@ -12,10 +12,15 @@ pub(crate) struct Served {
 
 impl Served {
     pub(crate) fn start(sandbox: &Sandbox) -> Self {
+        Self::with(sandbox, &[])
+    }
+
+    pub(crate) fn with(sandbox: &Sandbox, flags: &[&str]) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = free.local_addr().unwrap().to_string();
         drop(free);
-        let mut running = sandbox.start(&["serve", "registry", "--listen", &address]);
+        let serve = ["serve", "registry", "--listen", &address];
+        let mut running = sandbox.start(&[&serve, flags].concat());
         running.wait_for("serving");
         Self {
             address,

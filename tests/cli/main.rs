@@ -16,6 +16,7 @@ mod isolation;
 mod layers;
 mod lifecycle;
 mod lists;
+mod logins;
 mod many;
 mod networks;
 mod newcomer;

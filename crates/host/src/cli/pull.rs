@@ -56,7 +56,7 @@ impl Arguments for Pull {
         let options = PullOptions {
             policy: self.policy.unwrap_or(PullPolicy::Always),
             platform: self.platform.platform()?,
-            access: access(context, &self.registry)?,
+            access: access(context, &self.registry, self.in_registries()?)?,
             stale_if_error: false,
         };
         let style = if self.quiet {
@@ -103,6 +103,17 @@ fn name_of(loaded: &Loaded) -> String {
 }
 
 impl Pull {
+    /// The names that do not stand for an archive or a directory.
+    fn in_registries(&self) -> Result<Vec<&str>> {
+        let mut names = Vec::new();
+        for name in &self.names {
+            if Transport::parse(name)?.is_none() {
+                names.push(name.as_str());
+            }
+        }
+        Ok(names)
+    }
+
     /// What a name stands for: lists of what it may mean, one for each image to fetch.
     fn references(
         &self,
@@ -197,7 +208,7 @@ pub(crate) fn policy(text: &str) -> Result<PullPolicy, String> {
 /// A file of logins or registries is there and cannot be read.
 pub(crate) fn pull_options(context: &Context) -> Result<PullOptions> {
     Ok(PullOptions {
-        access: access(context, &RegistryFlags::none())?,
+        access: access(context, &RegistryFlags::none(), std::iter::empty::<&str>())?,
         stale_if_error: true,
         ..PullOptions::default()
     })

@@ -22,7 +22,7 @@ impl Server {
         headers: &HeaderMap,
     ) -> Result<Reply, Refusal> {
         let unknown = || Refusal::new(Code::BlobUnknown, format!("there is no blob {digest}"));
-        let passing = match &self.upstream {
+        let passing = match self.upstream_of(name) {
             Some(upstream) if !self.store.has_blob(digest) => {
                 upstream.pass(&self.store, name, digest)?
             }
@@ -87,11 +87,8 @@ impl Server {
         name: &Reference,
         digest: &Digest,
     ) -> Result<Option<Reply>, Refusal> {
-        let Some(upstream) = self
-            .upstream
-            .as_ref()
-            .filter(|_| !self.store.has_blob(digest))
-        else {
+        let upstream = self.upstream_of(name);
+        let Some(upstream) = upstream.filter(|_| !self.store.has_blob(digest)) else {
             return Ok(None);
         };
         let size = upstream.look_for(&self.store, name, digest).await?;

@@ -23,7 +23,7 @@ impl Server {
         query: &HashMap<String, String>,
     ) -> Result<Reply, Refusal> {
         let mut known = self.store.tags_of(name)?;
-        if let Some(upstream) = &self.upstream {
+        if let Some(upstream) = self.upstream_of(name) {
             let mut tags = upstream.tags(name).await?;
             tags.extend(known.unwrap_or_default());
             tags.sort();

@@ -16,7 +16,7 @@ use crate::store::{digest_of, sha256};
 impl Server {
     /// A manifest by tag or digest, as it was received.
     pub(super) async fn manifest(&self, name: &Reference) -> Result<Reply, Refusal> {
-        if let Some(upstream) = &self.upstream {
+        if let Some(upstream) = self.upstream_of(name) {
             upstream.refresh(&self.store, name).await?;
         }
         let found = match name.digest() {

@@ -32,6 +32,7 @@ pub use connection::serve;
 use self::passwords::Passwords;
 use self::upload::Uploads;
 use self::upstream::Upstream;
+use crate::reference::Reference;
 use crate::registry::{Access, default_registry};
 use crate::store::{Hold, Store};
 
@@ -49,15 +50,17 @@ pub struct ServeOptions {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Nothing can be pushed or deleted.
     pub read_only: bool,
-    /// Fetch what is not here from the registries that the names stand for.
+    /// Fetch what is not here from other registries.
     pub pull_through: Option<PullThrough>,
 }
 
 /// What is fetched for others.
 #[derive(Debug, Clone)]
 pub struct PullThrough {
-    /// The registry that names without one stand for.
-    pub registry: String,
+    /// The registries that are asked; names without one stand for the first.
+    pub registries: Vec<String>,
+    /// Ask every other registry too that a name begins with.
+    pub any: bool,
     /// How registries are reached.
     pub access: Access,
 }
@@ -77,7 +80,8 @@ struct Server {
 impl Server {
     fn new(store: &Store, options: &ServeOptions) -> Result<Self> {
         let through = options.pull_through.as_ref();
-        let home = through.map_or(default_registry(), |through| &through.registry);
+        let home = through.and_then(|through| through.registries.first());
+        let home = home.map_or(default_registry(), String::as_str);
         Ok(Self {
             store: store.clone(),
             home: home.to_owned(),
@@ -91,6 +95,11 @@ impl Server {
             upstream: options.pull_through.clone().map(Upstream::new),
             recent: Mutex::new(None),
         })
+    }
+
+    /// Where what a repository has comes from, if not from here alone.
+    fn upstream_of(&self, name: &Reference) -> Option<&Upstream> {
+        self.upstream.as_ref().filter(|one| one.serves(name))
     }
 
     /// Keeps what nothing leads to yet from being collected for a while.

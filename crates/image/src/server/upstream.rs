@@ -35,6 +35,12 @@ impl Upstream {
         }
     }
 
+    /// Whether it is asked about a repository: a client cannot make it connect to just any host.
+    pub(super) fn serves(&self, name: &Reference) -> bool {
+        let mut known = self.through.registries.iter();
+        self.through.any || known.any(|registry| registry == name.registry())
+    }
+
     fn client(&self, name: &Reference) -> Result<Client<'_>, Refusal> {
         let endpoint = self.through.access.registries.own_endpoint(name)?;
         Ok(Client::new(&endpoint, &self.through.access, &Silent)?)

@@ -62,7 +62,7 @@ fn pulled(registry: &str) -> berth_contract::Result<()> {
     options
         .access
         .credentials
-        .use_for_every(Login::parse("me:secret"));
+        .insert(registry, Login::parse("me:secret"));
     let pulled = pull(&store, &reference, &options, &Silent);
     if pulled.is_err() {
         assert!(store.list().unwrap().images.is_empty());

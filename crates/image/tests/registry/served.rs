@@ -231,7 +231,8 @@ fn what_is_not_here_is_fetched_once_and_kept() {
             ..Access::default()
         };
         options.pull_through = Some(PullThrough {
-            registry: home,
+            registries: vec![home],
+            any: false,
             access,
         });
     });

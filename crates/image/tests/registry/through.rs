@@ -44,7 +44,8 @@ fn two_parts(content: Content, go_on: Receiver<()>, lie: bool) -> (String, Arc<A
 fn through(registry: String) -> Served {
     Served::with(|options| {
         options.pull_through = Some(PullThrough {
-            registry,
+            registries: vec![registry],
+            any: false,
             access: Access::default(),
         });
     })

@@ -39,7 +39,7 @@ impl Arguments for Pull {
         let engine = context.engine()?;
         let options = PullOptions {
             platform: self.platform.as_deref().map(str::parse).transpose()?,
-            access: access(context, &self.registry)?,
+            access: access(context, &self.registry, [&self.name])?,
             ..PullOptions::default()
         };
         let style = if self.quiet {

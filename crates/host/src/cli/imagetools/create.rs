@@ -77,7 +77,14 @@ impl Arguments for Create {
         let platforms = self.platform.iter().map(|text| text.parse());
         let platforms = platforms.collect::<Result<Vec<Platform>>>()?;
         let (annotations, entry_annotations) = annotations(&self.annotation)?;
-        let access = access(context, &self.registry)?;
+        // A login is for where the image goes; without that, for where it comes from.
+        let from = sources.iter().map(|source| &source.reference);
+        let named: Vec<&Reference> = match tags.is_empty() {
+            true => from.collect(),
+            false => tags.iter().collect(),
+        };
+        let named = named.into_iter().map(ToString::to_string);
+        let access = access(context, &self.registry, named)?;
         let composition = Composition {
             sources: &sources,
             platforms: &platforms,

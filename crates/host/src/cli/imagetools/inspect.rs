@@ -62,8 +62,8 @@ pub(crate) struct Inspect {
 
 impl Arguments for Inspect {
     fn run(self, context: &Context) -> Outcome {
-        let access = access(context, &self.registry)?;
         let reference = Reference::parse(&self.name)?;
+        let access = access(context, &self.registry, [reference.to_string()])?;
         let engine = context.engine()?;
         let template = match self.format.as_str() {
             "" | "json" | "{{.Manifest}}" => None,

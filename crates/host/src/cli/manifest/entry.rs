@@ -30,12 +30,13 @@ pub(super) enum Entry {
 }
 
 impl Lookup {
-    /// Looks for an image: here first, as Podman does; `docker://` means its registry alone.
+    /// Looks for one of the images that are named: here first, as Podman does; `docker://` means its registry
+    /// alone.
     pub(super) fn find(
         &self,
         context: &Context,
         engine: &Engine,
-        image: &str,
+        (image, all): (&str, &[String]),
         wanted: Option<Platform>,
     ) -> Result<Entry> {
         let name = image.strip_prefix("docker://");
@@ -47,7 +48,7 @@ impl Lookup {
                 Err(error) => return Err(error),
             },
         };
-        let mut access = access(context, &self.registry)?;
+        let mut access = access(context, &self.registry, all)?;
         access.insecure |= self.insecure;
         if let (true, Some(absent)) = (access.offline, absent) {
             return Err(absent.caused_by("it is not here, and --offline forbids to ask for it"));

@@ -61,12 +61,10 @@ impl Arguments for Inspect {
 impl Inspect {
     /// The document as the registry has it; nothing of it is kept here.
     fn remote(&self, context: &Context, engine: &Engine, at: Option<&Reference>) -> Result<Value> {
-        let mut access = access(context, &self.registry)?;
+        let named = Reference::parse(&self.name)?;
+        let mut access = access(context, &self.registry, [named.to_string()])?;
         access.insecure |= self.insecure;
-        let reference = match at {
-            Some(reference) => reference.clone(),
-            None => Reference::parse(&self.name)?,
-        };
+        let reference = at.cloned().unwrap_or(named);
         let remote = engine.remote_document(&reference, &access)?;
         serde_json::from_slice(&remote.bytes).map_err(|error| {
             let message = format!("the manifest of {reference} is damaged");

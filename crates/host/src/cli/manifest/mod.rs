@@ -84,7 +84,10 @@ impl Arguments for Create {
         let store = engine.writable_store()?;
         // Looked for first, so that a misspelt image makes no list.
         let images = self.images.iter();
-        let entries = images.map(|image| self.lookup.find(context, &engine, image, None));
+        let entries = images.map(|image| {
+            let named = (image.as_str(), self.images.as_slice());
+            self.lookup.find(context, &engine, named, None)
+        });
         let entries = entries.collect::<Result<Vec<_>>>()?;
         store.create_list(&name, self.amend)?;
         for entry in entries {
@@ -157,9 +160,10 @@ impl Arguments for Add {
         let store = engine.writable_store()?;
         store.list_named(&name)?;
         for image in &self.images {
+            let named = (image.as_str(), self.images.as_slice());
             let entry = self
                 .lookup
-                .find(context, &engine, image, change.platform())?;
+                .find(context, &engine, named, change.platform())?;
             let lines = entry.add(&store, &name, &change)?.into_iter();
             let text: String = lines.map(|digest| format!("{digest}\n")).collect();
             context.screen.data(&text)?;

@@ -1,8 +1,9 @@
 //! How registries are reached: from flags, the user's and the system's files, and the environment.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Report, Result};
+use berth_contract::{Class, Error, Report, Result};
 use berth_image::{Access, Credentials, Login, Registries};
 
 use crate::cli::{Context, Environment};
@@ -13,7 +14,7 @@ pub(crate) struct RegistryFlags {
     /// Read the logins from this file alone
     #[arg(long, value_name = "FILE", help_heading = "Registry options")]
     pub(crate) authfile: Option<PathBuf>,
-    /// Log in with this name and password
+    /// Log in to the registry that is named with this name and password
     #[arg(
         long,
         value_name = "NAME[:PASSWORD]",
@@ -45,11 +46,17 @@ impl RegistryFlags {
     }
 }
 
-/// How registries are reached, as the flags and the environment say.
+/// How registries are reached, as the flags and the environment say; `names` are the images that the
+/// command names, since a login that is given beside them is meant for their registry alone.
 ///
 /// # Errors
-/// A file of logins or registries is there and cannot be read.
-pub(crate) fn access(context: &Context, flags: &RegistryFlags) -> Result<Access> {
+/// A file of logins or registries is there and cannot be read; a login is given, and the names are not all
+/// of one registry.
+pub(crate) fn access(
+    context: &Context,
+    flags: &RegistryFlags,
+    names: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Result<Access> {
     let environment = &context.environment;
     let registries = registries(environment)?;
     let programs = environment
@@ -58,9 +65,6 @@ pub(crate) fn access(context: &Context, flags: &RegistryFlags) -> Result<Access>
     let files = login_files(context, flags.authfile.as_deref());
     let mut credentials = Credentials::read(&files, programs.unwrap_or_default())?;
     credentials.add_helpers(registries.credential_helpers().iter().cloned());
-    if let Some(creds) = &flags.creds {
-        credentials.use_for_every(Login::parse(creds));
-    }
     let proxies = credentials.proxies();
     let mut access = Access {
         headers: credentials.headers(),
@@ -90,7 +94,35 @@ pub(crate) fn access(context: &Context, flags: &RegistryFlags) -> Result<Access>
     if let Some(times) = flags.retry {
         access.attempts = times.saturating_add(1);
     }
+    if let Some(creds) = &flags.creds {
+        let registry = only_registry(&access, names)?;
+        access.credentials.insert(&registry, Login::parse(creds));
+    }
     Ok(access)
+}
+
+/// The registry of all these names: neither a mirror nor another one may see what is meant for it.
+fn only_registry(
+    access: &Access,
+    names: impl IntoIterator<Item = impl AsRef<str>>,
+) -> Result<String> {
+    let mut registries = BTreeSet::new();
+    for name in names {
+        let name = name.as_ref();
+        let name = name.strip_prefix("docker://").unwrap_or(name);
+        let meant = access.candidates(name)?.into_iter();
+        registries.extend(meant.map(|reference| reference.registry().to_owned()));
+    }
+    let reason = match registries.len() {
+        1 => return Ok(registries.pop_first().unwrap_or_default()),
+        0 => "the command names no registry".to_owned(),
+        _ => {
+            let all: Vec<String> = registries.into_iter().collect();
+            format!("it may be {}", all.join(" or "))
+        }
+    };
+    let error = Error::new(Class::Invalid, "cannot tell which registry --creds is for");
+    Err(error.caused_by(reason).hint("berth login REGISTRY"))
 }
 
 /// The proxies of `config.json` as variables of containers and builds, in both spellings (Docker's

@@ -71,7 +71,7 @@ impl Arguments for Login {
             ..RegistryFlags::none()
         };
         let file = written_file(context, self.authfile.as_deref());
-        let access = access(context, &flags)?;
+        let access = access(context, &flags, std::iter::empty::<&str>())?;
         let known = || access.credentials.user_of(&registry);
         if self.get_login {
             let name = known()?.ok_or_else(|| {
@@ -178,7 +178,7 @@ impl Arguments for Logout {
             authfile: self.authfile.clone(),
             ..RegistryFlags::none()
         };
-        let credentials = access(context, &flags)?.credentials;
+        let credentials = access(context, &flags, std::iter::empty::<&str>())?.credentials;
         let file = written_file(context, self.authfile.as_deref());
         let registries = if self.all {
             credentials.registries_in(&file)?

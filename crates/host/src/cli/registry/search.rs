@@ -99,7 +99,11 @@ impl Search {
             .unwrap_or(0);
         let standard = "{{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}";
         let layout = self.table.layout(standard)?;
-        let access = access(context, &self.registry)?;
+        let named = match self.term.split_once('/') {
+            Some((registry, _)) => format!("{registry}/image"),
+            None => "image".to_owned(),
+        };
+        let access = access(context, &self.registry, [named])?;
         let limit = self.limit.unwrap_or(LIMIT);
         let found = context
             .engine()?
@@ -138,7 +142,7 @@ impl Search {
             );
         }
         let layout = self.table.layout("{{.Name}}\t{{.Tag}}")?;
-        let access = access(context, &self.registry)?;
+        let access = access(context, &self.registry, [&self.term])?;
         let term = self.term.strip_prefix("docker://").unwrap_or(&self.term);
         let candidates = access.candidates(term)?;
         let repository = candidates

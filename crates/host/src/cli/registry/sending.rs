@@ -78,18 +78,22 @@ impl Sending {
         if let Some(transport) = self.transport()? {
             return self.place(context, &engine, (&transport, part));
         }
-        let options = PushOptions {
-            platform: part.platform.as_deref().map(str::parse).transpose()?,
-            access: access(context, &self.registry)?,
-            compression: self.compression()?,
-            style: part.style,
-        };
         let file = wasm_file(&self.image);
         if file.is_some() && part.style.is_some() {
             let message = format!("--format means nothing for {}", self.image);
             return Err(Error::new(Class::Invalid, message).hint("leave --format away"));
         }
-        for (source, destination) in self.targets(&engine, file.is_some(), part)? {
+        let targets = self.targets(&engine, file.is_some(), part)?;
+        let named = targets
+            .iter()
+            .map(|(_, destination)| destination.to_string());
+        let options = PushOptions {
+            platform: part.platform.as_deref().map(str::parse).transpose()?,
+            access: access(context, &self.registry, named)?,
+            compression: self.compression()?,
+            style: part.style,
+        };
+        for (source, destination) in targets {
             let repository = destination.name();
             if !self.quiet {
                 let line = format!("The push refers to repository [{repository}]\n");

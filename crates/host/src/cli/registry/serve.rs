@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
-use berth_image::{PullThrough, ServeOptions, default_registry};
+use berth_image::{PullThrough, Reference, ServeOptions, default_registry};
 
 use super::access::{RegistryFlags, access};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
@@ -25,7 +25,7 @@ const REGISTRY: Verb = Verb::new::<Registry>(
 .examples(
     "berth serve registry\n\
      berth serve registry --listen 0.0.0.0:5000 --htpasswd users --tls-cert cert.pem --tls-key key.pem\n\
-     berth serve registry --pull-through",
+     berth serve registry --pull-through=docker.io --pull-through=quay.io",
 );
 
 /// Where registries are usually found.
@@ -49,15 +49,16 @@ pub(crate) struct Registry {
     /// Let nobody push or delete
     #[arg(long)]
     read_only: bool,
-    /// Fetch what is not here from its own registry, and keep it; names without a registry are this one's
+    /// Fetch what is not here from this registry, and keep it; without a value from any that a name begins with (can be repeated: names without a registry are the first one's)
     #[arg(
         long,
         value_name = "REGISTRY",
         num_args = 0..=1,
         require_equals = true,
-        default_missing_value = "docker.io"
+        default_missing_value = "",
+        value_parser = upstream
     )]
-    pull_through: Option<String>,
+    pull_through: Option<Vec<String>>,
     /// Let everybody who reaches a public address push and delete without a password
     #[arg(long)]
     insecure: bool,
@@ -70,14 +71,19 @@ impl Arguments for Registry {
         let engine = context.engine()?;
         self.check()?;
         let pull_through = match &self.pull_through {
-            Some(registry) => Some(PullThrough {
-                registry: if registry.is_empty() {
-                    default_registry().to_owned()
-                } else {
-                    registry.clone()
-                },
-                access: access(context, &self.registry)?,
-            }),
+            Some(registries) => {
+                let named = registries.iter().filter(|registry| !registry.is_empty());
+                let named: Vec<String> = named.cloned().collect();
+                let images = named.iter().map(|registry| format!("{registry}/image"));
+                Some(PullThrough {
+                    access: access(context, &self.registry, images)?,
+                    any: named.len() < registries.len(),
+                    registries: match named.is_empty() {
+                        true => vec![default_registry().to_owned()],
+                        false => named,
+                    },
+                })
+            }
             None => None,
         };
         let scheme = if self.tls_cert.is_some() {
@@ -112,6 +118,16 @@ impl Registry {
             )
             .hint("add --htpasswd FILE, or --read-only, or --insecure if that is meant"));
         }
+        let any = |registries: &Vec<String>| registries.iter().any(String::is_empty);
+        let anywhere = self.pull_through.as_ref().is_some_and(any);
+        if public && anywhere && self.htpasswd.is_none() && !self.insecure {
+            let listen = self.listen;
+            return Err(Error::new(
+                Class::Invalid,
+                format!("cannot fetch from any host for everybody who reaches {listen}"),
+            )
+            .hint("name the registries, as in --pull-through=docker.io, or add --htpasswd FILE"));
+        }
         if public && self.htpasswd.is_some() && self.tls_cert.is_none() && !self.insecure {
             return Err(Error::new(
                 Class::Invalid,
@@ -120,6 +136,18 @@ impl Registry {
             .hint("add --tls-cert FILE --tls-key FILE, or --insecure if that is meant"));
         }
         Ok(())
+    }
+}
+
+/// A registry as references spell it, or nothing for any.
+fn upstream(text: &str) -> Result<String, String> {
+    let image = format!("{text}/image");
+    match Reference::parse(&image) {
+        _ if text.is_empty() => Ok(String::new()),
+        Ok(name) if !text.contains('/') && !Reference::is_short(&image) => {
+            Ok(name.registry().to_owned())
+        }
+        _ => Err("use a registry's host, as in quay.io or localhost:5000".into()),
     }
 }
 

@@ -72,7 +72,6 @@ impl Login {
 #[derive(Debug, Clone, Default)]
 pub struct Credentials {
     given: BTreeMap<String, Login>,
-    for_every: Option<Login>,
     files: Vec<LoginFile>,
     helpers: Vec<String>,
     /// Where helper programs lie, in the order of `PATH`.
@@ -97,11 +96,6 @@ impl Credentials {
     /// Sets the login of a registry, written as a host with port, a URL, or with a path behind it.
     pub fn insert(&mut self, registry: &str, login: Login) {
         self.given.insert(normal(registry), login);
-    }
-
-    /// Uses this login for every registry, whatever the files say.
-    pub fn use_for_every(&mut self, login: Login) {
-        self.for_every = Some(login);
     }
 
     /// Asks these credential helpers too, after the files (`credential-helpers` of registries.conf).
@@ -140,9 +134,6 @@ impl Credentials {
     /// # Errors
     /// A credential helper is named and cannot be run.
     pub fn find(&self, registry: &str, repository: &str) -> Result<Option<Login>> {
-        if let Some(login) = &self.for_every {
-            return Ok(Some(login.clone()));
-        }
         if let Some(login) = longest(&self.given, registry, repository) {
             return Ok(Some(login.clone()));
         }

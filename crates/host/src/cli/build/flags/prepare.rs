@@ -40,8 +40,14 @@ impl Build {
     ) -> Result<Prepared> {
         let environment = &context.environment;
         let call = self.call.filter(Call::asks);
+        let platforms = self.platform.iter().map(|text| text.parse());
+        let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
+        let tags = self.tag.iter().map(|text| tag(text));
+        let tags = tags.collect::<Result<Vec<Reference>>>()?;
+        // What a Dockerfile names is not named by the command.
+        let named = tags.iter().map(ToString::to_string);
         let pull_options = PullOptions {
-            access: access(context, &self.registry)?,
+            access: access(context, &self.registry, named)?,
             stale_if_error: true,
             ..PullOptions::default()
         };
@@ -59,13 +65,6 @@ impl Build {
         )?;
         let (allow_insecure, allow_host_network, allow_devices) = self.allowed()?;
         let conduct = self.conduct.settled(context.screen, environment)?;
-        let platforms = self.platform.iter().map(|text| text.parse());
-        let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
-        let tags = self
-            .tag
-            .iter()
-            .map(|text| tag(text))
-            .collect::<Result<_>>()?;
         let outputs = self.outputs()?;
         let cache_to = caches::caches_to(&self.cache_to)?;
         let inline = is_set("BUILDKIT_INLINE_CACHE");

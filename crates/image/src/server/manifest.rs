@@ -16,12 +16,14 @@ use crate::store::{digest_of, sha256};
 impl Server {
     /// A manifest by tag or digest, as it was received.
     pub(super) async fn manifest(&self, name: &Reference) -> Result<Reply, Refusal> {
-        if let Some(upstream) = self.upstream_of(name) {
-            upstream.refresh(&self.store, name).await?;
-        }
-        let found = match name.digest() {
-            Some(digest) => self.store.pinned(name, digest)?,
-            None => self.store.tagged(name)?,
+        let fetched = match self.upstream_of(name) {
+            Some(upstream) => upstream.refresh(&self.store, name).await?,
+            None => None,
+        };
+        let found = match (fetched, name.digest()) {
+            (Some(fetched), _) => Some(fetched),
+            (None, Some(digest)) => self.store.pinned(name, digest)?,
+            (None, None) => self.store.tagged(name)?,
         };
         let unknown = || {
             let message = format!("there is no manifest {}", name.familiar());

@@ -46,20 +46,27 @@ impl Upstream {
         Ok(Client::new(&endpoint, &self.through.access, &Silent)?)
     }
 
-    /// Makes what a tag or digest leads to at its registry known here.
-    pub(super) async fn refresh(&self, store: &Store, name: &Reference) -> Result<(), Refusal> {
+    /// Makes what a tag or digest leads to at its registry known here; gives it, unless there is no such thing.
+    pub(super) async fn refresh(
+        &self,
+        store: &Store,
+        name: &Reference,
+    ) -> Result<Option<Descriptor>, Refusal> {
         if let Some(digest) = name.digest()
-            && store.pinned(name, digest)?.is_some()
+            && let Some(known) = store.pinned(name, digest)?
         {
-            return Ok(());
+            return Ok(Some(known));
         }
-        let here = store.tagged(name)?;
+        let here = match store.fetched(name)? {
+            Some(fetched) => Some(fetched),
+            None => store.tagged(name)?,
+        };
         let client = self.client(name)?;
         match fetch_manifest(&client, store, name, here.as_ref()).await {
-            Ok(()) => Ok(()),
+            Ok(found) => Ok(Some(found)),
             // Stale is better than nothing, and nothing is what the registry says it is.
-            Err(Fetch::Failed(failure)) if here.is_some() && !failure.is_final_answer() => Ok(()),
-            Err(Fetch::Failed(failure)) if failure.is_final_answer() => Ok(()),
+            Err(Fetch::Failed(failure)) if here.is_some() && !failure.is_final_answer() => Ok(here),
+            Err(Fetch::Failed(failure)) if failure.is_final_answer() => Ok(None),
             Err(Fetch::Failed(failure)) => Err(Refusal::new(Code::Unknown, failure.to_string())),
             Err(Fetch::Refused(refusal)) => Err(refusal),
         }
@@ -215,7 +222,7 @@ async fn fetch_manifest(
     store: &Store,
     name: &Reference,
     here: Option<&Descriptor>,
-) -> Result<(), Fetch> {
+) -> Result<Descriptor, Fetch> {
     let tag = name.tag().unwrap_or("latest");
     let wanted = match name.digest() {
         Some(digest) => Some(digest.clone()),
@@ -225,7 +232,7 @@ async fn fetch_manifest(
         && *wanted == here.digest
         && store.has_blob(wanted)
     {
-        return Ok(());
+        return Ok(here.clone());
     }
     let what = wanted.as_ref().map_or(tag, Digest::as_str);
     let received = client
@@ -243,6 +250,7 @@ async fn fetch_manifest(
         .add_bytes(&received.bytes, Some(&received.digest))
         .map_err(refused)?;
     store
-        .put_manifest(transaction, (name, &[]), &target)
-        .map_err(refused)
+        .put_fetched(transaction, name, &target)
+        .map_err(refused)?;
+    Ok(target)
 }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use berth_contract::{Class, Digest, Error, Result};
 
 use super::collect::known;
-use super::index::{is_named, name_of, remove_name};
+use super::index::{is_fetched, is_named, name_of, remove_name};
 use super::{Containers, Graph, Store};
 use crate::documents::{Descriptor, Document, Index, Manifest, media};
 use crate::reference::Reference;
@@ -177,9 +177,12 @@ impl Store {
     pub fn unlist_orphans(&self) -> Result<()> {
         self.change_index(|index| {
             let orphans = self.orphans(index)?;
-            index
-                .manifests
-                .retain(|entry| !orphans.contains(&entry.digest));
+            index.manifests.retain(|entry| {
+                // Of what was fetched for others, parts of an image are of no use here.
+                let part =
+                    is_fetched(entry) && self.manifests(entry).is_ok_and(|all| all.is_empty());
+                !part && !orphans.contains(&entry.digest)
+            });
             Ok(())
         })
     }

@@ -6,6 +6,7 @@ use std::fs::File;
 use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::{Explain as _, io_cause};
 
+use super::index::{distinct, is_fetched};
 use super::{Graph, Store, Transaction, chain_ids, digest_of_reader, name_of};
 use crate::documents::{Descriptor, Document};
 use crate::image::Image;
@@ -65,13 +66,7 @@ impl Store {
             }
             index => index?,
         };
-        let mut entries: Vec<&Descriptor> = Vec::new();
-        for entry in &index.manifests {
-            if entries.iter().all(|known| known.digest != entry.digest) {
-                entries.push(entry);
-            }
-        }
-        for entry in entries {
+        for entry in distinct(&index) {
             let name = name_of(entry)
                 .map_or_else(|| entry.digest.short().to_owned(), |name| name.familiar());
             check.entry(entry, &name)?;
@@ -87,7 +82,11 @@ impl Check<'_> {
             .index()
             .and_then(|index| self.store.images_of(&index, entry));
         let images = match images {
-            Ok(images) if !images.is_empty() || self.holds_no_image(entry, name) => images,
+            Ok(images)
+                if !images.is_empty() || is_fetched(entry) || self.holds_no_image(entry, name) =>
+            {
+                images
+            }
             // A manifest or config that is damaged was set aside by reading it.
             outcome => {
                 let error = outcome.err().unwrap_or_else(|| {
@@ -107,7 +106,10 @@ impl Check<'_> {
         let mut graph = Graph::default();
         // What cannot be reached was told above.
         drop(self.store.reach(entry, &|_| true, &mut graph));
-        for blob in graph.blobs {
+        // Of what is fetched for others, much may not have been asked for yet.
+        let partly = is_fetched(entry);
+        let blobs = graph.blobs.iter();
+        for blob in blobs.filter(|blob| !partly || self.store.has_blob(&blob.digest)) {
             self.blob(&blob.digest, name)?;
         }
         for image in images {

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use berth_contract::{Class, Digest, Error, Result};
 
 use super::Store;
-use super::index::{is_named, name_of, no_such_image, pinned_name_of};
-use crate::documents::{Descriptor, Document, Index, Manifest};
+use super::index::{distinct, is_fetched, is_named, name_of, no_such_image, pinned_name_of};
+use crate::documents::{Descriptor, Document, Index, Manifest, media};
 use crate::image::{Image, Names};
 use crate::platform::{Platform, choose};
 use crate::reference::Reference;
@@ -185,15 +185,22 @@ impl Store {
             platform: descriptor.platform.clone(),
             manifest,
         };
+        // What is fetched for others is no image here before all of it has come.
+        let partly = is_fetched(entry);
+        let is_image = |manifest: &Manifest| {
+            !manifest.is_artifact() && (!partly || self.has_blobs_of(manifest))
+        };
         match self.document(entry)? {
             None => Ok(Vec::new()),
-            Some(Document::Manifest(manifest)) if manifest.is_artifact() => Ok(Vec::new()),
-            Some(Document::Manifest(manifest)) => Ok(vec![found(entry, manifest)]),
+            Some(Document::Manifest(manifest)) if is_image(&manifest) => {
+                Ok(vec![found(entry, manifest)])
+            }
+            Some(Document::Manifest(_)) => Ok(Vec::new()),
             Some(Document::Index(index)) => {
                 let mut manifests = Vec::new();
                 for (_, inner) in index.images(&Platform::host()) {
                     if let Some(Document::Manifest(manifest)) = self.document(inner)?
-                        && !manifest.is_artifact()
+                        && is_image(&manifest)
                     {
                         manifests.push(found(inner, manifest));
                     }
@@ -201,6 +208,11 @@ impl Store {
                 Ok(manifests)
             }
         }
+    }
+
+    fn has_blobs_of(&self, manifest: &Manifest) -> bool {
+        let mut blobs = manifest.layers.iter().chain([&manifest.config]);
+        blobs.all(|blob| media::is_foreign(&blob.media_type) || self.has_blob(&blob.digest))
     }
 
     pub(super) fn image(&self, index: &Index, found: Found) -> Result<Image> {
@@ -246,11 +258,7 @@ impl Store {
     pub fn list(&self) -> Result<Listing> {
         let index = self.index()?;
         let mut listing = Listing::default();
-        let mut seen = std::collections::BTreeSet::new();
-        for entry in &index.manifests {
-            if !seen.insert(entry.digest.clone()) {
-                continue;
-            }
+        for entry in distinct(&index) {
             match self.images_of(&index, entry) {
                 Ok(images) => listing.images.extend(images),
                 Err(error) => listing.damaged.push(error),

@@ -3,7 +3,7 @@
 //! An entry is named by the annotation containerd and Docker use, so that their tools find the name;
 //! an entry without one is a dangling image, kept until it is removed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 
 use berth_contract::{Class, Digest, Error, Result};
@@ -20,6 +20,8 @@ const NAME: &str = "io.containerd.image.name";
 const TAG: &str = "org.opencontainers.image.ref.name";
 /// The repository a dangling image came from, for `repository@digest`.
 pub(super) const REPOSITORY: &str = "dev.berth.image.repository";
+/// The tag under which a registry has what was fetched from there for others; on this machine it names nothing.
+const FETCHED_TAG: &str = "dev.berth.image.fetched.tag";
 
 /// What a new index is called until it replaces the old one.
 const ASIDE: &str = ".index.json.";
@@ -178,15 +180,73 @@ pub(crate) fn set_name(index: &mut Index, name: &Reference, target: &Descriptor)
     }
     remove_name(index, &full, true);
     // The image has a name now: its dangling entry has served.
-    index
-        .manifests
-        .retain(|entry| entry.digest != target.digest || entry.annotations.contains_key(NAME));
+    index.manifests.retain(|entry| {
+        let kept = entry.annotations.contains_key(NAME) || is_fetched(entry);
+        entry.digest != target.digest || kept
+    });
     let mut entry = bare(target);
     if let Some(tag) = name.tag() {
         entry.annotations.insert(TAG.to_owned(), tag.to_owned());
     }
     entry.annotations.insert(NAME.to_owned(), full);
     index.manifests.push(entry);
+}
+
+/// Whether an entry is of what was fetched for others, and may not be whole.
+pub(super) fn is_fetched(entry: &Descriptor) -> bool {
+    entry.annotations.contains_key(FETCHED_TAG)
+}
+
+/// The tag that an entry has in its repository's registry, if it was fetched from there for others.
+pub(super) fn fetched_tag(entry: &Descriptor) -> Option<&str> {
+    let tag = entry.annotations.get(FETCHED_TAG)?;
+    Some(tag.as_str()).filter(|tag| !tag.is_empty())
+}
+
+/// The entries, each target once, by a name of this machine where it has one.
+pub(super) fn distinct(index: &Index) -> Vec<&Descriptor> {
+    let (fetched, own): (Vec<_>, Vec<_>) = index.manifests.iter().partition(|one| is_fetched(one));
+    let mut seen = BTreeSet::new();
+    let all = own.into_iter().chain(fetched);
+    all.filter(|entry| seen.insert(&entry.digest)).collect()
+}
+
+/// Adds what was fetched for others; a tag that its registry had somewhere else goes with it.
+pub(super) fn set_fetched(index: &mut Index, name: &Reference, target: &Descriptor) {
+    remove_fetched(index, name);
+    let repository = name.name();
+    let tag = name.tag().unwrap_or_default();
+    let own = |entry: &Descriptor| {
+        entry.annotations.get(REPOSITORY) == Some(&repository) && is_fetched(entry)
+    };
+    let here = index
+        .manifests
+        .iter_mut()
+        .find(|entry| own(entry) && entry.digest == target.digest && fetched_tag(entry).is_none());
+    if let Some(entry) = here {
+        entry
+            .annotations
+            .insert(FETCHED_TAG.to_owned(), tag.to_owned());
+        return;
+    }
+    let mut entry = bare(target);
+    entry.annotations.insert(REPOSITORY.to_owned(), repository);
+    entry
+        .annotations
+        .insert(FETCHED_TAG.to_owned(), tag.to_owned());
+    index.manifests.push(entry);
+}
+
+/// Takes the tag from what was fetched under it, which stays for its digest. Says whether there was any.
+pub(super) fn remove_fetched(index: &mut Index, name: &Reference) -> bool {
+    let repository = name.name();
+    let tagged = |entry: &&mut Descriptor| {
+        let tag = fetched_tag(entry);
+        tag.is_some() && tag == name.tag() && entry.annotations.get(REPOSITORY) == Some(&repository)
+    };
+    let found = index.manifests.iter_mut().find(tagged);
+    let tag = found.and_then(|entry| entry.annotations.get_mut(FETCHED_TAG));
+    tag.map(String::clear).is_some()
 }
 
 /// Makes a name lead elsewhere; what it led to before does not become a dangling image.

@@ -7,7 +7,10 @@ use std::collections::BTreeSet;
 
 use berth_contract::{Digest, Result};
 
-use super::index::{REPOSITORY, add_unnamed, name_of, pinned_name_of, remove_name, set_name};
+use super::index::{
+    REPOSITORY, add_unnamed, fetched_tag, name_of, pinned_name_of, remove_fetched, remove_name,
+    set_fetched, set_name,
+};
 use super::{Store, Transaction};
 use crate::documents::{Descriptor, Document};
 use crate::reference::Reference;
@@ -27,10 +30,11 @@ impl Store {
         if entries.is_empty() {
             return Ok(None);
         }
-        let tags = entries.iter().filter_map(name_of);
-        let tags: BTreeSet<String> = tags
-            .filter_map(|name| name.tag().map(str::to_owned))
-            .collect();
+        let tags = entries.iter().filter_map(|entry| {
+            let own = name_of(entry).and_then(|name| name.tag().map(str::to_owned));
+            own.or_else(|| fetched_tag(entry).map(str::to_owned))
+        });
+        let tags: BTreeSet<String> = tags.collect();
         Ok(Some(tags.into_iter().collect()))
     }
 
@@ -110,6 +114,34 @@ impl Store {
         self.adopt_entries(name, target)
     }
 
+    /// What was fetched for others under a tag.
+    pub(crate) fn fetched(&self, name: &Reference) -> Result<Option<Descriptor>> {
+        let mut entries = self.entries_of(name)?.into_iter();
+        Ok(entries.find(|entry| {
+            let tag = fetched_tag(entry);
+            tag.is_some() && tag == name.tag()
+        }))
+    }
+
+    /// Keeps a staged manifest that was fetched for others: names of this machine go on leading where they did.
+    pub(crate) fn put_fetched(
+        &self,
+        transaction: Transaction,
+        name: &Reference,
+        target: &Descriptor,
+    ) -> Result<()> {
+        let mut known = self.manifests_of(name)?.into_iter();
+        let listed = known.any(|entry| entry.digest == target.digest);
+        transaction.commit_unnamed()?;
+        if listed && name.tag().is_none() {
+            return Ok(());
+        }
+        self.change_index(|index| {
+            set_fetched(index, name, target);
+            Ok(())
+        })
+    }
+
     /// An index takes its entries in: what was pushed before it needs no entry of its own any more.
     fn adopt_entries(&self, name: &Reference, target: &Descriptor) -> Result<()> {
         let Some(Document::Index(inner)) = self.document(target)? else {
@@ -132,7 +164,10 @@ impl Store {
     /// Takes a tag away; the manifest stays, for its digest. Says whether there was one.
     pub(crate) fn delete_tag(&self, name: &Reference) -> Result<bool> {
         let full = name.to_string();
-        self.change_index(|index| Ok(remove_name(index, &full, true).is_some()))
+        self.change_index(|index| {
+            let fetched = remove_fetched(index, name);
+            Ok(remove_name(index, &full, true).is_some() || fetched)
+        })
     }
 
     /// Takes a manifest with all its tags out of a repository. Says whether there was one.

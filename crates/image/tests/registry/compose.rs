@@ -1,11 +1,16 @@
 //! Images made in registries of what registries have: within a repository, across two, across two registries.
 
+use std::collections::HashMap;
+
 use berth_contract::Class;
 use berth_image::{
     Access, Composition, ImageBuilder, Platform, PullOptions, PushOptions, Reference, Silent,
     Source, Store, compose, install, pull, push,
 };
 
+use sha2::{Digest as _, Sha256};
+
+use crate::closure::{Answer, serve};
 use crate::served::Served;
 use crate::server::{Registry, skopeo};
 use crate::{native, read, wasm};
@@ -94,16 +99,10 @@ fn images_become_one_wherever_they_are() {
     assert!(skopeo(&["inspect", "--tls-verify=false", &seen]));
 }
 
-#[test]
-fn what_is_not_there_makes_nothing() {
-    let served = Served::start();
-    let target = served.name("app:1");
-    let sources = [Source {
-        reference: served.name("absent:1"),
-        descriptor: None,
-    }];
+/// Why no image is made of these.
+fn refused(sources: &[Source], target: &Reference) -> berth_contract::Error {
     let composition = Composition {
-        sources: &sources,
+        sources,
         platforms: &[],
         annotations: &[],
         entry_annotations: &[],
@@ -112,8 +111,57 @@ fn what_is_not_there_makes_nothing() {
     };
     let data = tempfile::tempdir().unwrap();
     let store = Store::open(data.path());
-    let targets = std::slice::from_ref(&target);
-    let error = compose(&store, &composition, targets, &Silent).unwrap_err();
+    let targets = std::slice::from_ref(target);
+    compose(&store, &composition, targets, &Silent).unwrap_err()
+}
+
+#[test]
+fn what_is_not_there_makes_nothing() {
+    let served = Served::start();
+    let target = served.name("app:1");
+    let sources = [Source {
+        reference: served.name("absent:1"),
+        descriptor: None,
+    }];
+    let error = refused(&sources, &target);
     assert_eq!(error.class(), Class::NotFound);
     assert!(berth_image::remote_document(&target, &Access::default()).is_err());
+}
+
+#[test]
+fn indexes_of_indexes_without_end_are_refused() {
+    let mut documents = HashMap::new();
+    let mut inner = r#"{"schemaVersion":2,"manifests":[]}"#.to_owned();
+    let kind = "application/vnd.oci.image.index.v1+json";
+    let digest = |text: &str| {
+        let hex = Sha256::digest(text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>();
+        format!("sha256:{hex}")
+    };
+    for _ in 0..20 {
+        let (name, size) = (digest(&inner), inner.len());
+        let entry = format!(r#"{{"mediaType":"{kind}","digest":"{name}","size":{size}}}"#);
+        documents.insert(name, inner);
+        inner = format!(r#"{{"schemaVersion":2,"mediaType":"{kind}","manifests":[{entry}]}}"#);
+    }
+    documents.insert("1".to_owned(), inner);
+    let address = serve(move |request| {
+        let name = request.path.rsplit('/').next().unwrap();
+        match documents.get(name) {
+            Some(text) => Answer::new(200, text.as_bytes()).header("content-type", kind),
+            None => Answer::new(404, b"{}"),
+        }
+    });
+    let served = Served::start();
+    let sources = [Source {
+        reference: Reference::parse(&format!("{address}/x:1")).unwrap(),
+        descriptor: None,
+    }];
+    let error = refused(&sources, &served.name("app:1"));
+    assert_eq!(
+        error.to_string(),
+        "cannot push an index of too many indexes"
+    );
 }

@@ -1,6 +1,7 @@
 //! Pushing: to a real registry, and to ones that take chunks badly or not at all.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use berth_image::{
@@ -385,4 +386,38 @@ fn documents_go_as_oci_or_as_docker_writes_them() {
         &Silent,
     );
     assert_eq!(refused.unwrap_err().class(), berth_contract::Class::Invalid);
+}
+
+#[test]
+fn a_registry_that_keeps_nothing_of_a_chunk_is_given_up() {
+    // One says so at once, one keeps the first chunk and has lost it at the second.
+    for forgetful in [false, true] {
+        let (_data, store) = large();
+        let chunks = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&chunks);
+        let address = serve(move |request: &Request| {
+            let at = |status| {
+                Answer::new(status, b"").header("location", "/v2/team/app/blobs/uploads/1")
+            };
+            match request.method.as_str() {
+                "HEAD" => Answer::new(404, b""),
+                "PATCH" => match count.fetch_add(1, Ordering::SeqCst) {
+                    number if number > 100 => Answer::new(400, b""),
+                    number if forgetful && number % 2 == 1 => Answer::new(416, b""),
+                    _ if forgetful => {
+                        at(202).header("range", format!("0-{}", request.body.len() - 1))
+                    }
+                    _ => at(202).header("range", "0-0"),
+                },
+                "GET" => at(204).header("range", "0-0"),
+                _ => at(202),
+            }
+        });
+        let there = name(&address, "team/app:1");
+        let pushed = push(&store, "source", &there, &PushOptions::default(), &Silent);
+        // Who refuses a chunk gets the blob whole.
+        assert_eq!(pushed.is_ok(), forgetful, "{pushed:?}");
+        let sent = chunks.load(Ordering::SeqCst);
+        assert!(sent <= 12, "{sent}");
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use berth_image::{Access, PullThrough};
+use berth_image::{Access, CheckOptions, NoContainers, PullThrough, Reference, install};
 use reqwest::{Client, Response};
 
 use crate::closure::serve;
@@ -186,4 +186,72 @@ fn looking_for_a_blob_makes_nothing_come() {
     assert_eq!(*asked.lock().unwrap(), ["HEAD", "HEAD"]);
     let hex = layer.strip_prefix("sha256:").unwrap();
     assert!(!served.path().join("oci/blobs/sha256").join(hex).exists());
+}
+
+#[test]
+fn what_is_fetched_for_others_changes_no_image_of_this_machine() {
+    let content = Content::new();
+    let (manifest, blobs) = (content.manifest.clone(), content.blobs.clone());
+    let healthy = Arc::new(Mutex::new(true));
+    let state = Arc::clone(&healthy);
+    let registry = serve(move |request| match *state.lock().unwrap() {
+        true => content.answer(request),
+        false => crate::closure::Answer::new(503, b"{}"),
+    });
+    let name = Reference::parse(&format!("{registry}/team/app:1")).unwrap();
+    let served = Served::with(|options| {
+        options.read_only = true;
+        options.pull_through = Some(PullThrough {
+            registries: vec![registry],
+            any: false,
+            access: Access {
+                attempts: 1,
+                ..Access::default()
+            },
+        });
+    });
+    let store = served.store();
+    install(&store, &name, &[crate::native()]).unwrap();
+    let own = store.find(&name.to_string(), None).unwrap();
+    let unchanged = || {
+        let found = store.find(&name.to_string(), None).unwrap();
+        assert_eq!(found.target(), own.target());
+        let listing = store.list().unwrap();
+        assert!(listing.damaged.is_empty(), "{:?}", listing.damaged);
+        let named = listing.images.iter().filter(|one| !one.names().is_empty());
+        assert_eq!(named.count(), 1);
+        let check = store.check(CheckOptions::default()).unwrap();
+        assert!(check.is_empty(), "{check:?}");
+        listing.images.len()
+    };
+    run(async |http| {
+        let url = |rest: &str| format!("http://{}/v2/team/app/{rest}", served.address);
+        let fetched = async || {
+            let answer = http.get(url("manifests/1")).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            assert_eq!(answer.headers()["docker-content-digest"], manifest.as_str());
+        };
+        fetched().await;
+        assert_eq!(unchanged(), 1, "a manifest alone is no image");
+        for digest in blobs.keys().filter(|digest| **digest != manifest) {
+            let blob = http.get(url(&format!("blobs/{digest}"))).send().await;
+            assert_eq!(blob.unwrap().bytes().await.unwrap(), blobs[digest]);
+        }
+        assert_eq!(unchanged(), 2, "all of it is one without a name");
+        let tags = http.get(url("tags/list")).send().await.unwrap();
+        assert!(tags.text().await.unwrap().contains(r#""tags":["1"]"#));
+        *healthy.lock().unwrap() = false;
+        fetched().await;
+        *healthy.lock().unwrap() = true;
+        store.remove(&manifest, true, &NoContainers).unwrap();
+        fetched().await;
+    });
+    // Parts are of no use here, and go when unused images do.
+    let part = served.path().join("oci/blobs/sha256");
+    let part = part.join(manifest.strip_prefix("sha256:").unwrap());
+    assert!(part.exists());
+    store.unlist_orphans().unwrap();
+    store.collect(&NoContainers).unwrap();
+    assert!(!part.exists());
+    assert_eq!(unchanged(), 1);
 }

@@ -13,7 +13,7 @@ use crate::reference::Reference;
 use crate::registry::access::Access;
 use crate::registry::client::Client;
 use crate::registry::manifest::remote_document;
-use crate::registry::push::{Begun, push_failure};
+use crate::registry::push::{Begun, DEPTH_LIMIT, push_failure, too_deep};
 use crate::registry::transport;
 use crate::store::{Store, Transaction};
 
@@ -89,6 +89,10 @@ impl<'a> Transfer<'a> {
         from: &Reference,
         digest: &Digest,
     ) -> Result<()> {
+        self.within(from, digest, DEPTH_LIMIT)
+    }
+
+    fn within(&mut self, from: &Reference, digest: &Digest, depth: usize) -> Result<()> {
         if !self.seen.insert(digest.clone()) {
             return Ok(());
         }
@@ -97,8 +101,9 @@ impl<'a> Transfer<'a> {
             Document::Manifest(manifest) => self.blobs(from, manifest)?,
             // Each is looked at once, so that even one that lists itself ends.
             Document::Index(index) => {
+                let depth = depth.checked_sub(1).ok_or_else(too_deep)?;
                 for inner in &index.manifests {
-                    self.document(from, &inner.digest)?;
+                    self.within(from, &inner.digest, depth)?;
                 }
             }
         }

@@ -26,7 +26,7 @@ pub(crate) struct Documents {
 }
 
 /// Deeper than any index of indexes.
-const DEPTH_LIMIT: usize = 8;
+pub(in crate::registry) const DEPTH_LIMIT: usize = 8;
 
 impl Documents {
     pub(super) fn empty() -> Self {
@@ -93,10 +93,7 @@ impl Documents {
             return Ok(());
         }
         if depth > DEPTH_LIMIT {
-            return Err(Error::new(
-                Class::Invalid,
-                "cannot push an index of too many indexes",
-            ));
+            return Err(too_deep());
         }
         let Some(bytes) = store.read_blob(&entry.digest, MANIFEST_LIMIT)? else {
             self.missing.push(entry.digest.clone());
@@ -135,6 +132,11 @@ impl Documents {
         }
         Ok(())
     }
+}
+
+/// What an index of indexes of indexes is refused with.
+pub(in crate::registry) fn too_deep() -> Error {
+    Error::new(Class::Invalid, "cannot push an index of too many indexes")
 }
 
 fn damaged(digest: &Digest) -> Error {

@@ -20,6 +20,7 @@ use reqwest::header::CONTENT_TYPE;
 use reqwest::{Method, Url};
 
 pub use compress::Recompression;
+pub(in crate::registry) use documents::{DEPTH_LIMIT, too_deep};
 pub(crate) use documents::{Documents, subject};
 pub(super) use upload::Begun;
 

@@ -145,7 +145,7 @@ impl Client<'_> {
         file: &std::fs::File,
         mut to: Url,
     ) -> Result<(), Undone> {
-        let (mut sent, mut attempt) = (0, 1);
+        let (mut sent, mut furthest, mut attempt) = (0, 0, 1);
         while sent < blob.size {
             let length = CHUNK.min(blob.size - sent);
             let chunk = read(file, sent, length).map_err(Undone::Disk)?;
@@ -156,7 +156,15 @@ impl Client<'_> {
             match self.authenticated(&request).await {
                 Ok(response) => {
                     (to, sent) = self.after_chunk(&request.url, &response, sent + length)?;
-                    attempt = 1;
+                    // One that takes chunks and keeps none of them would be sent the first for ever.
+                    if sent > furthest {
+                        (furthest, attempt) = (sent, 1);
+                    } else if attempt >= self.access.attempts {
+                        let reason = "it keeps nothing of what is sent";
+                        return Err(Failure::protocol(&Method::PATCH, &request.url, reason).into());
+                    } else {
+                        attempt += 1;
+                    }
                 }
                 Err(failure) => {
                     let out_of_order =

@@ -294,3 +294,19 @@ fn cache_mounts_with_owners_are_their_own() {
         "own\nown\nroot"
     );
 }
+
+/// Images write times with years of four digits.
+#[test]
+fn a_time_that_cannot_be_written_is_refused() {
+    let project = Project::of("FROM scratch\nCOPY Dockerfile /\n");
+    for time in ["99999999999999", "-99999999999", "253402300800", "x"] {
+        let argument = format!("SOURCE_DATE_EPOCH={time}");
+        for options in [["--source-date-epoch", time], ["--build-arg", &argument]] {
+            let refused = project.build(&options);
+            assert_ne!(refused.status, 0, "{options:?}");
+            assert!(refused.stderr.contains(time), "{refused}");
+        }
+    }
+    project.build(&["--source-date-epoch", "-1"]).success();
+    assert_eq!(project.config("{{.Created}}"), "1969-12-31T23:59:59Z");
+}

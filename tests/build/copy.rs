@@ -342,3 +342,93 @@ fn what_comes_from_outside_belongs_to_root() {
         ["0:0"; 5].join("\n")
     );
 }
+
+fn shell(project: &Project, script: &str) {
+    let made = Command::new("sh")
+        .args(["-ec", script])
+        .current_dir(&project.directory)
+        .status()
+        .unwrap();
+    assert!(made.success(), "{script}");
+}
+
+/// The first of several names may be overwritten before the next one is written.
+#[test]
+fn names_of_one_file_keep_their_content() {
+    let project = Project::of("FROM busybox\nCOPY d1 d3 d2 /dst/\nADD a.tar b.tar d2 /add/\n");
+    shell(
+        &project,
+        "mkdir d1 d2 d3 t; echo ONE > d1/x; ln d1/x d2/y; ln d1/x d2/z; echo THREE > d3/x\n\
+         mkdir t/x; echo 1 > t/x/f; tar -cf a.tar -C t x; rm -r t/x; echo FILE > t/x; tar -cf b.tar -C t x",
+    );
+    let found = project.sh("cd /dst; cat x y z; stat -c '%n %h' x y z; cat /add/x");
+    assert_eq!(found, "THREE\nONE\nONE\nx 1\ny 2\nz 2\nFILE");
+}
+
+/// Directories have the times that they had, as files do; two copies are the same.
+#[test]
+fn directories_keep_their_times() {
+    let project = Project::of(
+        "FROM busybox AS first\nCOPY d /d\nFROM first\nRUN mkdir -p /there && touch -d 2005-05-05 /there\n\
+         COPY d /there\nADD a.tar /a/\nCOPY --from=first /d /e\nCOPY --parents d/sub/f /p/\n",
+    );
+    shell(
+        &project,
+        "mkdir -p d/sub t/in; echo 1 > d/sub/f; touch -d 2002-02-02 t/in; tar -cf a.tar -C t in\n\
+         touch -d 2001-01-01T00:00:00Z d/sub; touch -d 2000-01-01T00:00:00Z d",
+    );
+    let paths = "/d/sub /there /there/sub /a/in /e/sub /p/d /p/d/sub";
+    let years = |text: &str| -> String {
+        let years: Vec<_> = text.lines().map(|line| &line[..4]).collect();
+        years.join(" ")
+    };
+    assert_eq!(
+        years(&project.sh(&format!("stat -c %y {paths}"))),
+        "2001 2005 2001 2002 2001 2000 2001"
+    );
+    let out = project.sandbox.path().join("out");
+    let archive = out.join("files.tar").display().to_string();
+    let local = out.join("local").display().to_string();
+    std::fs::create_dir(&out).unwrap();
+    let tar = format!("type=tar,dest={archive}");
+    project
+        .build(&["--squash", "-o", &local, "-o", &tar, "-o", "type=image"])
+        .success();
+    assert_eq!(
+        years(&project.run(&format!("stat -c %y {paths}"))),
+        "2001 2005 2001 2002 2001 2000 2001"
+    );
+    let unpack = "mkdir u; tar -xf files.tar -C u; stat -c %y local/d/sub u/d/sub u/a/in";
+    let listed = Command::new("sh")
+        .args(["-c", unpack])
+        .current_dir(&out)
+        .output()
+        .unwrap();
+    assert_eq!(
+        years(&String::from_utf8(listed.stdout).unwrap()),
+        "2001 2001 2002"
+    );
+}
+
+/// What an archive holds takes the place of what is no directory or is none in it, as `tar -x` has it.
+#[test]
+fn what_an_archive_holds_takes_the_place_of_directories() {
+    let base = "FROM busybox\nRUN mkdir -p /o/file/in /o/link/in && echo x > /o/file/in/x\n";
+    let project = Project::of(&format!("{base}ADD a.tar /o/\n"));
+    shell(
+        &project,
+        "mkdir t; echo new > t/file; ln -s file t/link; tar -cf a.tar -C t .",
+    );
+    assert_eq!(
+        project.sh("cd /o; stat -c '%n %F' file link; cat file link"),
+        "file regular file\nlink symbolic link\nnew\nnew"
+    );
+    project.write("Dockerfile", &format!("{base}COPY t /o/\n"));
+    assert!(
+        project
+            .build(&[])
+            .status(1)
+            .stderr
+            .contains("cannot put a file where the directory")
+    );
+}

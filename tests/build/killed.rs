@@ -159,6 +159,25 @@ fn an_interrupt_ends_the_wait_for_a_cache_mount() {
     project.sandbox.assert_nothing_left();
 }
 
+/// A file that is read for the first time is as long as it is.
+#[test]
+fn an_interrupt_ends_a_long_copy() {
+    let project = Project::of("FROM busybox\nCOPY big /big\n");
+    let big = std::fs::File::create(project.directory.join("big")).unwrap();
+    big.set_len(1 << 40).unwrap();
+    let context = project.directory.to_str().unwrap();
+    let build = project.sandbox.start(&["build", context]);
+    let files = format!("/proc/{}/fd", build.pid());
+    wait_until("the file is read", || {
+        let files = std::fs::read_dir(&files).into_iter().flatten().flatten();
+        let mut paths = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        paths.any(|path| path.ends_with("big"))
+    });
+    build.signal("INT");
+    assert_eq!(build.finish().status, 1);
+    project.sandbox.assert_nothing_left();
+}
+
 #[test]
 fn builds_beside_each_other_do_not_disturb_each_other() {
     let project = Project::of(

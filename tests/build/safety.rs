@@ -147,3 +147,30 @@ fn a_huge_or_absurd_file_ends_with_an_error() {
         );
     }
 }
+
+/// A copy of everything must not hold what is being copied.
+#[test]
+fn a_context_is_not_copied_into_itself() {
+    let project = Project::new();
+    let context = project.sandbox.path();
+    let data = project.sandbox.data();
+    let name = data.file_name().unwrap().to_str().unwrap();
+    let build = |line: &str| {
+        let dockerfile = format!("FROM busybox\n{line}\n");
+        std::fs::write(context.join("Dockerfile"), dockerfile).unwrap();
+        let words = ["build", "-t", "t", context.to_str().unwrap()];
+        project.sandbox.berth(&words)
+    };
+    for line in [
+        "COPY . /c",
+        "RUN --mount=target=/m true",
+        "COPY --parents ./data /c/",
+    ] {
+        let refused = build(line).status(1);
+        let told = format!("/{name} is in it");
+        assert!(refused.stderr.contains(&told), "{line}: {refused}");
+    }
+    std::fs::write(context.join(".dockerignore"), name).unwrap();
+    build("COPY . /c").success();
+    assert_eq!(project.run("ls /c | grep -c Dockerfile"), "1");
+}

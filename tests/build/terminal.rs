@@ -152,3 +152,14 @@ fn elsewhere_it_is_plain_lines_whatever_is_said_elsewhere() {
         );
     }
 }
+
+#[test]
+fn archives_are_not_shown() {
+    let project = Project::of("FROM busybox\nRUN exit 1\n");
+    for output in ["-", "type=oci", "type=docker,dest=-"] {
+        let (status, screen) = start(&project, &["-o", output]).finish();
+        assert_eq!(status, 1, "{screen}");
+        assert!(screen.contains("standard output is a terminal"), "{screen}");
+        assert!(!screen.contains("RUN"), "it is said at once: {screen}");
+    }
+}

@@ -24,7 +24,7 @@ use crate::documents::{Configuration, Descriptor, Document, Index, Manifest, med
 use crate::layer::{Expected, WriteOptions, inherit, unpack, write};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::registry::Recompression;
+use crate::registry::{Interrupt, Recompression};
 use crate::store::{Hold, Store, Unsynced, chain_ids, sha256};
 
 /// A layer of an image that is being made.
@@ -44,6 +44,7 @@ pub struct Assembly {
     ingest: Directory,
     scratch: std::ffi::OsString,
     unsynced: Unsynced,
+    interrupt: Interrupt,
 }
 
 impl Store {
@@ -65,6 +66,7 @@ impl Store {
             ingest,
             scratch,
             unsynced: Unsynced::default(),
+            interrupt: Interrupt::default(),
         })
     }
 
@@ -105,6 +107,13 @@ impl Store {
 }
 
 impl Assembly {
+    /// No layer is written any longer once somebody asks for the end.
+    #[must_use]
+    pub fn ended_by(mut self, interrupt: &Interrupt) -> Self {
+        self.interrupt = interrupt.clone();
+        self
+    }
+
     /// A new empty directory for the files of a layer, owned by root.
     ///
     /// # Errors
@@ -258,6 +267,7 @@ impl Assembly {
             inner: BufWriter::with_capacity(256 << 10, file),
             hasher: Sha256::new(),
             length: 0,
+            interrupt: &self.interrupt,
         };
         let size = write(&root, &mut sink, options).explain(|| "cannot make a layer".into())?;
         sink.inner.flush().explain(cannot)?;
@@ -398,15 +408,19 @@ impl Drop for Assembly {
     }
 }
 
-/// A sink that hashes and counts what passes.
-struct Summing<W> {
+/// A sink that hashes and counts what passes, as long as it is wanted.
+struct Summing<'a, W> {
     inner: W,
     hasher: Sha256,
     length: u64,
+    interrupt: &'a Interrupt,
 }
 
-impl<W: io::Write> io::Write for Summing<W> {
+impl<W: io::Write> io::Write for Summing<'_, W> {
     fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        if self.interrupt.is_asked() {
+            return Err(io::Error::other("it was interrupted"));
+        }
         let length = self.inner.write(buffer)?;
         self.hasher.update(&buffer[..length]);
         self.length += length as u64;

@@ -11,7 +11,7 @@ use berth_sys::clock;
 
 use super::cache::{BuildCache, CachedStep};
 use super::contexts::Contexts;
-use super::copy::FileDigests;
+use super::copy::{FileDigests, Guard};
 use super::dockerfile::check::{self, Inputs};
 use super::dockerfile::{Dockerfile, Stages, check_directive};
 use super::ignore::Patterns;
@@ -58,6 +58,8 @@ pub(super) struct Build<'a> {
     pub(super) memory: Memory,
     /// What is mounted read-only, copied once for all commands: layers or context, and the path in them.
     pub(super) mounted: Mutex<BTreeMap<(Vec<PathBuf>, String), PathBuf>>,
+    /// What ends copies before their time.
+    pub(super) guard: Guard,
     /// What other caches know.
     pub(super) imports: Imports,
     /// What the context leaves out.
@@ -140,6 +142,7 @@ impl Engine {
         })?;
         let store = self.store();
         let cache = BuildCache::new(self.paths().data());
+        let interrupt = &request.pull_options.access.interrupt;
         let context = super::cache::Key::new("context");
         let context = {
             let mut key = context;
@@ -153,7 +156,8 @@ impl Engine {
             steps,
             cancel,
             jobs: Jobs::new(request.jobs),
-            assembly: store.assembly()?,
+            guard: Guard::new(interrupt.clone(), self.paths().data()),
+            assembly: store.assembly()?.ended_by(interrupt),
             store,
             digests: FileDigests::load(cache.files().join(context.hex())),
             cache,

@@ -36,6 +36,7 @@ impl StageBuilder<'_, '_> {
             } else {
                 &unknown
             },
+            guard: &self.build.guard,
         };
         // With --link nothing below is looked at, and the layer fits upon any other.
         let below: &[Layer] = if copy.link { &[] } else { &self.state.layers };

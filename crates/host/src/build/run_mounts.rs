@@ -204,6 +204,7 @@ impl StageBuilder<'_, '_> {
             } else {
                 &unknown
             },
+            guard: &self.build.guard,
         };
         // What comes from outside belongs to root, as with COPY.
         let manner = Manner {

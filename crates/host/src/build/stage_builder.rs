@@ -380,7 +380,8 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         let now = self.file_time();
         self.layer(Made { created_by, key }, step, |this| {
             let directory = this.new_layer()?;
-            super::copy::make_directory(&lower, (&directory, Path::new(&path)), owner, now)
+            let place = (directory.as_path(), Path::new(&path));
+            super::copy::make_directory(&lower, place, owner, now, &this.build.guard)
                 .explain(|| format!("cannot make {path}"))?;
             this.build
                 .assembly

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Digest};
-use berth_image::{Assembly, Layer, NoContainers, Store, install};
+use berth_image::{Assembly, Interrupt, Layer, NoContainers, Store, install};
 
 use crate::damage::Unknown;
 use crate::{count, image, name, store};
@@ -65,6 +65,19 @@ fn what_a_power_cut_left_is_made_again() {
     assembly.name(&[name("made")], &target).unwrap();
     drop(assembly);
     assert!(after.check(Default::default()).unwrap().is_empty());
+}
+
+#[test]
+fn no_layer_is_written_that_nobody_wants() {
+    let (data, store) = store();
+    let interrupt = Interrupt::default();
+    let assembly = store.assembly().unwrap().ended_by(&interrupt);
+    drop(layer(&assembly, b"content"));
+    interrupt.ask();
+    let directory = assembly.directory().unwrap();
+    std::fs::write(directory.join("file"), b"other").unwrap();
+    assert!(assembly.layer(&directory, &[], None).is_err());
+    assert_eq!(count(&data, "oci/blobs/sha256"), 1);
 }
 
 #[test]

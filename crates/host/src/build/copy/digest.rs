@@ -10,6 +10,7 @@ use berth_image::Entry;
 use berth_sys::file::{Kind, Metadata, Time};
 use sha2::{Digest as _, Sha256};
 
+use super::guard::Guard;
 use crate::build::cache::Key;
 
 /// Adds one entry to a key.
@@ -18,15 +19,16 @@ pub(super) fn add(
     path: &Path,
     entry: &Entry,
     owner: Option<(u32, u32)>,
-    known: &FileDigests,
+    (known, guard): (&FileDigests, &Guard),
 ) -> io::Result<()> {
+    guard.admit(entry)?;
     let metadata = entry.metadata();
     let (uid, gid) = owner.unwrap_or((metadata.uid, metadata.gid));
     key.bytes(path.as_os_str().as_bytes());
     key.number(u64::from(metadata.mode));
     key.number(u64::from(uid) << 32 | u64::from(gid));
     let digest = match metadata.kind {
-        Kind::File => known.digest(entry)?,
+        Kind::File => known.digest(entry, guard)?,
         Kind::Symlink => {
             key.bytes(entry.read_link()?.as_bytes());
             [0; 32]
@@ -137,7 +139,7 @@ impl FileDigests {
         forget_oldest(parent, CONTEXTS_KEPT);
     }
 
-    fn digest(&self, entry: &Entry) -> io::Result<[u8; 32]> {
+    fn digest(&self, entry: &Entry, guard: &Guard) -> io::Result<[u8; 32]> {
         let metadata = entry.metadata();
         let inode = (metadata.device, metadata.inode);
         if self.path.is_some()
@@ -147,7 +149,7 @@ impl FileDigests {
             self.remember(inode, *known);
             return Ok(known.digest);
         }
-        let digest = of_content(entry)?;
+        let digest = of_content(entry, guard)?;
         // A file that was changed this very moment may be changed again without a new time.
         let settled = berth_sys::clock::realtime() / 1_000_000_000;
         let settled = i64::try_from(settled).unwrap_or(0) - 2 > metadata.changed.seconds;
@@ -191,7 +193,7 @@ fn is_same(known: &Known, metadata: &Metadata) -> bool {
 }
 
 /// The digest of a file's content and attributes.
-fn of_content(entry: &Entry) -> io::Result<[u8; 32]> {
+fn of_content(entry: &Entry, guard: &Guard) -> io::Result<[u8; 32]> {
     let mut hasher = Sha256::new();
     for (name, value) in entry.attributes()? {
         if super::is_copied(name.as_bytes()) {
@@ -202,7 +204,7 @@ fn of_content(entry: &Entry) -> io::Result<[u8; 32]> {
         }
     }
     hasher.update(u64::MAX.to_le_bytes());
-    let mut file = entry.open()?;
+    let mut file = guard.over(entry.open()?);
     let mut buffer = vec![0_u8; 128 << 10];
     loop {
         match file.read(&mut buffer) {

@@ -6,6 +6,7 @@
 //! ```
 
 mod digest;
+mod guard;
 mod mode;
 mod place;
 mod select;
@@ -20,6 +21,7 @@ use berth_image::{Merged, is_archive};
 use berth_sys::file::{Directory, Time};
 
 pub(crate) use digest::FileDigests;
+pub(crate) use guard::Guard;
 use mode::ModeChange;
 use place::Placer;
 use select::Selected;
@@ -37,6 +39,8 @@ pub(super) struct Origin<'a> {
     pub(super) ignored: &'a Patterns,
     /// What is known of their digests.
     pub(super) digests: &'a FileDigests,
+    /// What ends the copy before its time.
+    pub(super) guard: &'a Guard,
 }
 
 /// How files are copied.
@@ -183,7 +187,13 @@ pub(super) fn describe(
                     excluded: &manner.excluded,
                 };
                 walk(&one.entry, &one.path, filter, &mut |path, entry| {
-                    digest::add(key, path, entry, manner.owner, origin.digests)
+                    digest::add(
+                        key,
+                        path,
+                        entry,
+                        manner.owner,
+                        (origin.digests, origin.guard),
+                    )
                 })?;
             }
             Item::Directory(path) => {
@@ -198,7 +208,13 @@ pub(super) fn describe(
                         excluded: &manner.excluded,
                     };
                     walk(&root, Path::new(""), filter, &mut |path, entry| {
-                        digest::add(key, path, entry, manner.owner, &FileDigests::none())
+                        digest::add(
+                            key,
+                            path,
+                            entry,
+                            manner.owner,
+                            (&FileDigests::none(), origin.guard),
+                        )
                     })?;
                 }
             }
@@ -216,7 +232,7 @@ pub(super) fn describe(
                     "fetched"
                 });
                 key.text(&name.to_string_lossy());
-                let mut file = File::open(path)?;
+                let mut file = origin.guard.over(File::open(path)?);
                 let mut hasher = <sha2::Sha256 as sha2::Digest>::new();
                 io::copy(&mut file, &mut Hashing(&mut hasher))?;
                 key.bytes(&sha2::Digest::finalize(hasher));
@@ -259,7 +275,8 @@ pub(super) fn put(
     manner: &Manner,
     place: &Place<'_>,
 ) -> io::Result<()> {
-    let mut placer = Placer::new(place.lower, Directory::open(place.layer)?, place.now);
+    let layer = Directory::open(place.layer)?;
+    let mut placer = Placer::new(place.lower, layer, place.now, origin.guard);
     placer.owner = manner.owner;
     placer.mode = manner.mode.as_ref();
     let (_, exists) = placer.resolve(&target.path)?;
@@ -289,9 +306,13 @@ pub(super) fn put(
                 placer.write(&at, 0o600, &mut File::open(path)?, *time)?;
             }
             Item::Directory(path) => whole(&mut placer, path, target, manner)?,
-            Item::Archive(one) => unpack(&mut placer, one.entry.open()?, place, (target, manner))?,
+            Item::Archive(one) => {
+                let file = origin.guard.over(one.entry.open()?);
+                unpack(&mut placer, file, place, (target, manner))?;
+            }
             Item::Fetched { path, .. } => {
-                unpack(&mut placer, File::open(path)?, place, (target, manner))?;
+                let file = origin.guard.over(File::open(path)?);
+                unpack(&mut placer, file, place, (target, manner))?;
             }
         }
     }
@@ -301,7 +322,7 @@ pub(super) fn put(
 /// Unpacks an archive aside and puts what was in it where links lead.
 fn unpack(
     placer: &mut Placer<'_>,
-    file: File,
+    file: impl io::Read,
     place: &Place<'_>,
     (target, manner): (&Target, &Manner),
 ) -> io::Result<()> {
@@ -410,8 +431,9 @@ pub(super) fn make_directory(
     (layer, path): (&Path, &Path),
     owner: (u32, u32),
     now: Time,
+    guard: &Guard,
 ) -> io::Result<()> {
-    let mut placer = Placer::new(lower, Directory::open(layer)?, now);
+    let mut placer = Placer::new(lower, Directory::open(layer)?, now, guard);
     placer.owner = Some(owner);
     let (place, exists) = placer.resolve(path)?;
     if !exists {

@@ -4,16 +4,21 @@
 //! path leads and what the directories on the way look like (CVE-2024-1753: a link of the image or of a
 //! stage cannot lead out of it).
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use berth_image::{Entry, Merged};
 use berth_sys::file::{self, Directory, Kind, Links, Metadata, Time};
 
+use super::guard::Guard;
 use super::mode::ModeChange;
+
+/// How much of a file is copied before somebody asks whether it is wanted.
+const PIECE: u64 = 64 << 20;
 
 /// Writes into a new layer.
 #[derive(Debug)]
@@ -30,16 +35,20 @@ pub(super) struct Placer<'a> {
     pub(super) directory_mode: Option<&'a ModeChange>,
     /// The time of what has none of its own.
     pub(super) now: Time,
-    /// Whether a directory takes the place of what is none, as unpacking does and copying does not.
+    /// Whether a directory takes the place of what is none, and the other way round, as unpacking does and copying
+    /// does not.
     pub(super) replaces: bool,
+    guard: &'a Guard,
     /// Directories get their times last: making an entry in one changes them.
-    directories: Vec<(PathBuf, Time)>,
+    directories: BTreeMap<PathBuf, Time>,
     /// Where the first name of a file with several was written.
     links: HashMap<(u64, u64), PathBuf>,
+    /// The same the other way round: what is overwritten is the file no more.
+    first_names: BTreeMap<PathBuf, (u64, u64)>,
 }
 
 impl<'a> Placer<'a> {
-    pub(super) fn new(lower: &'a Merged, layer: Directory, now: Time) -> Self {
+    pub(super) fn new(lower: &'a Merged, layer: Directory, now: Time, guard: &'a Guard) -> Self {
         Self {
             lower,
             layer,
@@ -48,8 +57,10 @@ impl<'a> Placer<'a> {
             directory_mode: None,
             now,
             replaces: false,
-            directories: Vec::new(),
+            guard,
+            directories: BTreeMap::new(),
             links: HashMap::new(),
+            first_names: BTreeMap::new(),
         }
     }
 
@@ -71,7 +82,7 @@ impl<'a> Placer<'a> {
         };
         match self.layer.directory(parent(path), Links::Refused) {
             Ok(directory) => directory.metadata(name),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absence(&error) => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -82,21 +93,27 @@ impl<'a> Placer<'a> {
             return self.layer.duplicate();
         }
         match self.layer.directory(path, Links::Refused) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if self.replaces || is_absence(&error) => {}
             other => return other,
         }
         let above = self.directory(parent(path))?;
         let name = path.file_name().unwrap_or_default();
         let below = self.lower.place(path, Links::Refused)?.entry;
+        if above.metadata(name)?.is_some() {
+            // What it has put in the place of a directory would have that directory's files again.
+            if !self.replaces || below.as_ref().is_some_and(Entry::is_directory) {
+                return Err(no_directory(path));
+            }
+            self.remove(&above, path)?;
+        }
         if let Some(entry) = below.as_ref().filter(|entry| entry.is_directory()) {
             above.create_directory(name, 0o700)?;
             self.attributes(&above, name, entry, Change::Kept)?;
             self.directories
-                .push((path.to_owned(), entry.metadata().modified));
+                .insert(path.to_owned(), entry.metadata().modified);
         } else {
             if below.is_some() && !self.replaces {
-                let reason = format!("cannot copy to non-directory /{}", path.display());
-                return Err(io::Error::other(reason));
+                return Err(no_directory(path));
             }
             let mode = self.directory_mode;
             let mode = mode.map_or(0o755, |change| change.apply(0o755, true));
@@ -105,7 +122,7 @@ impl<'a> Placer<'a> {
             if let Some((uid, gid)) = self.owner {
                 above.set_owner(name, uid, gid)?;
             }
-            self.directories.push((path.to_owned(), self.now));
+            self.directories.insert(path.to_owned(), self.now);
         }
         above.directory(Path::new(name), Links::Refused)
     }
@@ -119,6 +136,7 @@ impl<'a> Placer<'a> {
     /// Puts one entry at a path of the image; a directory that is there already keeps its attributes when
     /// `keeps` says so.
     pub(super) fn put(&mut self, path: &Path, entry: &Entry, keeps: bool) -> io::Result<()> {
+        self.guard.admit(entry)?;
         if entry.is_directory() {
             return self.put_directory(path, entry, keeps);
         }
@@ -132,7 +150,7 @@ impl<'a> Placer<'a> {
             || below.is_some_and(|entry| entry.is_directory()),
             |own| own.kind == Kind::Directory,
         );
-        if is_directory {
+        if is_directory && !self.replaces {
             let reason = format!(
                 "cannot put a file where the directory /{} is",
                 place.display()
@@ -141,9 +159,34 @@ impl<'a> Placer<'a> {
         }
         let directory = self.directory(&above)?;
         if own.is_some() {
-            directory.remove_file(&name)?;
+            self.remove(&directory, &place)?;
         }
         self.file(&directory, &name, &place, entry)
+    }
+
+    /// Removes what the new layer has at a path, which is in this directory.
+    fn remove(&mut self, from: &Directory, path: &Path) -> io::Result<()> {
+        let is_within = |known: &PathBuf| known.starts_with(path);
+        let range = path.to_owned()..;
+        let names = self.first_names.range(range.clone());
+        let names: Vec<PathBuf> = names
+            .map(|(known, _)| known.clone())
+            .take_while(is_within)
+            .collect();
+        for known in names {
+            if let Some(inode) = self.first_names.remove(&known) {
+                self.links.remove(&inode);
+            }
+        }
+        let directories = self.directories.range(range);
+        let directories: Vec<PathBuf> = directories
+            .map(|(known, _)| known.clone())
+            .take_while(is_within)
+            .collect();
+        for known in directories {
+            self.directories.remove(&known);
+        }
+        from.remove_all(path.file_name().unwrap_or_default())
     }
 
     fn put_directory(&mut self, path: &Path, entry: &Entry, keeps: bool) -> io::Result<()> {
@@ -154,7 +197,7 @@ impl<'a> Placer<'a> {
         }
         let name = OsStr::new(".");
         self.attributes(&directory, name, entry, Change::Asked)?;
-        self.directories.push((place, entry.metadata().modified));
+        self.directories.insert(place, entry.metadata().modified);
         Ok(())
     }
 
@@ -175,18 +218,27 @@ impl<'a> Placer<'a> {
         }
         match metadata.kind {
             Kind::File => {
-                let mut source = entry.open()?;
-                // std uses copy_file_range(2) here, which shares extents where the file system can.
-                io::copy(&mut source, &mut to.create_file(name, 0o600)?)?;
+                self.content(&entry.open()?, &mut to.create_file(name, 0o600)?)?;
             }
             Kind::Symlink => to.create_symlink(name, &entry.read_link()?)?,
             // A socket is of a program that runs.
             Kind::Socket => return Ok(()),
             kind => to.create_node(name, kind, metadata.mode)?,
         }
-        self.links.insert(inode, place.to_owned());
+        if metadata.links > 1 {
+            self.links.insert(inode, place.to_owned());
+            self.first_names.insert(place.to_owned(), inode);
+        }
         self.attributes(to, name, entry, Change::Asked)?;
         to.set_times(name, metadata.accessed, metadata.modified)
+    }
+
+    fn content(&self, source: &File, target: &mut File) -> io::Result<()> {
+        // std uses copy_file_range(2) here, which shares extents where the file system can.
+        while io::copy(&mut source.take(PIECE), target)? > 0 {
+            self.guard.check()?;
+        }
+        Ok(())
     }
 
     fn attributes(
@@ -236,10 +288,10 @@ impl<'a> Placer<'a> {
             if own.kind == Kind::Directory {
                 return Err(io::Error::other("a directory is there"));
             }
-            directory.remove_file(name)?;
+            self.remove(&directory, &above.join(name))?;
         }
         let mut file = directory.create_file(name, 0o600)?;
-        io::copy(content, &mut file)?;
+        io::copy(&mut self.guard.over(content), &mut file)?;
         let (uid, gid) = self.owner.unwrap_or((0, 0));
         let mode = self.mode.map_or(mode, |change| change.apply(mode, false));
         file::set_owner_and_mode(&file, uid, gid, mode)?;
@@ -248,7 +300,7 @@ impl<'a> Placer<'a> {
 
     /// Sets the times of the directories.
     pub(super) fn finish(&mut self) -> io::Result<()> {
-        for (path, time) in self.directories.drain(..).rev() {
+        for (path, time) in std::mem::take(&mut self.directories) {
             let relative = if path.as_os_str().is_empty() {
                 Path::new(".")
             } else {
@@ -266,6 +318,17 @@ impl<'a> Placer<'a> {
 enum Change {
     Asked,
     Kept,
+}
+
+fn is_absence(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+fn no_directory(path: &Path) -> io::Error {
+    io::Error::other(format!("cannot copy to non-directory /{}", path.display()))
 }
 
 fn parent(path: &Path) -> &Path {

@@ -40,7 +40,7 @@ pub(super) fn archive(build: &Build<'_>, results: &Results, to: &Destination) ->
     copy(build, state, &scratch, None)?;
     let request = build.request;
     let latest = request.epoch.filter(|_| request.rewrite_timestamp);
-    with_sink(to, |sink| write_archive(&scratch, sink, latest))
+    with_sink(build, to, |sink| write_archive(&scratch, sink, latest))
 }
 
 fn copy(build: &Build<'_>, state: &State, into: &Path, owner: Option<(u32, u32)>) -> Result<()> {
@@ -52,6 +52,7 @@ fn copy(build: &Build<'_>, state: &State, into: &Path, owner: Option<(u32, u32)>
         tree: &tree,
         ignored: &nothing,
         digests: &unknown,
+        guard: &build.guard,
     };
     let manner = Manner {
         owner,

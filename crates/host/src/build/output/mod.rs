@@ -5,7 +5,8 @@ mod squash;
 mod wasm;
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::fs::File;
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use berth_contract::{Class, Digest, Error, Result};
@@ -37,14 +38,10 @@ pub(super) fn finish(build: &Build<'_>, mut results: Vec<(Platform, Arc<State>)>
         |output: &Output| matches!(output, Output::Local(_) | Output::Tar(_) | Output::Wasm);
     let named = request.outputs.is_empty() || !request.outputs.iter().all(is_nameless);
     let step = build.steps.begin("exporting to image");
-    let built = step.end(image(build, &results, step, named))?;
+    let mut built = step.end(image(build, &results, step, named))?;
     for output in &request.outputs {
         let (name, work): (_, Result<()>) = match output {
-            Output::Image => continue,
-            Output::Push(compression) => {
-                push(build, compression.as_ref())?;
-                continue;
-            }
+            Output::Image | Output::Push(_) | Output::Wasm => continue,
             Output::Local(path) => {
                 let step = build.steps.begin("exporting to client directory");
                 step.end(files::directory(build, &results, path))?;
@@ -62,12 +59,18 @@ pub(super) fn finish(build: &Build<'_>, mut results: Vec<(Platform, Arc<State>)>
                 "exporting to docker image format",
                 save(build, &built, ArchiveFormat::Combined, to),
             ),
-            Output::Wasm => {
-                let step = build.steps.begin("exporting to wasm artifact");
-                return step.end(wasm::artifact(build, &results, step));
-            }
         };
         build.steps.begin(name).end(work)?;
+    }
+    // It takes the names, by which archives find the image; what is sent is what they lead to in the end.
+    if request.outputs.contains(&Output::Wasm) {
+        let step = build.steps.begin("exporting to wasm artifact");
+        built = step.end(wasm::artifact(build, &results, step))?;
+    }
+    for output in &request.outputs {
+        if let Output::Push(compression) = output {
+            push(build, compression.as_ref())?;
+        }
     }
     Ok(built)
 }
@@ -137,7 +140,7 @@ fn save(build: &Build<'_>, built: &Built, format: ArchiveFormat, to: &Destinatio
         format,
         ..SaveOptions::default()
     };
-    with_sink(to, |sink| {
+    with_sink(build, to, |sink| {
         berth_image::save(
             &build.store,
             &names,
@@ -147,11 +150,16 @@ fn save(build: &Build<'_>, built: &Built, format: ArchiveFormat, to: &Destinatio
     })
 }
 
-/// Opens where an archive goes; a file that could not be written whole is taken away again.
-fn with_sink(to: &Destination, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+/// Opens where an archive goes; a file of our making that could not be written whole is taken away again. What was
+/// there before is somebody's, and may be a device or a pipe.
+fn with_sink(
+    build: &Build<'_>,
+    to: &Destination,
+    write: impl FnOnce(&mut dyn Write) -> Result<()>,
+) -> Result<()> {
     match to {
         Destination::Stdout => {
-            let mut output = std::io::stdout().lock();
+            let mut output = build.guard.over(io::stdout().lock());
             write(&mut output)?;
             output
                 .flush()
@@ -159,9 +167,14 @@ fn with_sink(to: &Destination, write: impl FnOnce(&mut dyn Write) -> Result<()>)
         }
         Destination::File(path) => {
             let cannot = || format!("cannot write {}", path.display());
-            let mut file = std::fs::File::create(path).explain(cannot)?;
-            let written = write(&mut file);
-            if written.is_err() {
+            let (file, is_new) = match File::create_new(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    (File::create(path).explain(cannot)?, false)
+                }
+                made => (made.explain(cannot)?, true),
+            };
+            let written = write(&mut build.guard.over(file));
+            if written.is_err() && is_new {
                 // The first failure is the one to tell.
                 drop(std::fs::remove_file(path));
             }

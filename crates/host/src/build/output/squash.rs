@@ -1,8 +1,7 @@
 //! `--squash`: the layers a build has made become one, upon those of its base.
 
-use std::ffi::OsStr;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
 use berth_image::{Entry, History, Merged};
@@ -25,14 +24,16 @@ pub(super) fn squash(build: &Build<'_>, state: &State) -> Result<State> {
     let missing = || Error::new(Class::Internal, "a layer of the image is missing");
     let all = build.store.extracted(&state.layers).ok_or_else(missing)?;
     let below = build.store.extracted(base).ok_or_else(missing)?;
-    let (own_tree, base_tree) = (Merged::open(&all[..own.len()])?, Merged::open(&below)?);
-    let full_tree = Merged::open(&all)?;
+    let own_tree = Merged::open(&all[..own.len()])?;
+    // The layer is what it is whatever lies below: nothing of the base is followed or kept.
+    let empty = Merged::open(&[build.assembly.directory()?])?;
     let directory = build.assembly.directory()?;
     let (nothing, unknown) = (Patterns::default(), FileDigests::none());
     let origin = Origin {
         tree: &own_tree,
         ignored: &nothing,
         digests: &unknown,
+        guard: &build.guard,
     };
     let manner = Manner::default();
     let cannot = || "cannot join the layers".to_owned();
@@ -40,7 +41,7 @@ pub(super) fn squash(build: &Build<'_>, state: &State) -> Result<State> {
         .explain(cannot)?
         .unwrap_or_default();
     let place = Place {
-        lower: &base_tree,
+        lower: &empty,
         layer: &directory,
         now: Time {
             seconds: 0,
@@ -50,8 +51,9 @@ pub(super) fn squash(build: &Build<'_>, state: &State) -> Result<State> {
     };
     own_attributes(&all[0], &directory).explain(cannot)?;
     put(&found, &Target::parse("/", "/"), &origin, &manner, &place).explain(cannot)?;
+    let (base_root, full_root) = (root(&below)?, root(&all)?);
     let layer = Directory::open(&directory).explain(cannot)?;
-    hide(&layer, Path::new(""), &base_tree, &full_tree).explain(cannot)?;
+    hide(&layer, &base_root, &full_root).explain(cannot)?;
     let latest = build
         .request
         .epoch
@@ -80,29 +82,30 @@ fn own_attributes(from: &Path, to: &Path) -> io::Result<()> {
     berth_sys::file::set_owner_and_mode(&Directory::open(to)?, own.uid, own.gid, own.mode)
 }
 
+fn root(layers: &[PathBuf]) -> Result<Entry> {
+    let cannot = || "cannot look at the layers".to_owned();
+    let place = Merged::open(layers)?.place(Path::new("/"), Links::Refused);
+    let entry = place.explain(cannot)?.entry;
+    entry.ok_or_else(|| Error::new(Class::Internal, cannot()))
+}
+
 /// Marks what the base has and the image has not, in every directory that the layer holds.
-fn hide(layer: &Directory, path: &Path, base: &Merged, full: &Merged) -> io::Result<()> {
-    let at = |tree: &Merged, path: &Path| -> io::Result<Option<Entry>> {
-        Ok(tree
-            .place(&Path::new("/").join(path), Links::Refused)?
-            .entry)
-    };
-    if let Some(below) = at(base, path)?.filter(Entry::is_directory) {
-        for name in below.names()? {
-            let exists = below.child(&name)?.is_some();
-            if exists && at(full, &path.join(&name))?.is_none() {
-                layer.create_node(&name, Kind::CharacterDevice(0, 0), 0)?;
-            }
+fn hide(layer: &Directory, base: &Entry, full: &Entry) -> io::Result<()> {
+    let times = layer.own_metadata()?;
+    for name in base.names()? {
+        let Some(below) = base.child(&name)? else {
+            continue;
+        };
+        let Some(now) = full.child(&name)? else {
+            layer.create_node(&name, Kind::CharacterDevice(0, 0), 0)?;
+            continue;
+        };
+        let own = layer.metadata(&name)?;
+        let is_directory = own.is_some_and(|own| own.kind == Kind::Directory);
+        if is_directory && below.is_directory() {
+            let inner = layer.directory(Path::new(&name), Links::Refused)?;
+            hide(&inner, &below, &now)?;
         }
     }
-    for name in layer.names()? {
-        let is_directory = layer
-            .metadata(&name)?
-            .is_some_and(|metadata| metadata.kind == Kind::Directory);
-        if is_directory {
-            let inner = layer.directory(Path::new(OsStr::new(&name)), Links::Refused)?;
-            hide(&inner, &path.join(&name), base, full)?;
-        }
-    }
-    Ok(())
+    berth_sys::file::set_times(layer, times.accessed, times.modified)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
-use berth_host::build::{BuildRequest, NoCache, Output};
+use berth_host::build::{BuildRequest, Destination, NoCache, Output};
 use berth_image::{Assembly, Platform, PullOptions, PullPolicy, Reference};
 
 use super::Build;
@@ -132,13 +132,17 @@ impl Build {
         for (name, value) in proxy_variables(context, &|name| arguments.contains_key(name)) {
             arguments.insert(name, value);
         }
-        let epoch = match (self.source_date_epoch, arguments.get("SOURCE_DATE_EPOCH")) {
+        let given = match arguments.get("SOURCE_DATE_EPOCH") {
+            Some(text) => Some(text.as_str()),
+            None => environment.text("SOURCE_DATE_EPOCH"),
+        };
+        let epoch = match (self.source_date_epoch, given) {
             (Some(epoch), _) => Some(epoch),
-            (None, Some(text)) => Some(epoch_of(text)?),
-            (None, None) => environment
-                .text("SOURCE_DATE_EPOCH")
-                .map(epoch_of)
-                .transpose()?,
+            (None, Some(text)) => Some(epoch_of(text).map_err(|reason| {
+                let message = format!("invalid SOURCE_DATE_EPOCH {text:?}");
+                Error::new(Class::Invalid, message).caused_by(reason)
+            })?),
+            (None, None) => None,
         };
         if let Some(epoch) = epoch {
             arguments.insert("SOURCE_DATE_EPOCH".to_owned(), epoch.to_string());
@@ -154,6 +158,19 @@ impl Build {
         }
         if self.push {
             outputs.push(Output::Push(None));
+        }
+        let is_shown = |output: &Output| {
+            let (Output::Tar(to) | Output::Oci(to) | Output::Docker(to)) = output else {
+                return false;
+            };
+            *to == Destination::Stdout && berth_sys::terminal::is_terminal(std::io::stdout())
+        };
+        if outputs.iter().any(is_shown) {
+            return Err(
+                Error::new(Class::Invalid, "an archive is nothing to look at")
+                    .caused_by("standard output is a terminal")
+                    .hint("berth build -o type=TYPE,dest=FILE ."),
+            );
         }
         let pushes = |output: &Output| matches!(output, Output::Push(_));
         if outputs.iter().any(pushes) && self.tag.is_empty() {
@@ -198,16 +215,18 @@ fn tag(text: &str) -> Result<Reference> {
     Ok(reference)
 }
 
-fn epoch_of(text: &str) -> Result<i64> {
-    text.trim()
-        .parse()
-        .map_err(|error: std::num::ParseIntError| {
-            Error::new(
-                Class::Invalid,
-                format!("invalid SOURCE_DATE_EPOCH {text:?}"),
-            )
-            .caused_by(error)
-        })
+/// A time in seconds that can be written as images write times: with a year of four digits.
+pub(super) fn epoch_of(text: &str) -> std::result::Result<i64, String> {
+    let seconds = text
+        .trim()
+        .parse::<i64>()
+        .map_err(|error| error.to_string())?;
+    let is_written =
+        jiff::Timestamp::from_second(seconds).is_ok_and(|time| !time.to_string().starts_with('-'));
+    if is_written {
+        return Ok(seconds);
+    }
+    Err("a year has four digits".to_owned())
 }
 
 fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>> {

@@ -231,7 +231,7 @@ fn what_is_remembered_of_files_can_be_pruned() {
 fn a_cache_mount_is_exported() {
     let project = Project::of(
         "FROM busybox\nRUN --mount=type=cache,target=/c mkdir /c/d && echo kept > /c/d/a\n\
-         RUN --mount=type=cache,id=named,target=/c echo other > /c/b\n",
+         RUN --mount=type=cache,id=named,target=/c echo other > /c/b; touch /c/.wh.b\n",
     );
     project.build(&[]).success();
     let berth = |words: &[&str]| project.sandbox.berth(words);
@@ -246,6 +246,8 @@ fn a_cache_mount_is_exported() {
             screen.status == 0 && screen.stdout.contains("other\n"),
             "{name}"
         );
+        // In layers such a name means that something is gone; in a mount it is a name.
+        assert!(screen.stdout.contains(".wh.b\0"), "{name}");
     }
     let new = project.directory.join("new.tar");
     insta::assert_snapshot!(berth(&["builder", "export", "-o", new.to_str().unwrap(), "absent"]), @r"
@@ -309,4 +311,26 @@ fn a_time_that_cannot_be_written_is_refused() {
     }
     project.build(&["--source-date-epoch", "-1"]).success();
     assert_eq!(project.config("{{.Created}}"), "1969-12-31T23:59:59Z");
+}
+
+/// What has no time of its own has that of the build: the cache gives no other.
+#[test]
+fn the_cache_keeps_the_time_that_files_were_given() {
+    let project =
+        Project::of("FROM scratch\nWORKDIR /w\nCOPY <<EOF /new/text\nx\nEOF\nCOPY f /f\n")
+            .file("f", "f");
+    let id = |options: &[&str]| {
+        project.build(options).success();
+        project.id()
+    };
+    project.build(&[]).success();
+    let (old, new) = (["--source-date-epoch", "1"], ["--source-date-epoch", "2"]);
+    let first = id(&old);
+    assert_eq!(id(&[&old[..], &["--no-cache"]].concat()), first);
+    let second = id(&new);
+    assert_eq!(id(&[&new[..], &["--no-cache"]].concat()), second);
+    assert_eq!(id(&old), first);
+    let again = project.build(&old);
+    again.success();
+    assert_eq!(cached(&again), 3, "{again}");
 }

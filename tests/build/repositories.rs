@@ -269,7 +269,7 @@ fn servers_of_plain_files_are_enough() {
     let project = Project::new();
     let repository = repository(&project, "true");
     let commit = commit_of(&repository);
-    let port = serve_files(repository.join(".git"));
+    let port = serve_files(&[("r.git", &repository)], None);
     let url = format!("http://127.0.0.1:{port}/r.git");
     for reference in [
         "",
@@ -291,25 +291,85 @@ fn servers_of_plain_files_are_enough() {
     );
 }
 
-/// Serves the files of a directory beneath `/r.git/` as long as the tests run.
-fn serve_files(directory: PathBuf) -> u16 {
+/// What git keeps of where a repository came from names nobody; its submodules are fetched by the same login.
+#[test]
+fn logins_are_kept_in_no_repository() {
+    if !available("logins_are_kept_in_no_repository", "git") {
+        return;
+    }
+    let project = Project::new();
+    let part = project.sandbox.path().join("part.git");
+    let script = "git init -q -b main $1 && cd $1 && echo part > p && git add . && \
+                  git -c user.name=t -c user.email=t@t commit -qm one && git update-server-info";
+    let made = Command::new("sh")
+        .args(["-c", script, "sh"])
+        .arg(&part)
+        .status()
+        .unwrap();
+    assert!(made.success());
+    let add = "git -c protocol.file.allow=always submodule --quiet add ../part.git part";
+    let whole = repository(&project, add);
+    let port = serve_files(
+        &[("r.git", &whole), ("part.git", &part)],
+        Some("bWU6UzNDUkVUPQ=="),
+    );
+    let url = format!("http://me:S3CRET=@127.0.0.1:{port}/r.git");
+    project.write(
+        "Dockerfile",
+        &format!("FROM busybox\nADD --keep-git-dir=true {url} /src\n"),
+    );
+    project.build(&[]).success();
+    let look = "cat /src/part/p; grep -rl S3CRET /src; grep -rh 'url = ' /src/.git | sort -u; \
+                ls /src/.git | grep -c FETCH_HEAD; true";
+    let at = |name: &str| format!("\turl = http://127.0.0.1:{port}/{name}.git");
+    assert_eq!(
+        project.run(look),
+        format!("part\n{}\n{}\n0", at("part"), at("r"))
+    );
+    let keep = "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1";
+    let words = ["build", "-t", "t", "--build-arg", keep, "-f", "-", &url];
+    let copied = b"FROM busybox\nCOPY . /src\n";
+    project.sandbox.berth_with_input(&words, copied).success();
+    assert_eq!(
+        project.run("cat /src/part/p; grep -rl S3CRET /src; true"),
+        "part"
+    );
+    let found = Command::new("grep")
+        .args(["-rl", "S3CRET"])
+        .arg(project.sandbox.data())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), "");
+}
+
+/// Serves the files of repositories by their names as long as the tests run, to whoever has this login.
+fn serve_files(repositories: &[(&str, &Path)], login: Option<&str>) -> u16 {
     let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = server.local_addr().unwrap().port();
+    let own = |(name, path): &(&str, &Path)| (format!("/{name}/"), path.join(".git"));
+    let places: Vec<(String, PathBuf)> = repositories.iter().map(own).collect();
+    let expected = login.map(|login| format!("Authorization: Basic {login}"));
     std::thread::spawn(move || {
         while let Ok((mut stream, _)) = server.accept() {
-            let mut lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
-            let Some(Ok(first)) = lines.next() else {
+            let lines = std::io::BufReader::new(stream.try_clone().unwrap()).lines();
+            let lines = lines.map_while(Result::ok);
+            let head: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+            let Some(first) = head.first() else {
                 continue;
             };
-            while lines
-                .next()
-                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
-            {}
             let path = first.split([' ', '?']).nth(1).unwrap_or_default();
-            let path = path.strip_prefix("/r.git/").unwrap_or("nothing");
-            let (status, content) = match std::fs::read(directory.join(path)) {
-                Ok(content) => ("200 OK", content),
-                Err(_) => ("404 Not Found", Vec::new()),
+            let file = places
+                .iter()
+                .find_map(|(prefix, place)| Some(place.join(path.strip_prefix(prefix.as_str())?)));
+            let is_known = expected.as_ref().is_none_or(|line| head.contains(line));
+            let content = file.and_then(|file| std::fs::read(file).ok());
+            let (status, content) = match content.filter(|_| is_known) {
+                Some(content) => ("200 OK", content),
+                None if is_known => ("404 Not Found", Vec::new()),
+                None => (
+                    "401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"r\"",
+                    Vec::new(),
+                ),
             };
             let length = content.len();
             let head = format!(

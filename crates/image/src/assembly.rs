@@ -257,6 +257,7 @@ impl Assembly {
         let lower = lower.and_then(|path| Directory::open(&path).ok()?.own_metadata().ok());
         let (uid, gid, mode) = lower.map_or((0, 0, 0o755), |root| (root.uid, root.gid, root.mode));
         let options = WriteOptions {
+            is_layer: true,
             with_root: (own.uid, own.gid, own.mode) != (uid, gid, mode),
             latest,
         };
@@ -440,6 +441,7 @@ pub fn write_archive(directory: &Path, sink: impl io::Write, latest: Option<i64>
     let cannot = || "cannot write an archive".to_owned();
     let root = Directory::open(directory).explain(cannot)?;
     let options = WriteOptions {
+        is_layer: false,
         with_root: true,
         latest,
     };

@@ -70,7 +70,7 @@ impl StageBuilder<'_, '_> {
         describe(&mut key, &found, &origin, &manner)
             .explain(|| "cannot read what is copied".into())?;
         let created_by = history(copy, &told, &destination);
-        let now = self.file_time();
+        let now = self.layer_time(&mut key);
         let link = copy.link;
         self.layer(Made { created_by, key }, step, |this| {
             let directory = this.new_layer()?;

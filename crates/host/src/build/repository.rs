@@ -174,13 +174,15 @@ impl Repository {
         let shown = urls_without_secrets(source);
         let tree = into.join("repository");
         fs::create_dir(&tree).explain(|| format!("cannot make {}", tree.display()))?;
+        let (url, logins) = apart(&self.url);
         let git = Git {
             shown: &shown,
             tree: &tree,
             interrupt,
+            logins,
         };
         git.run(&["init", "--quiet"])?;
-        git.run(&["remote", "add", "origin", &self.url])?;
+        git.run(&["remote", "add", "origin", &url])?;
         self.fetch(&git)?;
         let commit = git.run(&["rev-parse", "HEAD"])?;
         if let Some(expected) = &self.checksum
@@ -194,9 +196,19 @@ impl Repository {
         }
         if self.submodules != Some(false) {
             let update = ["submodule", "update", "--quiet", "--init", "--recursive"];
-            git.run(&[&update[..], &["--depth", "1"]].concat())?;
+            let shallow = git.run(&[&update[..], &["--depth", "1"]].concat());
+            if let Err(error) = shallow {
+                if git.interrupt.is_asked() {
+                    return Err(error);
+                }
+                git.run(&update)?;
+            }
         }
-        if self.keeps_git_directory != Some(true) {
+        if self.keeps_git_directory == Some(true) {
+            // As BuildKit leaves it: nothing tells how and when it was fetched.
+            git.run(&["reflog", "expire", "--all", "--expire=now"])?;
+            drop(fs::remove_file(tree.join(".git/FETCH_HEAD")));
+        } else {
             fs::remove_dir_all(tree.join(".git")).explain(|| "cannot remove .git".into())?;
         }
         match &self.directory {
@@ -257,12 +269,40 @@ fn beneath(tree: &Path, directory: &str) -> io::Result<PathBuf> {
     }
 }
 
+/// A URL of the web without its login, and what tells git to use it for that server all the same: what git keeps, for
+/// its submodules too, names nobody.
+fn apart(url: &str) -> (String, Vec<(String, String)>) {
+    let parts = || {
+        let (scheme, rest) = url.split_once("://")?;
+        let is_web = ["http", "https", "ftp", "ftps"]
+            .iter()
+            .any(|web| scheme.eq_ignore_ascii_case(web));
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (login, host) = authority.rsplit_once('@').filter(|_| is_web)?;
+        Some((scheme, login, host, path))
+    };
+    let Some((scheme, login, host, path)) = parts() else {
+        return (url.to_owned(), Vec::new());
+    };
+    let bare = format!("{scheme}://{host}{path}");
+    // The longest counts, and whoever builds may have his own for the server.
+    let pairs = [path, "/"].map(|path| {
+        (
+            format!("url.{scheme}://{login}@{host}{path}.insteadOf"),
+            format!("{scheme}://{host}{path}"),
+        )
+    });
+    (bare, pairs.into())
+}
+
 /// The host's git, in a checkout.
 struct Git<'a> {
     /// The source, as it is shown.
     shown: &'a str,
     tree: &'a Path,
     interrupt: &'a Interrupt,
+    /// Settings that are in no file and on no command line.
+    logins: Vec<(String, String)>,
 }
 
 impl Git<'_> {
@@ -274,6 +314,11 @@ impl Git<'_> {
             command.env_remove(name);
         }
         let file = |name: &str| memory_file::empty(name).explain(cannot);
+        command.env("GIT_CONFIG_COUNT", self.logins.len().to_string());
+        for (index, (key, value)) in self.logins.iter().enumerate() {
+            command.env(format!("GIT_CONFIG_KEY_{index}"), key);
+            command.env(format!("GIT_CONFIG_VALUE_{index}"), value);
+        }
         let (output, errors) = (file("git output")?, file("git errors")?);
         let writer = |file: &OwnedFd| file.try_clone().map(Stdio::from).explain(cannot);
         command
@@ -402,6 +447,31 @@ mod tests {
         ] {
             assert!(Repository::parse(source).is_err(), "{source}");
         }
+    }
+
+    #[test]
+    fn what_git_keeps_names_nobody() {
+        for (url, bare, count) in [
+            ("https://a:b=@c@h:1/r.git", "https://h:1/r.git", 2),
+            ("HTTP://t@h/r.git", "HTTP://h/r.git", 2),
+            ("https://h/a@b.git", "https://h/a@b.git", 0),
+            ("ssh://git@h/r.git", "ssh://git@h/r.git", 0),
+            ("git@h:r.git", "git@h:r.git", 0),
+        ] {
+            let (found, pairs) = apart(url);
+            assert_eq!((found.as_str(), pairs.len()), (bare, count), "{url}");
+        }
+        let (_, pairs) = apart("https://a:b=@c@h:1/r.git");
+        let keys: Vec<_> = pairs.iter().map(|(key, _)| key.as_str()).collect();
+        let with = "url.https://a:b=@c@h:1/";
+        assert_eq!(
+            keys,
+            [
+                format!("{with}r.git.insteadOf"),
+                format!("{with}.insteadOf")
+            ]
+        );
+        assert_eq!(pairs[1].1, "https://h:1/");
     }
 
     #[test]

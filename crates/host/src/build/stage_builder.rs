@@ -292,6 +292,15 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         }
     }
 
+    /// The same for the layer of a step, which depends on it when it was asked for.
+    pub(super) fn layer_time(&self, key: &mut Key) -> Time {
+        if let Some(given) = self.build.request.epoch {
+            key.text("time");
+            key.bytes(&given.to_le_bytes());
+        }
+        self.file_time()
+    }
+
     /// What later times become.
     pub(super) fn latest(&self) -> Option<i64> {
         let request = self.build.request;
@@ -377,7 +386,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         let mut key = Key::new("workdir");
         key.layers(&self.state.layers);
         key.text(&format!("{owner:?} {path}"));
-        let now = self.file_time();
+        let now = self.layer_time(&mut key);
         self.layer(Made { created_by, key }, step, |this| {
             let directory = this.new_layer()?;
             let place = (directory.as_path(), Path::new(&path));

@@ -24,6 +24,9 @@ const SIZE_ROOM: u64 = 0o777_7777_7777;
 /// What an archive leaves out or changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WriteOptions {
+    /// Whether it is a layer, in which some names and files are marks of what is gone; elsewhere they are what
+    /// they are.
+    pub(crate) is_layer: bool,
     /// Whether the root directory has an entry of its own.
     pub(crate) with_root: bool,
     /// Later times become this one: seconds since the epoch.
@@ -64,13 +67,14 @@ impl<W: Write> Writer<W> {
                 continue;
             };
             let mut path = prefix.to_vec();
-            if metadata.kind == WHITEOUT {
+            let is_layer = self.options.is_layer;
+            if is_layer && metadata.kind == WHITEOUT {
                 path.extend_from_slice(b".wh.");
                 path.extend_from_slice(name.as_bytes());
                 self.mark(&path)?;
                 continue;
             }
-            if name.as_bytes().starts_with(b".wh.") {
+            if is_layer && name.as_bytes().starts_with(b".wh.") {
                 let reason = format!(
                     "the name {} means a deleted file in a layer",
                     Path::new(&name).display()
@@ -85,7 +89,7 @@ impl<W: Write> Writer<W> {
             path.push(b'/');
             self.entry(directory, &name, &path, &metadata)?;
             let inner = directory.directory(Path::new(&name), Links::Refused)?;
-            if is_opaque(directory, &name)? {
+            if is_layer && is_opaque(directory, &name)? {
                 let mut mark = path.clone();
                 mark.extend_from_slice(b".wh..wh..opq");
                 self.mark(&mark)?;

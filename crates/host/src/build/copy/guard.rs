@@ -78,3 +78,34 @@ impl<T: Write> Write for Guarded<'_, T> {
         self.inner.flush()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_image::Merged;
+    use berth_sys::file::Links;
+
+    #[test]
+    fn nothing_goes_on_that_is_not_wanted() {
+        let place = tempfile::tempdir().unwrap();
+        let data = place.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::create_dir(place.path().join("other")).unwrap();
+        let interrupt = Interrupt::default();
+        let guard = Guard::new(interrupt.clone(), &data);
+        let tree = Merged::open(&[place.path().to_owned()]).unwrap();
+        let entry = |name: &str| {
+            let found = tree.place(Path::new(name), Links::Refused).unwrap();
+            found.entry.unwrap()
+        };
+        assert!(guard.admit(&entry("other")).is_ok());
+        assert!(guard.admit(&entry("data")).is_err());
+        let mut copied = Vec::new();
+        let mut copy = || io::copy(&mut guard.over(&b"text"[..]), &mut guard.over(&mut copied));
+        assert_eq!(copy().unwrap(), 4);
+        interrupt.ask();
+        assert!(copy().is_err());
+        assert!(guard.admit(&entry("other")).is_err());
+        assert_eq!(copied, b"text");
+    }
+}

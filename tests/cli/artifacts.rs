@@ -180,3 +180,32 @@ fn refusals_of_artifacts() {
     hint: berth artifact ls
     "#);
 }
+
+/// Nothing that is asked of a push is left out silently; no registry is asked for that.
+#[test]
+fn what_means_nothing_for_files_is_refused() {
+    let sandbox = Sandbox::new();
+    let module = write(&sandbox, "app.wasm", b"\0asm\x01\0\0\0");
+    for flags in [
+        ["--compression-format", "gzip"],
+        ["--platform", "linux/riscv64"],
+        ["--format", "oci"],
+        ["--format", "wasm"],
+    ] {
+        let push = [&["push"], &flags[..], &[&module, "127.0.0.1:1/app:1"]].concat();
+        let refused = sandbox.berth(&push);
+        let message = format!("error: {} means nothing for [SANDBOX]/app.wasm", flags[0]);
+        assert!(refused.stderr.starts_with(&message), "{}", refused.stderr);
+        assert_eq!(refused.status, 1);
+    }
+    let notes = write(&sandbox, "notes.txt", b"hello\n");
+    sandbox
+        .berth(&["artifact", "add", "127.0.0.1:1/m:1", &notes])
+        .success();
+    for flags in [["--compression-format", "gzip"], ["--format", "v2s2"]] {
+        let push = [&["artifact", "push"], &flags[..], &["127.0.0.1:1/m:1"]].concat();
+        let refused = sandbox.berth(&push);
+        assert!(refused.stderr.contains("an artifact"), "{}", refused.stderr);
+        assert_eq!(refused.status, 1);
+    }
+}

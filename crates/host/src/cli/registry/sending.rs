@@ -79,9 +79,8 @@ impl Sending {
             return self.place(context, &engine, (&transport, part));
         }
         let file = wasm_file(&self.image);
-        if file.is_some() && part.style.is_some() {
-            let message = format!("--format means nothing for {}", self.image);
-            return Err(Error::new(Class::Invalid, message).hint("leave --format away"));
+        if file.is_some() {
+            self.refuse_for_file(part)?;
         }
         let targets = self.targets(&engine, file.is_some(), part)?;
         let named = targets
@@ -111,6 +110,22 @@ impl Sending {
             self.tell(context, &destination, &pushed?)?;
         }
         Ok(0)
+    }
+
+    /// A module is sent as it is, for no platform: what says otherwise would not be done.
+    fn refuse_for_file(&self, part: &Part) -> Result<()> {
+        let given = [
+            ("--format", part.program || part.style.is_some()),
+            ("--platform", part.platform.is_some()),
+            ("--compression-format", self.compression_format.is_some()),
+        ];
+        match given.iter().find(|(_, given)| *given) {
+            None => Ok(()),
+            Some((flag, _)) => {
+                let message = format!("{flag} means nothing for {}", self.image);
+                Err(Error::new(Class::Invalid, message).hint(format!("leave {flag} away")))
+            }
+        }
     }
 
     /// What is pushed, as it was written.

@@ -84,6 +84,12 @@ pub fn push(
                     let message = "cannot describe an artifact with Docker's documents";
                     return Err(Error::new(Class::Invalid, message));
                 }
+                if options.compression.is_some() {
+                    let message = "cannot compress the files of an artifact";
+                    return Err(
+                        Error::new(Class::Invalid, message).caused_by("they go as they are")
+                    );
+                }
                 let how = (options, progress);
                 return push_manifest(store, &artifact.descriptor(), destination, how);
             }

@@ -282,3 +282,29 @@ fn native_files_run_beside_a_wasm_guest() {
     assert_eq!(by("/echo"), by("/echo.wasm"));
     sandbox.berth(&["rm", "-f", "mixed"]).success();
 }
+
+/// What could change the engine's code or tell where it lies is not there, whatever the options say: a process may
+/// write to its own memory through `/proc/self/mem` past the protection of its pages.
+#[test]
+fn the_engines_own_memory_is_no_file() {
+    let sandbox = Sandbox::new();
+    let text = r#"(module
+        (import "wasi_snapshot_preview1" "path_open"
+            (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 100) "proc/self/mem")
+        (func (export "_start") (call $exit (call $open (i32.const 3) (i32.const 1)
+            (i32.const 100) (i32.const 13) (i32.const 0) (i64.const 0x42) (i64.const 0) (i32.const 0) (i32.const 8)))))"#;
+    raw(&sandbox, "memory.wasm", text);
+    const ENOENT: i32 = 44;
+    for options in [
+        &[][..],
+        &["--privileged"],
+        &["--security-opt", "systempaths=unconfined"],
+        &["--pid", "host"],
+    ] {
+        let screen = run(&sandbox, &[options, &["./memory.wasm"]].concat());
+        assert_eq!(screen.status, ENOENT, "{options:?}: {screen}");
+    }
+}

@@ -13,7 +13,7 @@ use std::fs::File;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Error, Result, Signal};
 use berth_sys::cgroup::Cgroup;
 use berth_sys::channel::Channel;
 use berth_sys::clone::{self, Child};
@@ -21,6 +21,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::namespace::{self, Namespaces};
 use berth_sys::{pidfd, process};
 
+use crate::exec::PATIENCE;
 use crate::message::{self, FromGuest};
 use crate::opened::{self, Opened};
 use crate::plan::{MountSource, Plan};
@@ -102,10 +103,21 @@ pub(crate) fn between(
     .explain(sentence)?;
     drop(theirs);
     let heard = match &unneeded {
-        Some(ours) => message::receive(ours),
+        Some(ours) => ours
+            .set_patience(PATIENCE)
+            .explain(sentence)
+            .and_then(|()| message::receive(ours)),
         None => Err(Error::new(Class::Internal, sentence())),
     };
-    pidfd::wait(go_between.pidfd.as_fd()).explain(sentence)?;
+    let go_between = go_between.pidfd.as_fd();
+    if heard.is_err() {
+        // The guest's cgroup or its other processes hold it up; whoever supervises the guest has to go on.
+        drop(pidfd::signal(go_between, Signal::KILL));
+    }
+    // What cgroup v1 froze does not even die; it is collected with the supervisor's end.
+    if pidfd::wait_ended(go_between, Some(PATIENCE)).explain(sentence)? {
+        pidfd::wait(go_between).explain(sentence)?;
+    }
     match heard? {
         FromGuest::Born(pidfd) => Ok(Child {
             pid: pidfd::pid(&pidfd).explain(sentence)?,

@@ -18,9 +18,9 @@ use crate::guest::{LinuxGuest, Shared, root_of};
 use crate::plan::process::ProcessPlan;
 use crate::{birth, device, message};
 
-/// How long a process may be silent while it prepares itself: the guest's others can stop it, and whoever
-/// waits for it does nothing else meanwhile.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a process may be silent while it prepares itself: the guest's others can stop it, its cgroup can be
+/// frozen or out of memory, and whoever waits for it does nothing else meanwhile.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is to run.
 #[derive(Debug)]

@@ -76,13 +76,10 @@ pub(crate) fn complete_hosts(
     }
     let explain = || format!("cannot complete {}", path.display());
     let mut file = OpenOptions::new().write(true).open(path).explain(explain)?;
-    let length = match length {
-        Some(length) => {
-            file.set_len(length).explain(explain)?;
-            length
-        }
-        None => file.metadata().explain(explain)?.len(),
-    };
+    let found = file.metadata().explain(explain)?.len();
+    // The guest may have made it shorter.
+    let length = length.map_or(found, |length| length.min(found));
+    file.set_len(length).explain(explain)?;
     file.seek(SeekFrom::Start(length)).explain(explain)?;
     file.write_all(host_lines(files, attached).as_bytes())
         .explain(explain)?;
@@ -151,6 +148,17 @@ mod tests {
         );
         let expected = expected.replace("10.88.0.2", "10.88.0.3");
         assert_eq!(fs::read_to_string(&path).unwrap(), expected);
+        // The guest made the file shorter than it was at first.
+        fs::write(&path, "x\n").unwrap();
+        assert_eq!(
+            complete_hosts(&files, &attached(2), length).unwrap(),
+            Some(2)
+        );
+        let text = fs::read_to_string(&path).unwrap();
+        assert_eq!(
+            text,
+            "x\n10.88.0.2\tweb w\nfd00::2\tweb w\n10.88.0.1\thost\n"
+        );
         fs::remove_file(&path).unwrap();
     }
 }

@@ -15,8 +15,9 @@ use super::Engine;
 use super::options::{StartOptions, StopOptions};
 use crate::records::{free, reserve};
 
-/// How long a killed container may take to be gone, as in Docker: a process that waits for a device does not die.
-pub(super) const DYING: Duration = Duration::from_secs(10);
+/// How long a killed container may take to be gone: a process that waits for a device does not die. Docker waits ten
+/// seconds, but its monitor may wait as long for a receiver of its log that takes nothing.
+pub(super) const DYING: Duration = Duration::from_secs(15);
 
 impl Engine {
     /// Stops a container and returns how it ended; `None` when it did not run.
@@ -195,7 +196,9 @@ impl Engine {
         };
         match connection.ask(request) {
             // It ended while it was asked.
-            Err(error) if error.class() == Class::Unavailable => Err(self.not_running(id)),
+            Err(error) if error.class() == Class::Unavailable && self.reach(id)?.is_none() => {
+                Err(self.not_running(id))
+            }
             answer => answer.map(|_| connection),
         }
     }

@@ -62,7 +62,9 @@ impl Engine {
         drop(streams);
         let reply = match sent.and_then(|()| connection.reply()) {
             // It ended while it was asked.
-            Err(error) if error.class() == Class::Unavailable => return Err(self.not_running(id)),
+            Err(error) if error.class() == Class::Unavailable && self.reach(id)?.is_none() => {
+                return Err(self.not_running(id));
+            }
             reply => reply?,
         };
         match reply {

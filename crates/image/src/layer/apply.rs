@@ -5,7 +5,7 @@
 //! in its chroot: nothing outside can be reached either way. Whiteouts become what overlayfs
 //! understands: character devices 0:0 and the opaque attribute.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -33,7 +33,7 @@ pub(super) struct Applied {
     pub(super) size: u64,
     pub(super) implied: BTreeSet<PathBuf>,
     /// Directories get their times last: making an entry in one changes them.
-    directories: Vec<(PathBuf, Time)>,
+    directories: BTreeMap<PathBuf, Time>,
 }
 
 /// What names that begin with `.wh.` are.
@@ -58,7 +58,7 @@ pub(super) fn apply(source: impl Read, root: &Directory, marks: Marks) -> Result
     let applied = Applied {
         size: 0,
         implied: std::iter::once(PathBuf::new()).collect(),
-        directories: Vec::new(),
+        directories: BTreeMap::new(),
     };
     let mut layer = Layer {
         root,
@@ -101,9 +101,28 @@ fn refused(path: &str, reason: impl Into<String>) -> Error {
 }
 
 impl Applied {
+    /// Forgets a path that is gone and all beneath it, which follow it in the order of paths. It takes no longer than
+    /// these are many: a layer may say the same name any number of times.
+    fn forget(&mut self, path: &Path) {
+        let within = |found: &PathBuf| found.starts_with(path);
+        let directories = self.directories.range(path.to_owned()..);
+        let gone: Vec<PathBuf> = directories
+            .map(|(directory, _)| directory.clone())
+            .take_while(within)
+            .collect();
+        gone.iter().for_each(|directory| {
+            self.directories.remove(directory);
+        });
+        let implied = self.implied.range(path.to_owned()..);
+        let gone: Vec<PathBuf> = implied.take_while(|path| within(path)).cloned().collect();
+        gone.iter().for_each(|directory| {
+            self.implied.remove(directory);
+        });
+    }
+
     /// Sets the times of the directories.
     pub(super) fn finish(&mut self, root: &Directory) -> Result<()> {
-        for (path, time) in self.directories.drain(..) {
+        for (path, time) in std::mem::take(&mut self.directories) {
             let relative = if path.as_os_str().is_empty() {
                 Path::new(".")
             } else {
@@ -170,7 +189,7 @@ impl Layer<'_> {
         self.applied.implied.remove(Path::new(""));
         self.applied
             .directories
-            .push((PathBuf::new(), entry.modified));
+            .insert(PathBuf::new(), entry.modified);
         Ok(())
     }
 
@@ -237,7 +256,7 @@ impl Layer<'_> {
         self.applied.implied.remove(path);
         self.applied
             .directories
-            .push((path.to_owned(), entry.modified));
+            .insert(path.to_owned(), entry.modified);
         attributes(parent, entry, true)
     }
 
@@ -358,12 +377,7 @@ impl Layer<'_> {
             other => return other,
         }
         parent.remove_all(name)?;
-        self.applied
-            .directories
-            .retain(|(directory, _)| !directory.starts_with(path));
-        self.applied
-            .implied
-            .retain(|implied| !implied.starts_with(path));
+        self.applied.forget(path);
         make(parent, name)
     }
 }

@@ -21,6 +21,9 @@ const ID_ROOM: u32 = 0o777_7777;
 /// The largest size of eleven octal digits.
 const SIZE_ROOM: u64 = 0o777_7777_7777;
 
+/// How deep directories may lie in each other: each level takes a descriptor and some of the stack.
+const DEPTH: usize = 900;
+
 /// What an archive leaves out or changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct WriteOptions {
@@ -40,6 +43,7 @@ pub(crate) fn write(root: &Directory, sink: impl Write, options: WriteOptions) -
         options,
         links: HashMap::new(),
         size: 0,
+        depth: 0,
     };
     if options.with_root {
         let metadata = root.own_metadata()?;
@@ -56,10 +60,16 @@ struct Writer<W: Write> {
     /// Where the first name of a file with several was written.
     links: HashMap<(u64, u64), Vec<u8>>,
     size: u64,
+    depth: usize,
 }
 
 impl<W: Write> Writer<W> {
     fn directory(&mut self, directory: &Directory, prefix: &[u8]) -> io::Result<()> {
+        self.depth += 1;
+        if self.depth > DEPTH {
+            let reason = format!("directories lie more than {DEPTH} deep");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
         let mut names = directory.names()?;
         names.sort_unstable();
         for name in names {
@@ -96,6 +106,7 @@ impl<W: Write> Writer<W> {
             }
             self.directory(&inner, &path)?;
         }
+        self.depth -= 1;
         Ok(())
     }
 

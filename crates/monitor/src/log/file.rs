@@ -141,8 +141,12 @@ impl Rotated {
         }
         match self.file.write_all(bytes) {
             Ok(()) => self.size += bytes.len() as u64,
-            // The guest goes on: what cannot be logged is counted and told when it ends.
-            Err(error) => self.lose(bytes.len() as u64, error),
+            // The guest goes on: what cannot be logged is counted and told when it ends. Half an entry would spoil
+            // the next one.
+            Err(error) => {
+                drop(self.file.set_len(self.size));
+                self.lose(bytes.len() as u64, error);
+            }
         }
     }
 
@@ -156,11 +160,11 @@ impl Rotated {
             self.size = 0;
             return Ok(());
         }
-        for number in (1..self.max_files - 1).rev() {
-            match fs::rename(self.numbered(number), self.numbered(number + 1)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
+        // Only those that are there move, however many there may be.
+        let last = self.max_files - 1;
+        let free = (1..last).find(|number| !self.numbered(*number).exists());
+        for number in (1..free.unwrap_or(last)).rev() {
+            fs::rename(self.numbered(number), self.numbered(number + 1))?;
         }
         fs::rename(&self.path, self.numbered(1))?;
         self.file = open(&self.path)?;

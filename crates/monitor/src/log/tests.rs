@@ -167,6 +167,18 @@ fn full_files_move_on_and_the_oldest_goes() {
 }
 
 #[test]
+fn any_number_of_files_may_be_allowed() {
+    let folder = Folder::new("many");
+    let mut writer = folder.writer(10, u32::MAX);
+    for number in 0..20 {
+        writer.write(Stream::Stdout, format!("line {number}\n").as_bytes(), NOW);
+    }
+    assert_eq!(fs::read_dir(&folder.0).unwrap().count(), 20);
+    let oldest = fs::read_to_string(folder.0.join("log.19")).unwrap();
+    assert!(oldest.contains("line 0\\n"), "{oldest}");
+}
+
+#[test]
 fn a_single_file_starts_over() {
     let folder = Folder::new("single");
     let mut writer = folder.writer(200, 1);

@@ -9,6 +9,10 @@ use rustix::io::Errno;
 
 use super::{Directory, Links};
 
+/// How deep a tree is gone down when it is removed: each step takes a descriptor, and a guest makes trees as deep
+/// as it likes.
+const DEPTH: usize = 64;
+
 impl Directory {
     /// Removes a name that is not a directory.
     ///
@@ -18,24 +22,21 @@ impl Directory {
         Ok(fs::unlinkat(&self.fd, name, AtFlags::empty())?)
     }
 
-    /// Removes a name and everything beneath it, never following a link; absence is success.
+    /// Removes a name and everything beneath it, however deep, never following a link; absence is success.
     ///
     /// # Errors
-    /// Whatever `unlinkat(2)` or `openat2(2)` say.
+    /// Whatever `unlinkat(2)`, `openat2(2)` or `renameat(2)` say first; the rest is removed all the same.
     pub fn remove_all(&self, name: &OsStr) -> io::Result<()> {
-        match fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::ISDIR | Errno::PERM) => {}
-            Err(error) => return Err(error.into()),
+        let mut removal = Removal {
+            top: self,
+            moved: Vec::new(),
+            result: Ok(()),
+        };
+        removal.remove(self, name, 0);
+        while let Some(name) = removal.moved.pop() {
+            removal.remove(self, &name, 0);
         }
-        let inner = self.directory(Path::new(name), Links::Refused)?;
-        for child in inner.names()? {
-            inner.remove_all(&child)?;
-        }
-        match fs::unlinkat(&self.fd, name, AtFlags::REMOVEDIR) {
-            Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        removal.result
     }
 
     /// Renames an entry into `to`, replacing a file there.
@@ -68,6 +69,51 @@ impl Directory {
     }
 }
 
+/// A tree that is being removed.
+struct Removal<'d> {
+    top: &'d Directory,
+    /// What lay deeper than [`DEPTH`] and is next to the tree now.
+    moved: Vec<OsString>,
+    result: io::Result<()>,
+}
+
+impl Removal<'_> {
+    fn remove(&mut self, parent: &Directory, name: &OsStr, depth: usize) {
+        if let Err(error) = self.tried(parent, name, depth)
+            && error.kind() != io::ErrorKind::NotFound
+            && self.result.is_ok()
+        {
+            self.result = Err(error);
+        }
+    }
+
+    fn tried(&mut self, parent: &Directory, name: &OsStr, depth: usize) -> io::Result<()> {
+        match parent.remove_file(name) {
+            Err(error) if is_directory(&error) => {}
+            removed => return removed,
+        }
+        if depth == DEPTH {
+            let aside = unique_name(".deep-");
+            parent.rename(name, self.top, &aside)?;
+            self.moved.push(aside);
+            return Ok(());
+        }
+        let inner = parent.directory(Path::new(name), Links::Refused)?;
+        for child in inner.names()? {
+            self.remove(&inner, &child, depth + 1);
+        }
+        Ok(fs::unlinkat(&parent.fd, name, AtFlags::REMOVEDIR)?)
+    }
+}
+
+/// Linux says `EISDIR` where POSIX has `EPERM`.
+fn is_directory(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::IsADirectory | io::ErrorKind::PermissionDenied
+    )
+}
+
 /// A name nobody else uses: `prefix` and 16 random hexadecimal digits.
 #[must_use]
 pub fn unique_name(prefix: &str) -> OsString {
@@ -81,4 +127,30 @@ pub fn unique_name(prefix: &str) -> OsString {
         number = u64::from(std::process::id()) << 32 | count;
     }
     OsString::from(format!("{prefix}{number:016x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_of_any_depth_goes_and_nothing_a_link_leads_to() {
+        let base = std::env::temp_dir().join(unique_name("berth-remove-"));
+        std::fs::create_dir_all(base.join("kept")).unwrap();
+        let top = Directory::open(&base).unwrap();
+        top.create_directory(OsStr::new("tree"), 0o700).unwrap();
+        let mut inner = top.directory(Path::new("tree"), Links::Refused).unwrap();
+        for _ in 0..3000 {
+            inner.create_file(OsStr::new("file"), 0o600).unwrap();
+            let link = inner.create_symlink(OsStr::new("link"), base.join("kept").as_os_str());
+            link.unwrap();
+            inner.create_directory(OsStr::new("d"), 0o700).unwrap();
+            inner = inner.directory(Path::new("d"), Links::Refused).unwrap();
+        }
+        top.remove_all(OsStr::new("tree")).unwrap();
+        top.remove_all(OsStr::new("tree")).unwrap();
+        assert_eq!(top.names().unwrap(), ["kept"]);
+        top.remove_all(OsStr::new("kept")).unwrap();
+        std::fs::remove_dir(&base).unwrap();
+    }
 }

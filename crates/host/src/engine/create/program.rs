@@ -150,8 +150,15 @@ impl Draft<'_> {
             .security_opt
             .iter()
             .any(|option| option.starts_with("seccomp"));
-        if let Some(linux) = spec.linux.as_mut().filter(|_| !own_profile) {
-            linux.seccomp = None;
+        if let Some(linux) = spec.linux.as_mut() {
+            if !own_profile {
+                linux.seccomp = None;
+            }
+            // A process may always write to its own memory through /proc/self/mem, whatever the protection of its
+            // pages: there a guest could change the engine's code. No option opens it.
+            let masked = linux.masked_paths.get_or_insert_default();
+            masked.retain(|path| !Path::new(path).starts_with("/proc"));
+            masked.push("/proc".to_owned());
         }
         let mut ports: Vec<u16> = Vec::new();
         let declared = self

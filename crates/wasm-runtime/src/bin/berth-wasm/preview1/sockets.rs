@@ -38,6 +38,8 @@ pub(super) const FIRST_LISTENER: i32 = 3;
 const FIRST_CONNECTION: i32 = 1_000_000;
 /// How many connections one guest may hold.
 const MOST_CONNECTIONS: usize = 10_000;
+/// Bytes read or written at once: they are copied, and the copy counts for the guest's limit.
+const AT_ONCE: usize = 64 * 1024;
 /// `fdflags::nonblock`.
 const NONBLOCK: u16 = 4;
 /// `filetype::socket_stream`.
@@ -241,14 +243,13 @@ async fn take(
     flags: u16,
 ) -> wasmtime::Result<Result<usize, Errno>> {
     const PEEK: u16 = 1;
-    const MOST: usize = 64 * 1024;
     let (mut memory, _) = bytes(caller)?;
     let span = match memory.first_vector(vectors.0.cast_unsigned(), vectors.1.cast_unsigned()) {
         Ok(span) => span,
         Err(errno) => return Ok(Err(errno)),
     };
     let size = match memory.slice(span) {
-        Ok(slice) => slice.len().min(MOST),
+        Ok(slice) => slice.len().min(AT_ONCE),
         Err(errno) => return Ok(Err(errno)),
     };
     let mut buffer = vec![0; size];
@@ -280,7 +281,8 @@ async fn give(
     let (mut memory, _) = bytes(caller)?;
     let content = memory
         .first_vector(vectors.0.cast_unsigned(), vectors.1.cast_unsigned())
-        .and_then(|span| Ok(memory.slice(span)?.to_vec()));
+        .and_then(|span| Ok(memory.slice(span)?))
+        .map(|content| content[..content.len().min(AT_ONCE)].to_vec());
     let content = match content {
         Ok(content) => content,
         Err(errno) => return Ok(Err(errno)),

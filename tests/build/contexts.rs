@@ -220,7 +220,7 @@ fn directories_of_the_host_are_mounted_while_commands_run() {
 #[test]
 fn questions_are_answered_without_building() {
     let project = Project::of(
-        "ARG V=1\n# tool makes it\nFROM absent AS tool\n# MODE how\nARG MODE=fast\nFROM tool\nRUN --mount=type=secret,id=k,required=true x\n",
+        "ARG V=1\nARG UNUSED=2\n# tool makes it\nFROM absent$V AS tool\n# MODE how\nARG MODE=fast\nFROM tool\nRUN --mount=type=secret,id=k,required=true x\n",
     );
     let asked = |question: &str| project.build(&["--call", question]).success();
     assert_eq!(

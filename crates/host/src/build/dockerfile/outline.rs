@@ -3,12 +3,12 @@
 //! Descriptions are comments directly above that begin with the name they are about, as in
 //! `# release the image that is published`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::expand::{Variables, expand};
-use super::instruction::Instruction;
+use super::expand::{NoVariables, Variables, expand};
+use super::instruction::{Instruction, Located};
 use super::mount::MountKind;
 use super::stage::{Base, Stages};
 
@@ -95,12 +95,13 @@ pub fn targets(stages: &Stages) -> Vec<Target> {
 }
 
 /// Values that are known without building anything.
-struct Known<'a>(&'a [OutlineArgument]);
+struct Known<'a>(&'a [OutlineArgument], &'a BTreeMap<String, String>);
 
 impl Variables for Known<'_> {
     fn value(&self, name: &str) -> Option<String> {
-        let argument = self.0.iter().find(|argument| argument.name == name)?;
-        argument.value.clone()
+        let argument = self.0.iter().find(|argument| argument.name == name);
+        let argument = argument.and_then(|argument| argument.value.clone());
+        self.1.get(name).cloned().or(argument)
     }
 }
 
@@ -117,51 +118,115 @@ pub fn outline(
         outline.name = stage.name.clone().unwrap_or_default();
         outline.description = description(&outline.name, &stage.comments);
     }
-    let global = file
-        .instructions
-        .iter()
-        .take_while(|one| !matches!(one.instruction, Instruction::From(_)));
     let order = stages.order(target);
-    let needed = order
-        .iter()
-        .flat_map(|index| &stages.stages[*index].instructions);
-    for one in global.chain(needed) {
-        match &one.instruction {
-            Instruction::Arg(arguments) => {
-                for argument in arguments {
-                    if outline.args.iter().any(|known| known.name == argument.name) {
-                        continue;
-                    }
-                    let escape = file.directives.escape;
-                    let written = argument.default.as_ref().map(|value| {
-                        let known = Known(&outline.args);
-                        let expanded = expand(value, escape, &known);
-                        expanded.map_or_else(|_unknown| value.clone(), |expanded| expanded.text)
-                    });
-                    outline.args.push(OutlineArgument {
-                        name: argument.name.clone(),
-                        description: description(&argument.name, &one.comments),
-                        value: given.get(&argument.name).cloned().or(written),
-                    });
-                }
-            }
-            Instruction::Run(run) => {
-                for mount in &run.mounts {
-                    match MountKind::parse(&mount.text) {
-                        Ok(MountKind::Secret { id, required, .. }) => {
-                            want(&mut outline.secrets, id, required);
+    let global = global(file);
+    let used = used(file, order.iter().map(|index| &stages.stages[*index]));
+    let escape = file.directives.escape;
+    let mut environments: BTreeMap<usize, BTreeMap<String, String>> = BTreeMap::new();
+    let none = [];
+    let parts = std::iter::once((None, &none[..])).chain(order.iter().map(|index| {
+        let stage = &stages.stages[*index];
+        (Some(stage), &stage.instructions[..])
+    }));
+    for (stage, instructions) in parts {
+        let mut environment = match stage.map(|stage| &stage.base) {
+            Some(Base::Stage(below)) => environments.get(below).cloned().unwrap_or_default(),
+            _ => BTreeMap::new(),
+        };
+        let of_file = global.iter().copied().filter(|_| stage.is_none());
+        for one in of_file.chain(instructions) {
+            let text = |written: &str, outline: &Outline, environment: &BTreeMap<_, _>| {
+                let known = Known(&outline.args, environment);
+                let expanded = expand(written, escape, &known);
+                expanded.map_or_else(|_unknown| written.to_owned(), |expanded| expanded.text)
+            };
+            match &one.instruction {
+                Instruction::Arg(arguments) => {
+                    for argument in arguments {
+                        let unused = stage.is_none() && !used.contains(&argument.name);
+                        if unused || outline.args.iter().any(|known| known.name == argument.name) {
+                            continue;
                         }
-                        Ok(MountKind::Ssh { id, required, .. }) => {
-                            want(&mut outline.ssh, id, required);
-                        }
-                        _ => {}
+                        let written = argument.default.as_ref();
+                        let written = written.map(|value| text(value, &outline, &environment));
+                        outline.args.push(OutlineArgument {
+                            name: argument.name.clone(),
+                            description: description(&argument.name, &one.comments),
+                            value: given.get(&argument.name).cloned().or(written),
+                        });
                     }
                 }
+                Instruction::Env(pairs) => {
+                    let values = pairs.pairs.iter();
+                    let values: Vec<_> = values
+                        .map(|(name, value)| (name.clone(), text(value, &outline, &environment)))
+                        .collect();
+                    environment.extend(values);
+                }
+                Instruction::Run(run) => {
+                    for mount in &run.mounts {
+                        match MountKind::parse(&text(&mount.text, &outline, &environment)) {
+                            Ok(MountKind::Secret { id, required, .. }) => {
+                                want(&mut outline.secrets, id, required);
+                            }
+                            Ok(MountKind::Ssh { id, required, .. }) => {
+                                want(&mut outline.ssh, id, required);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                _ => {}
             }
-            _ => {}
+        }
+        if let Some(stage) = stage {
+            environments.insert(stage.index, environment);
         }
     }
     outline
+}
+
+/// The instructions ahead of the first stage.
+fn global(file: &super::Dockerfile) -> Vec<&Located> {
+    let before = |one: &&Located| !matches!(one.instruction, Instruction::From(_));
+    file.instructions.iter().take_while(before).collect()
+}
+
+/// The names that stages declare or are made from, and what these are made of.
+fn used<'a>(
+    file: &super::Dockerfile,
+    stages: impl Iterator<Item = &'a super::Stage>,
+) -> BTreeSet<String> {
+    let names = |text: &str| {
+        let expanded = expand(text, file.directives.escape, &NoVariables);
+        expanded
+            .map(|expanded| expanded.missing)
+            .unwrap_or_default()
+    };
+    let mut used = BTreeSet::new();
+    for stage in stages {
+        used.extend(names(&stage.from.base));
+        used.extend(stage.from.platform.iter().flat_map(|text| names(text)));
+        for one in &stage.instructions {
+            if let Instruction::Arg(arguments) = &one.instruction {
+                used.extend(arguments.iter().map(|argument| argument.name.clone()));
+            }
+        }
+    }
+    // What an argument is made of stands ahead of it.
+    let arguments = global(file)
+        .into_iter()
+        .filter_map(|one| match &one.instruction {
+            Instruction::Arg(arguments) => Some(arguments),
+            _ => None,
+        });
+    let arguments: Vec<_> = arguments.flatten().collect();
+    for argument in arguments.iter().rev() {
+        if used.contains(&argument.name) {
+            used.extend(argument.default.iter().flat_map(|text| names(text)));
+        }
+    }
+    used
 }
 
 fn want(list: &mut Vec<Wanted>, name: String, required: bool) {
@@ -238,5 +303,20 @@ mod tests {
                 required: false
             }]
         );
+    }
+
+    #[test]
+    fn only_what_reaches_the_target_is_told() {
+        let text = "ARG kept=box\nARG other=box2\nARG unused=abc${other}\nARG suffix=\"usy${kept}\"\nARG again=1\n\
+                    FROM b${suffix} AS first\nARG again\nENV E=env\nFROM alpine${unused} AS second\n\
+                    FROM first AS target\nARG BAR=2\n\
+                    RUN --mount=type=secret,id=second${BAR}$E --mount=type=ssh,id=x$nothing y\n";
+        let file = Dockerfile::parse("Dockerfile", text.to_owned()).unwrap();
+        let stages = Stages::of(&file, &BTreeMap::new(), &BTreeMap::new()).unwrap();
+        let outline = outline(&file, &stages, 2, &BTreeMap::new());
+        let args: Vec<_> = outline.args.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(args, ["kept", "suffix", "again", "BAR"]);
+        assert_eq!(outline.secrets[0].name, "second2env");
+        assert_eq!(outline.ssh[0].name, "x");
     }
 }

@@ -33,7 +33,7 @@ impl Glob {
     /// Reads a cleaned pattern.
     ///
     /// # Errors
-    /// A bracket is not closed or empty.
+    /// A bracket is not closed or empty, or nothing follows the last `\`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let malformed = || format!("syntax error in pattern {text:?}");
         let characters: Vec<char> = text.chars().collect();
@@ -64,7 +64,8 @@ impl Glob {
                     position = end;
                 }
                 '\\' => {
-                    parts.push(Part::One(characters.get(position).copied().unwrap_or('\\')));
+                    let escaped = characters.get(position).copied();
+                    parts.push(Part::One(escaped.ok_or_else(malformed)?));
                     position += 1;
                 }
                 other => parts.push(Part::One(other)),

@@ -307,7 +307,7 @@ mod tests {
 
     #[test]
     fn malformed_patterns_are_refused() {
-        for text in ["[", "a[", "a[]b", "[^]", "[z-", "!"] {
+        for text in ["[", "a[", "a[]b", "[^]", "[z-", "!", "\\", "a\\"] {
             assert!(Patterns::new([text]).is_err(), "{text}");
         }
         assert!(Patterns::new(["", "  "]).unwrap().is_empty());

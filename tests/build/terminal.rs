@@ -26,15 +26,19 @@ fn release(project: &Project) {
 fn settled(text: &str) -> String {
     let mut lines: Vec<String> = Vec::new();
     for piece in text.split('\n') {
-        let mut piece = piece.replace("\x1b[?7l", "").replace("\x1b[?7h", "");
+        let mut piece = piece.to_owned();
+        for control in ["\x1b[?7l", "\x1b[?7h", "\x1b[0m", "\x1b[K", "\x1b[J"] {
+            piece = piece.replace(control, "");
+        }
+        // Whoever goes up draws everything anew from there.
         if let Some((number, rest)) = piece
             .strip_prefix("\r\x1b[")
-            .and_then(|rest| rest.split_once("A\x1b[J"))
+            .and_then(|rest| rest.split_once('A'))
         {
             lines.truncate(lines.len() - number.parse::<usize>().unwrap());
             piece = rest.to_owned();
         }
-        lines.push(piece.trim_end().replace("\x1b[0m", ""));
+        lines.push(piece.trim_end().to_owned());
     }
     lines.join("\n")
 }

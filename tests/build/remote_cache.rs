@@ -266,3 +266,21 @@ fn a_damaged_cache_is_not_believed() {
         .success();
     assert_eq!(other.run("cat made out"), "contentcontent");
 }
+
+/// `--cache-from` takes an image that is here, without any registry.
+#[test]
+fn an_image_of_the_store_is_a_cache() {
+    let first = machine();
+    first.build(&["--cache-to", "type=inline"]).success();
+    let archive = first.sandbox.path().join("t.tar").display().to_string();
+    first
+        .sandbox
+        .berth(&["save", "-o", &archive, "t"])
+        .success();
+    let other = machine();
+    other.sandbox.berth(&["load", "-i", &archive]).success();
+    let built = other.build(&["--cache-from", "t"]);
+    built.success();
+    assert_eq!(cached(&built), 3, "{built}");
+    assert_eq!(other.run("cat made out"), "contentcontent");
+}

@@ -38,10 +38,12 @@ impl Agent {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
-                if let Ok(server) = UnixStream::connect(&agent) {
+                // Apart: an agent that lets its clients wait must not keep this one from ending.
+                let agent = agent.clone();
+                std::thread::spawn(move || {
                     // One that cannot be passed on is closed, which the client sees.
-                    drop(pass(client, server));
-                }
+                    drop(UnixStream::connect(&agent).and_then(|server| pass(client, server)));
+                });
             }
         });
         Ok(Self {
@@ -88,6 +90,31 @@ impl Drop for Agent {
 mod tests {
     use super::*;
     use std::io::{Read as _, Write as _};
+
+    #[test]
+    fn an_agent_that_accepts_nobody_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, theirs) = (folder.path().join("own"), folder.path().join("theirs"));
+        let directory = std::fs::File::open(folder.path()).unwrap();
+        let _deaf = berth_sys::socket::Listener::bind(&directory, "theirs").unwrap();
+        let ids = (
+            berth_sys::user::effective_id(),
+            berth_sys::user::effective_group(),
+        );
+        let agent = Agent::start(&own, &theirs, (0o600, ids)).unwrap();
+        // More than may wait there.
+        let clients: Vec<_> = (0..200)
+            .filter_map(|_| UnixStream::connect(&own).ok())
+            .collect();
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(agent);
+            tell.send(()).unwrap();
+        });
+        let ended = told.recv_timeout(std::time::Duration::from_secs(20));
+        assert!(ended.is_ok(), "it waits for the agent");
+        drop(clients);
+    }
 
     #[test]
     fn what_is_said_is_passed_on_both_ways() {

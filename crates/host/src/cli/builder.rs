@@ -93,10 +93,11 @@ impl Arguments for Du {
         let chosen = chosen(context, &self.filter)?;
         let now = berth_sys::clock::realtime();
         let mut text = String::from("ID            RECLAIMABLE   SIZE       LAST ACCESSED\n");
-        let (mut total, mut shared) = (0, 0);
+        let (mut total, mut shared, mut in_use) = (0, 0, 0);
         for entry in engine.build_cache()?.iter().filter(|entry| chosen(entry)) {
             total += entry.size;
             shared += if entry.shared { entry.size } else { 0 };
+            in_use += if entry.in_use { entry.size } else { 0 };
             let id: String = entry.id.chars().take(12).collect();
             text.push_str(&format!(
                 "{id:<13} {:<13} {:<10} {}\n",
@@ -111,7 +112,7 @@ impl Arguments for Du {
         text.push_str(&format!(
             "Shared:       {}\nReclaimable:  {}\nTotal:        {}\n",
             human::size(shared),
-            human::size(total),
+            human::size(total - in_use),
             human::size(total)
         ));
         context.screen.data(&text)?;
@@ -173,13 +174,15 @@ impl Arguments for Prune {
         if !self.force && !confirm(context, question)? {
             return Ok(0);
         }
-        let (removed, reclaimed) = context.engine()?.prune_build_cache(&CachePruning {
+        let engine = context.engine()?;
+        let (removed, reclaimed) = engine.prune_build_cache(&CachePruning {
             all: self.all,
             chosen: &chosen,
             keep: self
                 .reserved_space
                 .map(|keep| u64::try_from(keep).unwrap_or(0)),
         })?;
+        engine.empty_trash_later();
         let mut text = String::new();
         for entry in &removed {
             text.push_str(&entry.id);

@@ -156,7 +156,12 @@ pub(crate) fn hide(paths: &Paths, directory: &Path) -> Result<Option<PathBuf>> {
 /// # Errors
 /// Something of it cannot be deleted.
 pub(crate) fn delete(trash: &Path) -> Result<()> {
-    match fs::remove_dir_all(trash) {
+    let removed = match fs::remove_dir_all(trash) {
+        // What the image store threw away may be a file.
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => fs::remove_file(trash),
+        removed => removed,
+    };
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             Err(error).explain(|| format!("cannot delete {}", trash.display()))
         }

@@ -63,9 +63,20 @@ fn read_all(build: &Build<'_>) -> Vec<Import> {
         let step = build
             .steps
             .begin(&format!("importing cache manifest from {place}"));
-        let source = source(place, &request.pull_options.access);
-        match read(&source) {
-            Ok(known) => {
+        let known_here = here(build, place).and_then(|source| {
+            let known = read(&source).ok().filter(|known| !known.is_empty())?;
+            Some((source, known))
+        });
+        let found = known_here.map_or_else(
+            || {
+                let source = source(place, &request.pull_options.access);
+                let known = read(&source)?;
+                Ok((source, known))
+            },
+            Ok::<_, Error>,
+        );
+        match found {
+            Ok((source, known)) => {
                 step.note(&format!("{} steps", known.len()));
                 // A step's end tells how long it took.
                 step.end(Ok(())).ok();
@@ -80,6 +91,19 @@ fn read_all(build: &Build<'_>) -> Vec<Import> {
         }
     };
     request.cache_from.iter().filter_map(read_one).collect()
+}
+
+/// The image of the store that has the name of a cache, as Docker looks it up: its config may hold one.
+fn here(build: &Build<'_>, place: &CachePlace) -> Option<BlobSource> {
+    let CachePlace::Registry(reference) = place else {
+        return None;
+    };
+    let image = build.store.find(&reference.to_string(), None).ok()?;
+    Some(BlobSource::Layout {
+        path: build.engine.paths().data().join("oci"),
+        digest: Some(image.target().clone()),
+        tag: String::new(),
+    })
 }
 
 fn source(place: &CachePlace, access: &Access) -> BlobSource {

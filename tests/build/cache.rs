@@ -334,3 +334,76 @@ fn the_cache_keeps_the_time_that_files_were_given() {
     again.success();
     assert_eq!(cached(&again), 3, "{again}");
 }
+
+/// What two commands mount of the context is what it holds when each of them begins.
+#[test]
+fn a_mount_is_what_its_key_says() {
+    let project = Project::of(
+        "FROM busybox AS a\nRUN --mount=source=f,target=/f --mount=type=cache,target=/c cat /f > /one; touch /c/ready\n\
+         FROM busybox AS b\nRUN --mount=type=cache,target=/c while [ ! -e /c/go ]; do sleep 0.1; done\n\
+         RUN --mount=source=f,target=/f cat /f > /two\n\
+         FROM busybox\nCOPY --from=a /one /one\nCOPY --from=b /two /two\n",
+    )
+    .file("f", "old ");
+    let context = project.directory.to_str().unwrap();
+    let running = project.sandbox.start(&["build", "-t", "t", context]);
+    let cache = project.cache_with("ready");
+    project.write("f", "new ");
+    std::fs::write(cache.join("go"), "").unwrap();
+    running.finish().success();
+    assert_eq!(project.run("cat /one /two"), "old new");
+    assert_eq!(project.sh("cat /one /two"), "new new");
+}
+
+/// A file that is written while others are copied is not kept beneath the key of what it was.
+#[test]
+fn a_copy_that_is_not_what_its_key_says_is_not_kept() {
+    let project = Project::of("FROM busybox\nCOPY c /c\n").file("c/z", "good");
+    let big = std::fs::File::create(project.directory.join("c/a")).unwrap();
+    big.set_len(300 << 20).unwrap();
+    let context = project.directory.to_str().unwrap();
+    let words = ["build", "--progress", "plain", "-t", "t", context];
+    let running = project.sandbox.start(&words);
+    let ingest = project.sandbox.data().join("ingest");
+    crate::project::wait_until("it is copied", || {
+        let mut names = crate::project::tree_of_what_changes(&ingest).into_iter();
+        names.any(|name| name.ends_with("c/a"))
+    });
+    project.write("c/z", "evil");
+    let screen = running.finish();
+    screen.success();
+    assert!(
+        screen.stderr.contains("the cache does not keep this step"),
+        "{screen}"
+    );
+    project.write("c/z", "good");
+    assert_eq!(project.sh("cat /c/z"), "good");
+}
+
+/// What prune throws away is deleted, and is in nobody's way meanwhile.
+#[test]
+fn what_was_pruned_is_deleted() {
+    let project = Project::of("FROM busybox\nCOPY f /f\n").file("f", "x");
+    project.build(&[]).success();
+    project.sandbox.berth(&["rmi", "t"]).success();
+    let trash = project.sandbox.data().join("trash");
+    std::fs::write(trash.join("b".repeat(64)), "thrown away by the image store").unwrap();
+    project
+        .sandbox
+        .berth(&["container", "prune", "-f"])
+        .success();
+    for prune in [
+        &["builder", "prune", "-af"][..],
+        &["container", "prune", "-f"],
+    ] {
+        project.sandbox.berth(prune).success();
+    }
+    std::fs::write(trash.join("kept"), "thrown away by a killed one").unwrap();
+    project
+        .sandbox
+        .berth(&["builder", "prune", "-af"])
+        .success();
+    crate::project::wait_until("the trash is empty", || {
+        std::fs::read_dir(&trash).unwrap().next().is_none()
+    });
+}

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::project::Project;
+use crate::project::{Project, wait_until};
 
 /// A step that holds everything a step can hold, and waits.
 const WAITING: &str = "FROM busybox AS other\nRUN echo x > /x\nFROM busybox\n\
@@ -20,22 +20,8 @@ fn start(project: &Project) -> berth_testkit::Running {
         project
             .sandbox
             .start(&["build", "--progress", "plain", "--secret", &flag, context]);
-    let mounts = project.sandbox.data().join("build/mounts");
-    wait_until("the step is at work", || {
-        let places = std::fs::read_dir(&mounts).into_iter().flatten().flatten();
-        places
-            .map(|place| place.path().join("data/ready"))
-            .any(|ready| ready.exists())
-    });
+    project.cache_with("ready");
     running
-}
-
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = std::time::Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed().as_secs() < 60, "never: {what}");
-        std::thread::yield_now();
-    }
 }
 
 /// Files beneath a directory of the sandbox that hold the secret.
@@ -113,13 +99,7 @@ fn finished_steps_outlive_their_builder() {
     let running = project
         .sandbox
         .start(&["build", "--progress", "plain", context]);
-    let mounts = project.sandbox.data().join("build/mounts");
-    wait_until("the last step is at work", || {
-        let places = std::fs::read_dir(&mounts).into_iter().flatten().flatten();
-        places
-            .map(|place| place.path().join("data/ready"))
-            .any(|ready| ready.exists())
-    });
+    project.cache_with("ready");
     running.signal("KILL");
     drop(running.finish());
     project.write("Dockerfile", &step("RUN echo three > /three\n"));
@@ -127,6 +107,63 @@ fn finished_steps_outlive_their_builder() {
     again.success();
     assert!(again.stderr.contains("#3 CACHED"), "{again}");
     assert_eq!(project.run("cat /long /two /three"), "long\ntwo\nthree");
+    project.sandbox.assert_nothing_left();
+}
+
+/// A build that stands still between the end of its command and the layer that becomes of it.
+fn between_command_and_layer() -> (Project, berth_testkit::Running) {
+    let project = Project::of(
+        "FROM busybox\nRUN --mount=type=cache,target=/c echo x > /w; touch /c/ready; while [ ! -e /c/go ]; do sleep 0.1; done\n",
+    );
+    let context = project.directory.to_str().unwrap();
+    let words = ["build", "--progress", "plain", "-t", "t", context];
+    let running = project.sandbox.start(&words);
+    let cache = project.cache_with("ready");
+    running.signal("STOP");
+    std::fs::write(cache.join("go"), "").unwrap();
+    let ended = ["ps", "-aq", "--filter", "status=exited"];
+    wait_until("the command has ended", || {
+        !project.sandbox.berth(&ended).success().is_empty()
+    });
+    (project, running)
+}
+
+#[test]
+fn prune_leaves_a_build_alone() {
+    let (project, running) = between_command_and_layer();
+    for what in ["container", "system"] {
+        project.sandbox.berth(&[what, "prune", "-f"]).success();
+    }
+    assert_ne!(project.sandbox.berth(&["ps", "-aq"]).success(), "");
+    running.signal("CONT");
+    running.finish().success();
+    assert_eq!(project.run("cat /w"), "x");
+    assert_eq!(project.sandbox.berth(&["ps", "-aq"]).success(), "");
+}
+
+#[test]
+fn the_next_build_removes_what_a_killed_one_left() {
+    let (project, running) = between_command_and_layer();
+    running.signal("KILL");
+    drop(running.finish());
+    assert_ne!(project.sandbox.berth(&["ps", "-aq"]).success(), "");
+    project.write("Dockerfile", "FROM busybox\nRUN echo works > /w\n");
+    assert_eq!(project.sh("cat /w"), "works");
+    assert_eq!(project.sandbox.berth(&["ps", "-aq"]).success(), "");
+    project.sandbox.assert_nothing_left();
+}
+
+/// A build that has no secrets of its own does it, too.
+#[test]
+fn the_next_build_removes_secrets_of_a_killed_one() {
+    let project = Project::of(WAITING).file("f", "x");
+    let running = start(&project);
+    running.signal("KILL");
+    drop(running.finish());
+    project.write("Dockerfile", "FROM busybox\nENV a=b\n");
+    project.build(&[]).success();
+    assert_eq!(with_secret(&project, "run"), "");
+    assert_eq!(project.sandbox.berth(&["ps", "-aq"]).success(), "");
     project.sandbox.assert_nothing_left();
 }
 
@@ -139,12 +176,7 @@ fn an_interrupt_ends_the_wait_for_a_cache_mount() {
     let words = ["build", "--progress", "plain", context];
     let first = project.sandbox.start(&words);
     let mounts = project.sandbox.data().join("build/mounts");
-    wait_until("the first has the mount", || {
-        let places = std::fs::read_dir(&mounts).into_iter().flatten().flatten();
-        places
-            .map(|place| place.path().join("data/ready"))
-            .any(|ready| ready.exists())
-    });
+    project.cache_with("ready");
     let second = project.sandbox.start(&words);
     let files = format!("/proc/{}/fd", second.pid());
     wait_until("the second asks for it", || {

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
 mod cache;
+mod caches;
 mod contexts;
 mod copy;
 mod corpus;

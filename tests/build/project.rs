@@ -79,6 +79,20 @@ impl Project {
         self.sandbox.berth(&words).success()
     }
 
+    /// The files of the cache mount in which a command has made this one, once it has.
+    pub(crate) fn cache_with(&self, name: &str) -> PathBuf {
+        let mounts = self.sandbox.data().join("build/mounts");
+        let mut found = None;
+        wait_until("a command has its cache mount", || {
+            let places = std::fs::read_dir(&mounts).into_iter().flatten().flatten();
+            found = places
+                .map(|place| place.path().join("data"))
+                .find(|data| data.join(name).exists());
+            found.is_some()
+        });
+        found.unwrap()
+    }
+
     pub(crate) fn id(&self) -> String {
         self.config("{{.Id}}")
     }
@@ -87,6 +101,15 @@ impl Project {
         self.sandbox
             .berth(&["image", "inspect", "-f", template, "t"])
             .success()
+    }
+}
+
+/// Waits for what is bound to come.
+pub(crate) fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed().as_secs() < 60, "never: {what}");
+        std::thread::yield_now();
     }
 }
 
@@ -101,12 +124,21 @@ pub(crate) fn cached(screen: &Screen) -> usize {
 
 /// The names beneath a directory, sorted.
 pub(crate) fn tree(directory: &Path) -> Vec<String> {
+    assert!(
+        directory.is_dir(),
+        "{} is no directory",
+        directory.display()
+    );
+    tree_of_what_changes(directory)
+}
+
+/// The names beneath a directory; what vanishes meanwhile has none.
+pub(crate) fn tree_of_what_changes(directory: &Path) -> Vec<String> {
     let mut names = Vec::new();
     let mut pending = vec![directory.to_owned()];
     while let Some(next) = pending.pop() {
-        for entry in std::fs::read_dir(next).unwrap() {
-            let entry = entry.unwrap();
-            if entry.file_type().unwrap().is_dir() {
+        for entry in std::fs::read_dir(next).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 pending.push(entry.path());
             }
             let path = entry.path();

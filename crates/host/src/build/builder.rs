@@ -8,6 +8,8 @@ use std::time::Duration;
 use berth_contract::{Class, Digest, Error, Result, Signal};
 use berth_image::{Assembly, Descriptor, Image, Platform, Progress, Store};
 use berth_sys::clock;
+use berth_sys::error::Explain as _;
+use berth_sys::lock::Lock;
 
 use super::cache::{BuildCache, CachedStep};
 use super::contexts::Contexts;
@@ -22,6 +24,7 @@ use super::remote_cache::{self, Imports};
 use super::report::{Report, Step, Steps};
 use super::request::{BuildRequest, Cancel, NamedContext};
 use super::run::cancelled;
+use super::run_mounts::Copies;
 use super::scope::predefined_arguments;
 use super::shell::FailedPlace;
 use super::stage_builder::StageBuilder;
@@ -47,6 +50,8 @@ pub(super) struct Build<'a> {
     pub(super) jobs: Jobs,
     pub(super) store: Store,
     pub(super) assembly: Assembly,
+    /// What says that it goes on.
+    pub(super) alive: Alive,
     pub(super) cache: BuildCache,
     /// Steps to remember once they are on disk.
     pub(super) pending: Mutex<Vec<CachedStep>>,
@@ -56,8 +61,8 @@ pub(super) struct Build<'a> {
     used: Mutex<BTreeMap<Digest, CachedStep>>,
     /// Where secrets lie while a command needs them.
     pub(super) memory: Memory,
-    /// What is mounted read-only, copied once for all commands: layers or context, and the path in them.
-    pub(super) mounted: Mutex<BTreeMap<(Vec<PathBuf>, String), PathBuf>>,
+    /// What is mounted read-only, copied once for all commands.
+    pub(super) mounted: Mutex<Copies>,
     /// What ends copies before their time.
     pub(super) guard: Guard,
     /// What other caches know.
@@ -72,6 +77,26 @@ pub(super) struct Build<'a> {
     images: Mutex<BTreeMap<(String, String), Arc<Wanted>>>,
     /// RFC 3339.
     pub(super) now: String,
+}
+
+/// A file that is locked as long as a build goes on.
+#[derive(Debug)]
+pub(super) struct Alive {
+    pub(super) path: PathBuf,
+    _lock: Lock,
+}
+
+impl Alive {
+    fn begin(assembly: &Assembly) -> Result<Self> {
+        let cannot = || "cannot begin a build".to_owned();
+        let directory = assembly.directory()?;
+        let opened = std::fs::File::open(&directory).explain(cannot)?;
+        let lock = Lock::take(&opened, "lock").explain(cannot)?;
+        Ok(Self {
+            path: directory.join("lock"),
+            _lock: lock.ok_or_else(|| Error::new(Class::Internal, cannot()))?,
+        })
+    }
 }
 
 /// An image that somebody looks up, and then it.
@@ -140,6 +165,9 @@ impl Engine {
         let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
             Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
         })?;
+        // What killed builds left; what cannot be removed now is tried by the next one.
+        super::memory::sweep(&self.paths().run().join("build"));
+        drop(self.clear_killed_builds());
         let store = self.store();
         let cache = BuildCache::new(self.paths().data());
         let interrupt = &request.pull_options.access.interrupt;
@@ -149,7 +177,9 @@ impl Engine {
             key.text(&request.context.to_string_lossy());
             key.finish()
         };
+        let assembly = store.assembly()?.ended_by(interrupt);
         let build = Build {
+            alive: Alive::begin(&assembly)?,
             engine: self,
             request,
             file: &file,
@@ -157,7 +187,7 @@ impl Engine {
             cancel,
             jobs: Jobs::new(request.jobs),
             guard: Guard::new(interrupt.clone(), self.paths().data()),
-            assembly: store.assembly()?.ended_by(interrupt),
+            assembly,
             store,
             digests: FileDigests::load(cache.files().join(context.hex())),
             cache,
@@ -323,6 +353,7 @@ impl<'a> Build<'a> {
             self.steps.failed(&FailedPlace {
                 engine: self.engine,
                 cancel: self.cancel,
+                builder: &self.alive.path,
                 state: &stage.state,
                 remains,
                 error: &error,

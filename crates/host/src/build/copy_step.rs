@@ -10,7 +10,8 @@ use berth_sys::file::Links;
 
 use super::cache::Key;
 use super::copy::{
-    FileDigests, Item, Manner, Origin, Place, Target, describe, items, mode_change, put,
+    FileDigests, Item, Look, Manner, Origin, Place, Read, Target, describe, items, look,
+    mode_change, put,
 };
 use super::dockerfile::Heredoc;
 use super::dockerfile::expand::expand_raw;
@@ -67,7 +68,7 @@ impl StageBuilder<'_, '_> {
             "{:?} {:?} {:?} {}",
             manner.owner, manner.asked_owner, manner.mode, manner.parents
         ));
-        describe(&mut key, &found, &origin, &manner)
+        let seen = describe(&mut key, &found, &origin, &manner)
             .explain(|| "cannot read what is copied".into())?;
         let created_by = history(copy, &told, &destination);
         let now = self.layer_time(&mut key);
@@ -83,7 +84,9 @@ impl StageBuilder<'_, '_> {
             };
             put(&found, &target, &origin, &manner, &place)
                 .explain(|| format!("cannot copy to {destination}"))?;
-            this.build
+            let read = this.read(copy, seen, &origin, &manner);
+            let layer = this
+                .build
                 .assembly
                 .layer(&directory, &this.state.layers, this.latest())
                 .map_err(|error| {
@@ -91,8 +94,28 @@ impl StageBuilder<'_, '_> {
                         "cannot make the layer{}",
                         if link { " (linked)" } else { "" }
                     ))
-                })
+                })?;
+            Ok((layer, read))
         })
+    }
+
+    /// Whether the sources are as they were when the key was made.
+    fn read(&self, copy: &Copy, seen: Look, origin: &Origin<'_>, manner: &Manner) -> Read {
+        if !self.is_live(copy.from.as_deref()) {
+            return Read::AsKeyed;
+        }
+        let again = || -> Result<Look> {
+            let mut found = Vec::new();
+            for source in &copy.sources {
+                let source = self.expanded(source)?;
+                if !super::remote::is_remote(&source) {
+                    found.extend(local(copy, &source, origin, manner)?);
+                }
+            }
+            look(&found, origin, manner).explain(|| "cannot look at what was copied".into())
+        };
+        // What cannot be found any more has changed.
+        again().map_or(Read::Changed, |again| Read::between(seen, again))
     }
 
     fn manner(&self, copy: &Copy) -> Result<Manner> {
@@ -161,11 +184,7 @@ impl StageBuilder<'_, '_> {
                         .caused_by(format!("{source} is a file of the build context")),
                 );
             }
-            let unpacks = copy.add && copy.unpack != Some(false);
-            let one = items(origin, &source, manner, unpacks)
-                .explain(|| format!("cannot look for {source}"))?;
-            let one = one.ok_or_else(|| missing(origin.tree, &source, copy.from.as_deref()))?;
-            found.extend(one);
+            found.extend(local(copy, &source, origin, manner)?);
             told.push(source);
         }
         for document in &copy.heredocs {
@@ -206,6 +225,14 @@ impl StageBuilder<'_, '_> {
             },
         )
     }
+}
+
+/// What a source names that is no URL.
+fn local(copy: &Copy, source: &str, origin: &Origin<'_>, manner: &Manner) -> Result<Vec<Item>> {
+    let unpacks = copy.add && copy.unpack != Some(false);
+    let found = items(origin, source, manner, unpacks);
+    let found = found.explain(|| format!("cannot look for {source}"))?;
+    found.ok_or_else(|| missing(origin.tree, source, copy.from.as_deref()))
 }
 
 fn is_directory(lower: &Merged, target: &Target) -> Result<bool> {

@@ -14,8 +14,8 @@ use berth_sys::error::Explain as _;
 
 use super::cache::make_private;
 
-/// The directory of one build, which goes with it; those of builds that were killed go when the next one needs
-/// one, or with [`sweep`].
+/// The directory of one build, which goes with it; those of builds that were killed go when the next one
+/// begins, or with [`sweep`].
 #[derive(Debug)]
 pub(super) struct Memory {
     /// `RUN/build`.
@@ -42,7 +42,6 @@ impl Memory {
     pub(super) fn directory(&self) -> Result<PathBuf> {
         let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
         if own.is_none() {
-            sweep(&self.all);
             // Made aside: whoever sweeps meanwhile sees it only with its lock held.
             let name = berth_sys::file::unique_name("");
             let aside = self.all.join(format!(".{}", name.to_string_lossy()));

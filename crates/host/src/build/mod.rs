@@ -29,6 +29,7 @@ mod report;
 mod repository;
 mod request;
 mod run;
+mod run_caches;
 mod run_mounts;
 mod run_step;
 pub mod scope;

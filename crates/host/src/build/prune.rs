@@ -8,7 +8,7 @@ use berth_contract::{Digest, Result};
 use berth_sys::error::Explain as _;
 
 use super::cache::{BuildCache, CachedStep};
-use super::cache_mount::About;
+use super::cache_mount::{About, remove_unused};
 use crate::engine::Engine;
 
 /// One thing in the build cache.
@@ -103,6 +103,7 @@ impl Engine {
     pub fn prune_build_cache(&self, pruning: &CachePruning<'_>) -> Result<(Vec<CacheEntry>, u64)> {
         self.require_root_for_build()?;
         super::memory::sweep(&self.paths().run().join("build"));
+        self.clear_killed_builds()?;
         let cache = BuildCache::new(self.paths().data());
         let mut removed = Vec::new();
         let mut reclaimed = 0;
@@ -115,8 +116,9 @@ impl Engine {
             match &entry.what {
                 What::Step(step) => cache.forget(step)?,
                 What::Mount(path) => {
-                    fs::remove_dir_all(path)
-                        .explain(|| format!("cannot remove {}", path.display()))?;
+                    if !remove_unused(path)? {
+                        continue;
+                    }
                     reclaimed += entry.size;
                 }
                 What::Files(path) => match fs::remove_file(path) {
@@ -177,17 +179,23 @@ fn mounts(cache: &BuildCache) -> Vec<CacheEntry> {
     directories
         .filter_map(|entry| {
             let path = entry.path();
-            let about = About::read(&path)?;
-            let lock = fs::File::open(path.join("lock")).ok()?;
+            let metadata = entry.metadata().ok().filter(fs::Metadata::is_dir)?;
+            // Without a description it never came to be, or was not removed to the end.
+            let (description, used) = match About::read(&path) {
+                Some(about) => (format!("cache mount {}", about.id), about.used),
+                None => ("unfinished cache mount".to_owned(), written(&metadata)?),
+            };
+            // Asked without taking it for long: a build that wants it tries again.
+            let lock = fs::File::open(path.join("lock"));
             Some(CacheEntry {
                 id: path.file_name()?.to_string_lossy().into_owned(),
                 kind: "exec.cachemount",
-                description: format!("cache mount {}", about.id),
+                description,
                 size: size(&path),
-                created: about.used,
-                used: about.used,
+                created: used,
+                used,
                 shared: false,
-                in_use: lock.try_lock().is_err(),
+                in_use: lock.is_ok_and(|lock| lock.try_lock().is_err()),
                 what: What::Mount(path),
             })
         })
@@ -199,9 +207,7 @@ fn files(cache: &BuildCache) -> Vec<CacheEntry> {
     found
         .filter_map(|entry| {
             let metadata = entry.metadata().ok().filter(fs::Metadata::is_file)?;
-            let written = metadata.modified().ok()?;
-            let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
-            let written = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+            let written = written(&metadata)?;
             Some(CacheEntry {
                 id: entry.file_name().to_string_lossy().into_owned(),
                 kind: "source.local",
@@ -215,6 +221,13 @@ fn files(cache: &BuildCache) -> Vec<CacheEntry> {
             })
         })
         .collect()
+}
+
+/// Nanoseconds since the epoch.
+fn written(metadata: &fs::Metadata) -> Option<u64> {
+    let written = metadata.modified().ok()?;
+    let since = written.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// Bytes of the files beneath a directory; what vanishes meanwhile counts nothing.

@@ -41,6 +41,8 @@ pub(super) struct Runner<'a> {
     pub(super) engine: &'a Engine,
     pub(super) cancel: &'a Cancel,
     pub(super) step: Step<'a>,
+    /// What the build holds locked.
+    pub(super) builder: &'a Path,
     /// What the failure tells to do.
     pub(super) hint: Option<&'a str>,
 }
@@ -69,6 +71,7 @@ impl Runner<'_> {
             layers,
             platform: state.platform.clone(),
             environment: command.secrets.clone(),
+            builder: self.builder.to_owned(),
         };
         let options = CreateOptions {
             stack: Some(&stack),

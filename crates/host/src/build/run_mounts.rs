@@ -9,19 +9,20 @@ use std::fs;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use berth_image::Merged;
 use berth_sys::error::Explain as _;
-use berth_sys::file::Directory;
 
 use super::agent::Agent;
-use super::builder::{NOTICE, lock};
-use super::cache::{Key, make_private};
-use super::cache_mount::About;
-use super::copy::{FileDigests, Item, Manner, Origin, Place, Target, describe, items, put};
-use super::dockerfile::{MountKind, Sharing};
+use super::builder::lock;
+use super::cache::Key;
+use super::copy::{
+    FileDigests, Item, Look, Manner, Origin, Place, Read, Target, describe, items, look, put,
+};
+use super::dockerfile::MountKind;
 use super::ignore::clean;
 use super::request::Secret;
+use super::run_caches::Caches;
 use super::run_step::{Held, SCRIPTS, Scratch};
 use super::stage_builder::StageBuilder;
 use crate::api::types::{BindOptions, Mount, MountKind as HostMountKind};
@@ -42,10 +43,30 @@ pub(super) struct Mounted {
     /// Variables that are to be written nowhere.
     pub(super) secrets: Vec<String>,
     pub(super) targets: Vec<PathBuf>,
+    /// Whether what is mounted is what the step's key says.
+    pub(super) read: Read,
+}
+
+/// Copies by what they are of: layers or context, the path in them, and what was there.
+pub(super) type Copies = BTreeMap<(Vec<PathBuf>, String, Option<Digest>), PathBuf>;
+
+/// A mount that a command wants.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) kind: MountKind,
+    /// What its source was when it was looked up.
+    pub(super) seen: Option<Seen>,
+}
+
+/// What a mount's source was at one moment.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) content: Digest,
+    look: Look,
 }
 
 impl Mounted {
-    fn bind(&mut self, source: String, target: String, read_only: bool) {
+    pub(super) fn bind(&mut self, source: String, target: String, read_only: bool) {
         self.targets.push(PathBuf::from(&target));
         self.mounts.push(Mount {
             kind: HostMountKind::Bind,
@@ -59,32 +80,54 @@ impl Mounted {
 }
 
 impl StageBuilder<'_, '_> {
-    /// Adds what a mount means for the command's result to its key: content, never a secret's.
-    pub(super) fn describe_mount(&self, mount: &MountKind, key: &mut Key) -> Result<()> {
-        match mount {
-            MountKind::Bind {
-                target,
+    /// Looks a mount's source up, if it has one: stages that it needs are built now, before anything is locked.
+    pub(super) fn wanted(&self, kind: MountKind) -> Result<Wanted> {
+        let source = match &kind {
+            MountKind::Bind { source, from, .. } => Some((source, from.as_deref())),
+            MountKind::Cache {
                 source,
-                from,
-                writable,
+                from: Some(from),
+                ..
+            } => Some((source, Some(from.as_str()))),
+            _ => None,
+        };
+        let seen = match source {
+            Some((source, from)) => Some(self.seen(source, from)?),
+            None => None,
+        };
+        Ok(Wanted { kind, seen })
+    }
+
+    fn seen(&self, source: &str, from: Option<&str>) -> Result<Seen> {
+        let mut key = Key::new("mounted");
+        let look = self.with_source(source, from, |found, origin, manner| {
+            describe(&mut key, found, origin, manner).explain(|| format!("cannot read {source}"))
+        })?;
+        let content = key.finish();
+        Ok(Seen { content, look })
+    }
+
+    /// Adds what a mount means for the command's result to its key: content, never a secret's.
+    pub(super) fn describe_mount(mount: &Wanted, key: &mut Key) {
+        if let Some(seen) = &mount.seen {
+            key.text(seen.content.as_str());
+        }
+        match &mount.kind {
+            MountKind::Bind {
+                target, writable, ..
             } => {
                 key.text("bind");
                 key.text(target);
                 key.number(u64::from(*writable));
-                self.with_source(source, from.as_deref(), |found, origin, manner| {
-                    describe(key, found, origin, manner).explain(|| format!("cannot read {source}"))
-                })
             }
             MountKind::Cache { target, id, .. } => {
                 key.text("cache");
                 key.text(target);
                 key.text(id.as_deref().unwrap_or_default());
-                Ok(())
             }
             MountKind::Tmpfs { target, .. } => {
                 key.text("tmpfs");
                 key.text(target);
-                Ok(())
             }
             MountKind::Secret {
                 id,
@@ -95,13 +138,11 @@ impl StageBuilder<'_, '_> {
                 key.text("secret");
                 key.text(id);
                 key.text(&format!("{target:?} {variable:?}"));
-                Ok(())
             }
             MountKind::Ssh { id, target, .. } => {
                 key.text("ssh");
                 key.text(id);
                 key.text(&format!("{target:?}"));
-                Ok(())
             }
         }
     }
@@ -109,11 +150,12 @@ impl StageBuilder<'_, '_> {
     /// Prepares a mount.
     pub(super) fn mount(
         &self,
-        mount: &MountKind,
+        mount: &Wanted,
         confined: Confined,
+        caches: &Caches,
         (mounted, held): (&mut Mounted, &mut Held),
     ) -> Result<()> {
-        match mount {
+        match &mount.kind {
             MountKind::Bind {
                 target,
                 source,
@@ -121,15 +163,17 @@ impl StageBuilder<'_, '_> {
                 writable,
             } => {
                 let target = self.absolute(target)?;
-                let copy = if *writable || confined == Confined::No {
-                    self.copied(source, from.as_deref())?
+                let (from, seen) = (from.as_deref(), mount.seen.as_ref());
+                let (copy, read) = if *writable || confined == Confined::No {
+                    self.copied(source, from, seen)?
                 } else {
-                    self.copied_once(source, from.as_deref())?
+                    self.copied_once(source, from, seen)?
                 };
+                mounted.read = mounted.read.max(read);
                 mounted.bind(copy.display().to_string(), target, !writable);
                 Ok(())
             }
-            MountKind::Cache { .. } => self.mount_cache(mount, mounted, held),
+            MountKind::Cache { .. } => self.mount_cache(mount, caches, mounted),
             MountKind::Tmpfs { target, size } => {
                 let target = self.absolute(target)?;
                 let size = size.map_or_else(String::new, |size| format!(",size={size}"));
@@ -137,7 +181,7 @@ impl StageBuilder<'_, '_> {
                 mounted.tmpfs.insert(target, format!("exec{size}"));
                 Ok(())
             }
-            MountKind::Secret { .. } => self.mount_secret(mount, mounted, held),
+            MountKind::Secret { .. } => self.mount_secret(&mount.kind, mounted, held),
             MountKind::Ssh {
                 id,
                 target,
@@ -163,7 +207,7 @@ impl StageBuilder<'_, '_> {
         }
     }
 
-    fn absolute(&self, target: &str) -> Result<String> {
+    pub(super) fn absolute(&self, target: &str) -> Result<String> {
         let base = match self.state.config.working_dir.as_str() {
             "" => "/",
             base => base,
@@ -236,26 +280,40 @@ impl StageBuilder<'_, '_> {
     }
 
     /// A copy that no command can write to, made once for all of them.
-    fn copied_once(&self, source: &str, from: Option<&str>) -> Result<PathBuf> {
+    fn copied_once(
+        &self,
+        source: &str,
+        from: Option<&str>,
+        seen: Option<&Seen>,
+    ) -> Result<(PathBuf, Read)> {
         let layers = match from {
             Some(name) => self.source(name)?,
             None => vec![self.build.request.context.clone()],
         };
-        let key = (layers, source.to_owned());
+        // By its content too: a context may have changed since another command wanted it.
+        let content = seen.map(|seen| seen.content.clone());
+        let key = (layers, source.to_owned(), content);
         // Held while it is copied: another stage that wants the same waits for it.
         let mut known = lock(&self.build.mounted);
         if let Some(copy) = known.get(&key) {
-            return Ok(copy.clone());
+            return Ok((copy.clone(), Read::AsKeyed));
         }
-        let copy = self.copied(source, from)?;
-        known.insert(key, copy.clone());
-        Ok(copy)
+        let (copy, read) = self.copied(source, from, seen)?;
+        if read == Read::AsKeyed {
+            known.insert(key, copy.clone());
+        }
+        Ok((copy, read))
     }
 
     /// A copy of a mount's source: a directory, or a file in one.
-    fn copied(&self, source: &str, from: Option<&str>) -> Result<PathBuf> {
+    pub(super) fn copied(
+        &self,
+        source: &str,
+        from: Option<&str>,
+        seen: Option<&Seen>,
+    ) -> Result<(PathBuf, Read)> {
         let scratch = self.build.assembly.directory()?;
-        self.with_source(source, from, |found, origin, manner| {
+        let copy = self.with_source(source, from, |found, origin, manner| {
             let empty = Merged::open(&[self.build.assembly.directory()?])?;
             let is_file = matches!(found, [one] if !one.is_directory());
             let target = if is_file { "/file" } else { "/root/" };
@@ -268,113 +326,16 @@ impl StageBuilder<'_, '_> {
             put(found, &Target::parse(target, "/"), origin, manner, &place)
                 .explain(|| format!("cannot copy {source} to mount it"))?;
             Ok(scratch.join(target.trim_matches('/')))
-        })
-    }
-
-    fn mount_cache(&self, mount: &MountKind, mounted: &mut Mounted, held: &mut Held) -> Result<()> {
-        let MountKind::Cache {
-            target,
-            id,
-            source,
-            from,
-            read_only,
-            sharing,
-            mode,
-            owner,
-        } = mount
-        else {
-            return Ok(());
+        })?;
+        let Some(seen) = seen.filter(|_| self.is_live(from)) else {
+            return Ok((copy, Read::AsKeyed));
         };
-        let target = self.absolute(target)?;
-        let space = self.build.request.arguments.get("BUILDKIT_CACHE_MOUNT_NS");
-        let mut key = Key::new("cache mount");
-        key.text(space.map_or("", String::as_str));
-        key.text(id.as_deref().unwrap_or(&target));
-        // What begins otherwise is another one, as in BuildKit: whoever asks for an owner gets a directory of his.
-        if from.is_some() || (*owner, *mode) != ((0, 0), 0o755) {
-            key.text(&format!("{from:?} {source} {owner:?} {mode:o}"));
-        }
-        // Ids may be anything, paths above all: only their digest becomes a name (CVE-2024-9675).
-        let name = key.finish().hex().to_owned();
-        let place = self.locked(&name, *sharing, held)?;
-        let data = place.join("data");
-        if !data.is_dir() {
-            let aside = place.join(berth_sys::file::unique_name("."));
-            match from {
-                Some(from) => {
-                    let copy = self.copied(source, Some(from))?;
-                    fs::rename(&copy, &aside).explain(|| "cannot fill a cache mount".into())?;
-                }
-                None => fs::create_dir(&aside).explain(|| "cannot make a cache mount".into())?,
-            }
-            let directory =
-                Directory::open(&aside).explain(|| "cannot open a cache mount".into())?;
-            berth_sys::file::set_owner_and_mode(&directory, owner.0, owner.1, *mode)
-                .explain(|| "cannot prepare a cache mount".into())?;
-            fs::rename(&aside, &data).explain(|| "cannot make a cache mount".into())?;
-        }
-        let about = About {
-            id: id.as_deref().unwrap_or(&target).to_owned(),
-            used: berth_sys::clock::realtime(),
-        };
-        about.write(&place)?;
-        // Only the directory itself is mounted, so nothing that commands put into it can replace it.
-        let path = data.display().to_string();
-        mounted.bind(path, target, *read_only);
-        Ok(())
-    }
-
-    /// The directory of a cache mount, locked as it is shared.
-    fn locked(&self, name: &str, sharing: Sharing, held: &mut Held) -> Result<PathBuf> {
-        let mounts = self.build.cache.mounts();
-        let open = |name: &str| {
-            let place = mounts.join(name);
-            make_private(&place)?;
-            let path = place.join("lock");
-            let file = fs::File::options()
-                .create(true)
-                .truncate(false)
-                .write(true)
-                .mode(0o600)
-                .open(&path);
-            Ok::<_, Error>((
-                place,
-                file.explain(|| format!("cannot open {}", path.display()))?,
-            ))
-        };
-        let locking = || "cannot lock a cache mount".to_owned();
-        if sharing == Sharing::Private {
-            for number in 0.. {
-                let (place, lock) = open(&format!("{name}-{number}"))?;
-                match lock.try_lock() {
-                    Ok(()) => {
-                        held.locks.push(lock);
-                        return Ok(place);
-                    }
-                    Err(fs::TryLockError::WouldBlock) => {}
-                    Err(fs::TryLockError::Error(error)) => return Err(error).explain(locking),
-                }
-            }
-        }
-        let (place, lock) = open(name)?;
-        // Another build may have it for long, and this one may be over before.
-        let interrupt = &self.build.request.pull_options.access.interrupt;
-        loop {
-            let tried = match sharing {
-                Sharing::Locked => lock.try_lock(),
-                _ => lock.try_lock_shared(),
-            };
-            match tried {
-                Ok(()) => break,
-                Err(fs::TryLockError::Error(error)) => return Err(error).explain(locking),
-                Err(fs::TryLockError::WouldBlock) if interrupt.wait(NOTICE) => {
-                    return Err(super::run::cancelled());
-                }
-                Err(fs::TryLockError::WouldBlock) => {}
-            }
-        }
-        held.locks.push(lock);
-        Ok(place)
+        let again = self.with_source(source, from, |found, origin, manner| {
+            look(found, origin, manner).explain(|| format!("cannot look at {source}"))
+        });
+        // What cannot be found any more has changed.
+        let read = again.map_or(Read::Changed, |again| Read::between(seen.look, again));
+        Ok((copy, read))
     }
 
     fn mount_secret(

@@ -1,20 +1,20 @@
 //! `RUN` as a step of a stage: what is executed, in which environment, with what mounted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
 
 use super::agent::Agent;
 use super::cache::Key;
+use super::cache_mount::Hold;
 use super::configure::words;
 use super::dockerfile::MountKind;
 use super::dockerfile::instruction::{Command as Words, Network, Run, Security};
 use super::report::Step;
 use super::request::OnFailure;
 use super::run::{Command, Runner};
-use super::run_mounts::{Confined, Mounted};
+use super::run_mounts::{Confined, Mounted, Wanted};
 use super::scope::{PROXIES, Scope};
 use super::shell::Remains;
 use super::stage_builder::{Made, StageBuilder};
@@ -32,7 +32,7 @@ const LOOK_AROUND: &str = "berth build --on-failure=shell opens a shell where it
 #[derive(Debug, Default)]
 pub(super) struct Held {
     /// Locks on cache mounts.
-    pub(super) locks: Vec<File>,
+    pub(super) locks: Vec<Hold>,
     /// Sockets that lead to ssh agents; they end before their files are removed.
     pub(super) agents: Vec<Agent>,
     /// Files that are removed afterwards.
@@ -53,23 +53,7 @@ impl Drop for Scratch {
 impl StageBuilder<'_, '_> {
     /// Carries one out.
     pub(super) fn run(&mut self, run: &Run, step: Step<'_>) -> Result<()> {
-        let request = self.build.request;
-        if run.security == Security::Insecure && !request.allow_insecure {
-            return Err(Error::new(
-                Class::Denied,
-                "cannot execute a command that is not confined",
-            )
-            .caused_by("RUN --security=insecure was not allowed")
-            .hint("berth build --allow security.insecure"));
-        }
-        if run.network == Network::Host && !request.allow_host_network {
-            return Err(Error::new(
-                Class::Denied,
-                "cannot execute a command in the network of the host",
-            )
-            .caused_by("RUN --network=host was not allowed")
-            .hint("berth build --allow network.host"));
-        }
+        self.check_rights(run)?;
         let devices = self.devices(run, step)?;
         let (words, script) = self.script(run);
         let mut mounts = Vec::new();
@@ -77,9 +61,9 @@ impl StageBuilder<'_, '_> {
             let text = self.expanded(&mount.text)?;
             let kind =
                 MountKind::parse(&text).map_err(|reason| Error::new(Class::Invalid, reason))?;
-            mounts.push(kind);
+            mounts.push(self.wanted(kind)?);
         }
-        let key = self.run_key(run, (&words, script.as_ref()), &mounts)?;
+        let key = self.run_key(run, (&words, script.as_ref()), &mounts);
         let created_by = history(&words, &self.state.scope);
         let confined = match run.security {
             Security::Sandbox => Confined::Yes,
@@ -93,9 +77,11 @@ impl StageBuilder<'_, '_> {
             if let Some((name, content)) = &script {
                 this.mount_script(name, content, &mut mounted, &mut held)?;
             }
+            let caches = this.lock_caches(&mounts, &mut held)?;
             for mount in &mounts {
-                this.mount(mount, confined, (&mut mounted, &mut held))?;
+                this.mount(mount, confined, &caches, (&mut mounted, &mut held))?;
             }
+            let read = mounted.read;
             command.environment.extend(mounted.environment);
             command.secrets = this.secret_variables(&mounted.secrets, &mut held)?;
             command.host.mounts.extend(mounted.mounts);
@@ -105,6 +91,7 @@ impl StageBuilder<'_, '_> {
                 engine: this.build.engine,
                 cancel: this.build.cancel,
                 step,
+                builder: &this.build.alive.path,
                 hint: (this.build.request.on_failure == OnFailure::End).then_some(LOOK_AROUND),
             };
             let assembly = &this.build.assembly;
@@ -130,8 +117,30 @@ impl StageBuilder<'_, '_> {
                     _held: held,
                 });
             }
-            layer
+            Ok((layer?, read))
         })
+    }
+
+    /// Whether a command may have what it asks for.
+    fn check_rights(&self, run: &Run) -> Result<()> {
+        let request = self.build.request;
+        if run.security == Security::Insecure && !request.allow_insecure {
+            return Err(Error::new(
+                Class::Denied,
+                "cannot execute a command that is not confined",
+            )
+            .caused_by("RUN --security=insecure was not allowed")
+            .hint("berth build --allow security.insecure"));
+        }
+        if run.network == Network::Host && !request.allow_host_network {
+            return Err(Error::new(
+                Class::Denied,
+                "cannot execute a command in the network of the host",
+            )
+            .caused_by("RUN --network=host was not allowed")
+            .hint("berth build --allow network.host"));
+        }
+        Ok(())
     }
 
     /// The devices that a command is given: those that are there and that it may have.
@@ -181,8 +190,8 @@ impl StageBuilder<'_, '_> {
         &self,
         run: &Run,
         (words, script): (&[String], Option<&(String, String)>),
-        mounts: &[MountKind],
-    ) -> Result<Key> {
+        mounts: &[Wanted],
+    ) -> Key {
         let mut key = Key::new("run");
         key.layers(&self.state.layers);
         // Of the config what a command sees: labels, ports or the image's own command are none of its business.
@@ -200,9 +209,9 @@ impl StageBuilder<'_, '_> {
             key.text(content);
         }
         for mount in mounts {
-            self.describe_mount(mount, &mut key)?;
+            Self::describe_mount(mount, &mut key);
         }
-        Ok(key)
+        key
     }
 
     /// What a failed command wrote, moved out of its container, if somebody may want to look at it.

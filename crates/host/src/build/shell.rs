@@ -3,7 +3,7 @@
 //! What the command wrote becomes the topmost layer below the shell's container: it is moved out of the container
 //! that failed, into the build's own scratch, which is garbage as soon as the build has ended, however it ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{ContainerId, Error, Result, TerminalSize};
 use berth_monitor::client::Connection;
@@ -28,6 +28,8 @@ pub(super) struct Remains {
 pub struct FailedPlace<'a> {
     pub(super) engine: &'a Engine,
     pub(super) cancel: &'a Cancel,
+    /// What the build holds locked.
+    pub(super) builder: &'a Path,
     pub(super) state: &'a State,
     pub(super) remains: &'a Remains,
     pub(super) error: &'a Error,
@@ -74,6 +76,7 @@ impl FailedPlace<'_> {
             layers: self.remains.layers.clone(),
             platform: self.state.platform.clone(),
             environment: self.remains.command.secrets.clone(),
+            builder: self.builder.to_owned(),
         };
         let options = CreateOptions {
             stack: Some(&stack),

@@ -11,6 +11,7 @@ use berth_sys::file::Time;
 use super::builder::{Build, Graph};
 use super::cache::{CachedStep, Key};
 use super::configure::{Given, Values, apply};
+use super::copy::Read;
 use super::dockerfile::expand::expand;
 use super::dockerfile::instruction::Copy;
 use super::dockerfile::{Base, Instruction, Lines, Stage, parse_one};
@@ -147,6 +148,14 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             self.build.request.named_context(name),
             Some(NamedContext::Directory(_) | NamedContext::Remote(_))
         )
+    }
+
+    /// Whether somebody may write to what a name stands for meanwhile: the context, or another directory of the host.
+    pub(super) fn is_live(&self, from: Option<&str>) -> bool {
+        from.is_none_or(|from| {
+            let context = self.build.request.named_context(from);
+            matches!(context, Some(NamedContext::Directory(_)))
+        })
     }
 
     fn base_image(&self, name: &str, platform: &Platform) -> Result<State> {
@@ -312,7 +321,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         &mut self,
         made: Made,
         step: Step<'_>,
-        make: impl FnOnce(&Self) -> Result<Layer>,
+        make: impl FnOnce(&Self) -> Result<(Layer, Read)>,
     ) -> Result<()> {
         let build = self.build;
         let Made { mut key, .. } = made;
@@ -327,11 +336,11 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         } else {
             self.known(&key)
         };
-        let (layer, created, place) = match known {
-            Some(known) => known,
+        let (layer, created, place, read) = match known {
+            Some((layer, created, place)) => (layer, created, place, Read::AsKeyed),
             None => {
-                let layer = make(self)?;
-                (layer, Some(super::time::rfc3339(None)), Place::New)
+                let (layer, read) = make(self)?;
+                (layer, Some(super::time::rfc3339(None)), Place::New, read)
             }
         };
         if place != Place::New {
@@ -341,6 +350,10 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         let created = epoch.or(created);
         let about = created_by.clone();
         self.state.add(layer, created_by, created.clone());
+        if read == Read::Changed {
+            step.note("files changed while they were copied: the cache does not keep this step");
+            return Ok(());
+        }
         let about = (about.as_str(), created);
         if let Some(kept) = CachedStep::new(key, &self.state.layers, about, self.latest()) {
             build.keep(kept, place == Place::Here);
@@ -392,9 +405,11 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             let place = (directory.as_path(), Path::new(&path));
             super::copy::make_directory(&lower, place, owner, now, &this.build.guard)
                 .explain(|| format!("cannot make {path}"))?;
-            this.build
+            let layer = this
+                .build
                 .assembly
-                .layer(&directory, &this.state.layers, this.latest())
+                .layer(&directory, &this.state.layers, this.latest())?;
+            Ok((layer, Read::AsKeyed))
         })
     }
 

@@ -14,8 +14,9 @@ use berth_monitor::volume as membership;
 use berth_sys::lock::Lock;
 
 use super::Engine;
+use super::options::RemoveOptions;
 use crate::paths::Paths;
-use crate::records::{self, clear_stale, discard, entries, free, identifiers};
+use crate::records::{self, Builder, clear_stale, discard, entries, free, identifiers};
 use crate::volume;
 
 /// A container that is not there and never will be.
@@ -49,6 +50,28 @@ impl Engine {
         for container in &dead {
             leave_volumes(self.paths(), container)?;
             discard(self.paths(), &container.directory)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the containers of builds that were killed.
+    ///
+    /// # Errors
+    /// One of them cannot be removed; it is found again the next time.
+    pub(crate) fn clear_killed_builds(&self) -> Result<()> {
+        let removal = RemoveOptions {
+            force: true,
+            volumes: true,
+        };
+        for id in identifiers(self.paths())? {
+            if Builder::of(&self.paths().container(&id)) != Builder::Gone {
+                continue;
+            }
+            match self.remove(&id, &removal) {
+                // Somebody else was faster.
+                Err(error) if error.class() == Class::NotFound => {}
+                removed => removed?,
+            }
         }
         Ok(())
     }

@@ -196,6 +196,8 @@ pub struct LayerStack {
     pub platform: berth_image::Platform,
     /// A file in memory with variables that are to be written nowhere else.
     pub environment: Option<std::path::PathBuf>,
+    /// A file in the data directory that the build holds locked while it goes on.
+    pub builder: std::path::PathBuf,
 }
 
 impl std::fmt::Debug for CreateOptions<'_> {

@@ -13,7 +13,7 @@ use super::Engine;
 use super::control::{DYING, closed_within, exited_within};
 use super::options::RemoveOptions;
 use crate::api::types::{ContainerSummary, PruneReport};
-use crate::records::{Record, delete, free, hide};
+use crate::records::{Builder, Record, delete, free, hide};
 use crate::volume;
 
 impl Engine {
@@ -147,7 +147,7 @@ impl Engine {
     }
 
     /// Removes every container that does not run and that `chosen` chooses, and what killed processes
-    /// left.
+    /// left; not those of builds that go on.
     ///
     /// # Errors
     /// One of them cannot be removed; the others are.
@@ -160,6 +160,10 @@ impl Engine {
                 continue;
             }
             let id: ContainerId = summary.id.parse()?;
+            // It stands between two moments of a step: the build removes it itself.
+            if Builder::of(&self.paths().container(&id)) == Builder::Alive {
+                continue;
+            }
             let size = self.writable_size(&id);
             match self.remove(
                 &id,

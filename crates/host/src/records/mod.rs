@@ -12,12 +12,14 @@
 //!
 //! Nothing here is synced: records of a machine that lost power may be gone, never half there.
 
+mod builder;
 mod document;
 mod lookup;
 mod name;
 mod record;
 mod staging;
 
+pub(crate) use builder::{Builder, mark_as_built};
 pub(crate) use document::write_file;
 pub use document::{read_document, write_document};
 pub use lookup::{find, identifiers};

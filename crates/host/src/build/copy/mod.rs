@@ -7,6 +7,7 @@
 
 mod digest;
 mod guard;
+mod look;
 mod mode;
 mod place;
 mod select;
@@ -22,6 +23,8 @@ use berth_sys::file::{Directory, Time};
 
 pub(crate) use digest::FileDigests;
 pub(crate) use guard::Guard;
+use look::Looking;
+pub(super) use look::{Look, Read, look};
 use mode::ModeChange;
 use place::Placer;
 use select::Selected;
@@ -164,13 +167,14 @@ pub(super) fn items(
     Ok(Some(items))
 }
 
-/// Adds what is copied to a key.
+/// Adds what is copied to a key, and says how it looked meanwhile.
 pub(super) fn describe(
     key: &mut Key,
     items: &[Item],
     origin: &Origin<'_>,
     manner: &Manner,
-) -> io::Result<()> {
+) -> io::Result<Look> {
+    let mut looking = Looking::default();
     key.number(items.len() as u64);
     for item in items {
         match item {
@@ -182,11 +186,13 @@ pub(super) fn describe(
                 });
                 key.text(&one.name.to_string_lossy());
                 key.text(&one.kept.to_string_lossy());
+                looking.item(&one.name, &one.kept);
                 let filter = Filter {
                     ignored: origin.ignored,
                     excluded: &manner.excluded,
                 };
                 walk(&one.entry, &one.path, filter, &mut |path, entry| {
+                    looking.entry(path, entry);
                     digest::add(
                         key,
                         path,
@@ -239,7 +245,7 @@ pub(super) fn describe(
             }
         }
     }
-    Ok(())
+    Ok(looking.finish())
 }
 
 struct Hashing<'a>(&'a mut sha2::Sha256);

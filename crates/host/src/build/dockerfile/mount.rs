@@ -79,8 +79,8 @@ pub enum MountKind {
     },
 }
 
-/// What others may do with a cache meanwhile.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// What others may do with a cache meanwhile, the strictest last.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Sharing {
     /// Use it too.
     #[default]
@@ -206,6 +206,13 @@ impl Keys {
             u32::from_str_radix(&value, radix)
                 .map_err(|error| format!("invalid value {value} for {key}: {error}"))
         };
+        // The number that stands for nobody in `chown(2)`.
+        let owner = |id: u32| match id {
+            u32::MAX => Err(format!(
+                "invalid value {id} for {key}: no user and no group has it"
+            )),
+            id => Ok(id),
+        };
         let name = match key.as_str() {
             "type" => {
                 self.kind = Some(text()?.to_ascii_lowercase());
@@ -257,11 +264,11 @@ impl Keys {
                 "mode"
             }
             "uid" => {
-                self.uid = Some(number(10)?);
+                self.uid = Some(owner(number(10)?)?);
                 "uid"
             }
             "gid" => {
-                self.gid = Some(number(10)?);
+                self.gid = Some(owner(number(10)?)?);
                 "gid"
             }
             "env" => {
@@ -502,6 +509,8 @@ mod tests {
             "type=cache,target=/c,sharing=some",
             "type=cache,target=/c,mode=9",
             "type=cache,target=/c,uid=-1",
+            "type=cache,target=/c,uid=4294967295",
+            "type=secret,id=k,gid=4294967295",
             "type=bind,target=/a,required",
             "target",
             "what=1,target=/a",

@@ -35,7 +35,7 @@ use super::storage::{Storage, Workshop};
 use super::user::{Accounts, Identity, identity};
 use super::{Engine, merge};
 use crate::api::types::{ContainerConfig, CreateRequest, HostConfig};
-use crate::records::{Record, Staging, find, random_name, reserve, write_file};
+use crate::records::{Record, Staging, find, mark_as_built, random_name, reserve, write_file};
 use crate::volume;
 
 /// What `/dev/shm` is that others may join, in the container's directory: kept as volumes are.
@@ -167,6 +167,9 @@ impl Draft<'_> {
         self.config.hostname = self.hostname()?;
         // First of all: whoever clears up after a kill finds the volumes by it.
         let staging = Staging::begin(self.engine.paths(), &self.id)?;
+        if let Source::Stack(stack) = &self.source {
+            mark_as_built(staging.path(), &stack.builder)?;
+        }
         let mut storage = self.workshop().plan(&self.config, &self.host)?;
         fault::point("host-create-planned");
         match self.write(staging, &mut storage, name) {

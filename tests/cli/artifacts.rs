@@ -209,3 +209,27 @@ fn what_means_nothing_for_files_is_refused() {
         assert_eq!(refused.status, 1);
     }
 }
+
+#[test]
+fn what_cannot_be_written_to_can_be_read() {
+    let sandbox = Sandbox::new();
+    let data = sandbox.data();
+    std::fs::create_dir(&data).unwrap();
+    let mount = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("mount");
+        let mounted = command.args(arguments).arg(&data).status().unwrap();
+        assert!(mounted.success());
+    };
+    mount(&["-t", "tmpfs", "tmpfs"]);
+    let notes = write(&sandbox, "notes.txt", b"hello\n");
+    sandbox.berth(&["artifact", "add", "a", &notes]).success();
+    mount(&["-o", "remount,ro"]);
+    let out = sandbox.path().join("out");
+    let extracted = sandbox.berth(&["artifact", "extract", "a", out.to_str().unwrap()]);
+    std::process::Command::new("umount")
+        .arg(&data)
+        .status()
+        .unwrap();
+    extracted.success();
+    assert_eq!(std::fs::read(out).unwrap(), b"hello\n");
+}

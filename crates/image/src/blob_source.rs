@@ -9,7 +9,8 @@ use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 
 use crate::archive::REF_NAME;
-use crate::documents::{Descriptor, Document, Index, MANIFEST_LIMIT, media, to_json};
+use crate::archive::layout::{self, put};
+use crate::documents::{Descriptor, Document, Index, MANIFEST_LIMIT, media};
 use crate::progress::Silent;
 use crate::reference::Reference;
 use crate::registry::{Access, Client, Documents, Download, Failure, Tail, Undone};
@@ -209,6 +210,7 @@ pub fn write_layout(store: &Store, manifest: &Descriptor, path: &Path, tag: &str
         blobs, manifests, ..
     } = Documents::of_descriptor(store, manifest)?;
     let cannot = || format!("cannot write to {}", path.display());
+    layout::listed(path)?;
     std::fs::create_dir_all(path.join("blobs/sha256")).explain(cannot)?;
     for (blob, from) in &blobs {
         let to = blob_path(path, &blob.digest);
@@ -226,32 +228,17 @@ pub fn write_layout(store: &Store, manifest: &Descriptor, path: &Path, tag: &str
         br#"{"imageLayoutVersion":"1.0.0"}"#,
     )
     .explain(cannot)?;
-    let known = std::fs::read(path.join("index.json")).unwrap_or_default();
-    let mut index = match Document::parse(&known, Some(media::OCI_INDEX)) {
-        Ok(Document::Index(index)) => index,
-        _ => Index::new(Vec::new()),
-    };
-    index.manifests.retain(|entry| {
+    layout::change(path, |index| {
+        index.manifests.retain(|entry| {
+            entry
+                .annotations
+                .get(REF_NAME)
+                .is_none_or(|name| name != tag)
+        });
+        let mut entry = manifest.clone();
         entry
             .annotations
-            .get(REF_NAME)
-            .is_none_or(|name| name != tag)
-    });
-    let mut entry = manifest.clone();
-    entry
-        .annotations
-        .insert(REF_NAME.to_owned(), tag.to_owned());
-    index.manifests.push(entry);
-    write(&path.join("index.json"), &to_json(&index)).explain(cannot)
-}
-
-/// Writes a file aside and renames it into place.
-fn put(to: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    let aside = to.with_file_name(berth_sys::file::unique_name("."));
-    let written = write(&aside).and_then(|()| std::fs::rename(&aside, to));
-    if written.is_err() {
-        // The first failure is the one to tell.
-        drop(std::fs::remove_file(&aside));
-    }
-    written
+            .insert(REF_NAME.to_owned(), tag.to_owned());
+        index.manifests.push(entry);
+    })
 }

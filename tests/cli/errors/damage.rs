@@ -129,6 +129,11 @@ fn a_full_disk() {
         .berth_with_input(&["load"], ImageArchive::busybox().bytes())
         .hide_ids();
     let images = sandbox.berth(&["images", "-q"]);
+    let file = sandbox.path().join("large");
+    std::fs::write(&file, vec![7; 2 << 20]).unwrap();
+    let artifact = sandbox
+        .berth(&["artifact", "add", "a", file.to_str().unwrap()])
+        .hide_ids();
     std::process::Command::new("umount")
         .arg(&data)
         .status()
@@ -144,4 +149,13 @@ fn a_full_disk() {
     hint: berth image prune
     ");
     assert_eq!(images.success(), "");
+    insta::assert_snapshot!(artifact, @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: cannot write to [SANDBOX]/data
+    caused by: No space left on device
+
+    hint: berth image prune
+    ");
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Write as _};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Digest, Error, Result};
@@ -10,7 +10,7 @@ use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Kind, Links};
 
 use super::invalid;
-use crate::layer::{Hashing, Sparse, Tape, decompress};
+use crate::layer::{Sparse, Tape, decompress};
 use crate::store::{Transaction, digest_of_reader};
 
 /// More files than an archive of images has.
@@ -201,42 +201,17 @@ impl Files {
 }
 
 fn spool(source: &mut impl Read, transaction: &Transaction) -> Result<Spooled> {
-    let (mut file, path) = transaction.new_file()?;
-    let mut hashing = Hashing::new(source);
-    let sum = hashing.sum();
-    let mut buffer = vec![0_u8; 128 << 10];
-    loop {
-        let length = match hashing.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(length) => length,
-            Err(error) => {
-                let reason = "it ends too early, or its compression is damaged";
-                return Err(because(reason, &error));
-            }
-        };
-        file.write_all(&buffer[..length])
-            .map_err(|error| unwritable(&path, error))?;
-    }
+    let unreadable = |error: io::Error| {
+        let reason = "it ends too early, or its compression is damaged";
+        Error::new(Class::Invalid, format!("{reason}: {error}"))
+    };
+    let spooled = transaction.spool(source, unreadable);
+    let spooled = spooled.map_err(|error| error.context("cannot load the archive"))?;
     Ok(Spooled::File {
-        path,
-        digest: sum.digest(),
-        size: sum.bytes(),
+        path: spooled.path,
+        digest: spooled.digest,
+        size: spooled.size,
     })
-}
-
-/// What keeps a staged file from being written is told of the data directory, which the user knows.
-fn unwritable(path: &Path, error: io::Error) -> Error {
-    let data = path.ancestors().nth(3).unwrap_or(path);
-    let is_full = error.kind() == io::ErrorKind::StorageFull;
-    let failure = Error::new(
-        berth_sys::error::class(&error),
-        format!("cannot write to {}", data.display()),
-    );
-    let failure = failure.caused_by(error).context("cannot load the archive");
-    match is_full {
-        true => failure.hint("berth image prune"),
-        false => failure,
-    }
 }
 
 /// A refusal with the reader's own words behind it.

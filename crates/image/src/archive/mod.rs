@@ -12,6 +12,7 @@ mod directory;
 mod docker;
 mod files;
 mod import;
+pub(crate) mod layout;
 mod load;
 mod oci;
 mod save;

@@ -13,7 +13,7 @@ use super::directory::{VERSION, VERSION_FILE};
 use super::select::{Chosen, choose};
 use super::sink::Sink;
 use super::{FULL_NAME, REF_NAME};
-use crate::documents::{Descriptor, Document, Index, media, to_json};
+use crate::documents::{Descriptor, Index, media, to_json};
 use crate::image::Image;
 use crate::layer::{Hashing, decompress};
 use crate::platform::Platform;
@@ -151,10 +151,16 @@ fn layout(
     for blob in chosen.iter().flat_map(|one| &one.blobs) {
         blobs.insert(blob_name(blob), blob);
     }
+    let index = index(chosen, name);
+    let root = sink.root().map(Path::to_owned);
+    if let Some(root) = &root {
+        // What cannot be added to is not written to either.
+        super::layout::listed(root)?;
+    }
     sink.bytes("oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
-    let mut index = index(chosen, name);
-    keep_others(sink, &mut index);
-    sink.bytes("index.json", &to_json(&index))?;
+    if root.is_none() {
+        sink.bytes("index.json", &to_json(&index))?;
+    }
     sink.folder("blobs")?;
     let folders: BTreeSet<&str> = blobs.values().map(|blob| blob.digest.algorithm()).collect();
     for folder in folders {
@@ -163,22 +169,24 @@ fn layout(
     for (name, blob) in blobs {
         sink.blob(&name, &staging.locate(&blob.digest), &blob.digest)?;
     }
-    Ok(())
+    match root {
+        Some(root) => super::layout::change(&root, |known| beside_others(known, index)),
+        None => Ok(()),
+    }
 }
 
 /// A layout that is there keeps what it has under other names.
-fn keep_others(sink: &Sink<'_>, index: &mut Index) {
-    let known = sink.existing("index.json");
-    let Some(Ok(Document::Index(known))) = known.map(|bytes| Document::parse(&bytes, None)) else {
-        return;
-    };
+fn beside_others(known: &mut Index, own: Index) {
     let name = |entry: &Descriptor| entry.annotations.get(REF_NAME).cloned();
-    let own: Vec<_> = index.manifests.iter().map(name).collect();
-    let others = known
-        .manifests
-        .into_iter()
-        .filter(|entry| !own.contains(&name(entry)));
-    index.manifests.splice(0..0, others);
+    let replaced = |other: &Descriptor| {
+        let mut own = own.manifests.iter();
+        own.any(|entry| match name(entry) {
+            None => entry.digest == other.digest && name(other).is_none(),
+            called => called == name(other),
+        })
+    };
+    known.manifests.retain(|entry| !replaced(entry));
+    known.manifests.extend(own.manifests);
 }
 
 /// One entry for each name, and one for what has none; a given name is written as it was given.

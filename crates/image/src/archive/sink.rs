@@ -28,11 +28,11 @@ impl<'a> Sink<'a> {
         Ok(Self::Directory(path.to_owned()))
     }
 
-    /// What a directory has under a name already; an archive has nothing.
-    pub(super) fn existing(&self, name: &str) -> Option<Vec<u8>> {
+    /// The directory that it is.
+    pub(super) fn root(&self) -> Option<&Path> {
         match self {
             Self::Tar(_) => None,
-            Self::Directory(root) => std::fs::read(root.join(name)).ok(),
+            Self::Directory(root) => Some(root),
         }
     }
 
@@ -66,11 +66,12 @@ impl<'a> Sink<'a> {
             }
             Self::Directory(root) => {
                 let path = root.join(name);
-                let write = || {
-                    let mut file = File::create(&path)?;
+                // Others may read what lies there already.
+                let write = |aside: &Path| {
+                    let mut file = File::create(aside)?;
                     io::copy(&mut content.take(size), &mut file)
                 };
-                write()
+                super::layout::put(&path, write)
                     .map(drop)
                     .explain(|| format!("cannot write {}", path.display()))
             }

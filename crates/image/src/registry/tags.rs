@@ -17,6 +17,10 @@ use crate::reference::Reference;
 const PAGE_LIMIT: u64 = 4 << 20;
 /// More than any repository has, so that no registry can keep us listing for ever.
 const TAGS_LIMIT: usize = 200_000;
+/// After so many pages they have to hold as many tags as registries put on one; a slow trickle takes as long as
+/// an endless list.
+const FREE_PAGES: usize = 100;
+const PAGE_LEAST: usize = 10;
 
 #[derive(Deserialize)]
 struct Page {
@@ -39,6 +43,7 @@ pub fn tags(repository: &Reference, access: &Access) -> Result<Vec<String>> {
 impl Client<'_> {
     pub(crate) async fn tags(&self) -> Result<Vec<String>, Failure> {
         let mut tags = Vec::new();
+        let mut pages = 0;
         let mut next = Some(self.url("tags/list")?);
         while let Some(url) = next {
             let request = Request::new(Method::GET, url);
@@ -54,10 +59,15 @@ impl Client<'_> {
                 break;
             }
             tags.extend(page);
-            if tags.len() > TAGS_LIMIT {
-                let reason = format!("it lists more than {TAGS_LIMIT} tags");
-                return Err(Failure::protocol(&Method::GET, &request.url, reason));
-            }
+            pages += 1;
+            let reason = if tags.len() > TAGS_LIMIT {
+                format!("it lists more than {TAGS_LIMIT} tags")
+            } else if pages > FREE_PAGES && tags.len() < pages * PAGE_LEAST {
+                format!("it lists {} tags on {pages} pages, and more", tags.len())
+            } else {
+                continue;
+            };
+            return Err(Failure::protocol(&Method::GET, &request.url, reason));
         }
         Ok(tags)
     }

@@ -15,8 +15,8 @@ use berth_sys::error::Explain as _;
 use super::artifacts::{Artifact, is_listed, no_such_artifact};
 use super::index::{is_named, replace_target, set_name};
 use super::{Store, Transaction, digest_of_reader};
+use crate::archive::layout::put;
 use crate::documents::{Descriptor, Document, Manifest, media};
-use crate::layer::Hashing;
 use crate::reference::Reference;
 
 /// The name of a file.
@@ -203,19 +203,29 @@ impl Store {
                 });
             }
         }
-        let mut copies = Vec::with_capacity(chosen.len());
+        let mut copies: Vec<(File, PathBuf)> = Vec::with_capacity(chosen.len());
         for layer in chosen {
             let place = match (into, which) {
                 (false, _) => target.to_owned(),
                 (true, ArtifactFile::Digest(_)) => target.join(by_digest(&layer.digest)),
                 (true, _) => target.join(plain_name(layer)?),
             };
+            if copies.iter().any(|(_, other)| *other == place) {
+                let reason = format!("two of its files are called {}", file_name(layer));
+                return refuse(Class::Invalid, reason)
+                    .map_err(|error| error.hint("extract them one by one: --digest"));
+            }
             copies.push((self.verified(layer)?, place));
         }
         for (mut file, place) in copies {
             let cannot = || format!("cannot write {}", place.display());
-            let mut to = File::create(&place).explain(cannot)?;
-            io::copy(&mut file, &mut to).explain(cannot)?;
+            let mut write = |place: &Path| io::copy(&mut file, &mut File::create(place)?);
+            match into {
+                // A link that lies there under the artifact's name for the file leads who knows where.
+                true => put(&place, write),
+                false => write(&place),
+            }
+            .explain(cannot)?;
         }
         Ok(())
     }
@@ -266,17 +276,16 @@ fn stage(transaction: &mut Transaction, path: &Path, wish: &ArtifactWish) -> Res
     let first = (&mut file).take(HEAD).read_to_end(&mut head);
     first.and_then(|_| file.rewind()).explain(cannot)?;
     let kind = wish.file_type.as_deref().unwrap_or_else(|| sniffed(&head));
-    let mut source = Hashing::new(file);
-    let sum = source.sum();
-    let (mut staged, place) = transaction.new_file()?;
-    io::copy(&mut source, &mut staged).explain(cannot)?;
-    let mut layer = Descriptor::new(kind, sum.digest(), sum.bytes());
+    let unreadable =
+        |error: io::Error| Error::new(berth_sys::error::class(&error), cannot()).caused_by(error);
+    let spooled = transaction.spool(file, unreadable)?;
+    let mut layer = Descriptor::new(kind, spooled.digest, spooled.size);
     layer.annotations = wish.annotations.clone();
     let titles = &mut layer.annotations;
     titles
         .entry(TITLE.to_owned())
         .or_insert_with(|| title.to_owned());
-    transaction.add_file(place, layer.digest.clone());
+    transaction.add_file(spooled.path, layer.digest.clone());
     Ok(layer)
 }
 

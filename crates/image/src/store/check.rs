@@ -8,7 +8,7 @@ use berth_sys::error::{Explain as _, io_cause};
 
 use super::index::{distinct, is_fetched};
 use super::{Graph, Store, Transaction, chain_ids, digest_of_reader, name_of};
-use crate::documents::{Descriptor, Document};
+use crate::documents::{Descriptor, Document, Index};
 use crate::image::Image;
 use crate::layer::{Expected, stage_layer, unpack_new};
 use crate::list::noted;
@@ -69,19 +69,15 @@ impl Store {
         for entry in distinct(&index) {
             let name = name_of(entry)
                 .map_or_else(|| entry.digest.short().to_owned(), |name| name.familiar());
-            check.entry(entry, &name)?;
+            check.entry(&index, entry, &name)?;
         }
         Ok(check.findings)
     }
 }
 
 impl Check<'_> {
-    fn entry(&mut self, entry: &Descriptor, name: &str) -> Result<()> {
-        let images = self
-            .store
-            .index()
-            .and_then(|index| self.store.images_of(&index, entry));
-        let images = match images {
+    fn entry(&mut self, index: &Index, entry: &Descriptor, name: &str) -> Result<()> {
+        let images = match self.store.images_of(index, entry) {
             Ok(images)
                 if !images.is_empty() || is_fetched(entry) || self.holds_no_image(entry, name) =>
             {

@@ -32,6 +32,7 @@ mod platforms;
 mod rebuild;
 mod remove;
 mod repository;
+mod spool;
 mod survey;
 mod transaction;
 mod unsynced;
@@ -149,9 +150,12 @@ impl Store {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options
-            .open(&path)
-            .explain(|| format!("cannot open {}", path.display()))
+        let opened = match options.open(&path) {
+            // Where nothing can be written, a lock may be held all the same.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
+            opened => opened,
+        };
+        opened.explain(|| format!("cannot open {}", path.display()))
     }
 
     /// Moves something damaged out of the way and says where it went.

@@ -224,6 +224,22 @@ fn a_silent_registry_is_given_up() {
 }
 
 #[test]
+fn a_list_of_tags_without_an_end_is_left() {
+    let page = |request: &Request| {
+        let last = request.path.rsplit('=').next().unwrap();
+        let next = last.parse::<u32>().unwrap_or(0) + 1;
+        let body = format!(r#"{{"name":"app","tags":["t{next}"]}}"#);
+        let link = format!("</v2/app/tags/list?last={next}>; rel=\"next\"");
+        Answer::new(200, body.as_bytes()).header("link", link)
+    };
+    let name = Reference::parse(&format!("{}/app", serve(page))).unwrap();
+    let error = berth_image::tags(&name, &Access::default()).unwrap_err();
+    let report = berth_contract::Report::from(&error);
+    let mut causes = report.causes.iter();
+    assert!(causes.any(|cause| cause.contains("pages")), "{report:?}");
+}
+
+#[test]
 fn a_web_page_is_no_registry() {
     let page = b"<!doctype html>\n<html><body>Welcome</body></html>";
     let address = serve(move |_| Answer::new(200, page).header("content-type", "text/html"));

@@ -4,20 +4,21 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use berth_contract::{Class, Digest};
-use berth_image::{ArtifactWish, NoContainers, Platform, Removed, Store, install};
+use berth_image::{ArtifactFile, ArtifactWish, NoContainers, Platform, Removed, Store, install};
 use serde_json::{Value, json};
 
 use crate::{digest, image, name, store};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// Puts a document into the store as a pull would; the descriptor that names it.
-fn put(data: &Path, document: &Value) -> Value {
+fn put(data: &Path, kind: &str, document: &Value) -> Value {
     let bytes = document.to_string();
     let digest = digest(bytes.as_bytes());
     let hex = digest.strip_prefix("sha256:").unwrap();
     std::fs::write(data.join("oci/blobs/sha256").join(hex), &bytes).unwrap();
-    json!({"mediaType": INDEX, "digest": digest, "size": bytes.len()})
+    json!({"mediaType": kind, "digest": digest, "size": bytes.len()})
 }
 
 fn index(entries: &[Value]) -> Value {
@@ -50,13 +51,10 @@ fn what_an_index_calls_the_manifest_of_another_image_is_no_matter() {
     let entry =
         |kind: &str, digest: &Digest| json!({"mediaType": kind, "digest": digest, "size": 1});
     let lies = [
-        entry(
-            "application/vnd.oci.image.manifest.v1+json",
-            &manifest("own"),
-        ),
+        entry(MANIFEST, &manifest("own")),
         entry(INDEX, &manifest("victim")),
     ];
-    let evil = put(data.path(), &index(&lies));
+    let evil = put(data.path(), INDEX, &index(&lies));
     call(data.path(), "docker.io/library/evil:1", &evil);
     store.collect(&NoContainers).unwrap();
     is_whole(&store, "victim");
@@ -68,13 +66,13 @@ fn indexes_keep_what_they_lead_to_however_deep() {
     install(&store, &name("inner"), &[image("inner")]).unwrap();
     let inner = store.find("inner", None).unwrap();
     let mut top = json!({
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "mediaType": MANIFEST,
         "digest": inner.manifest_digest(),
         "size": 1,
     });
     let mut indexes = Vec::new();
     for _ in 0..100 {
-        top = put(data.path(), &index(&[top]));
+        top = put(data.path(), INDEX, &index(&[top]));
         indexes.push(top.clone());
     }
     call(data.path(), "docker.io/library/deep:1", &top);
@@ -196,4 +194,42 @@ fn what_is_added_to_a_list_at_once_is_all_in_it() {
         }
     });
     assert_eq!(store.list_named(&list).unwrap().manifests.len(), 4);
+}
+
+#[test]
+fn files_of_strangers_replace_no_other_and_follow_no_link() {
+    const TITLE: &str = "org.opencontainers.image.title";
+    let (data, store) = store();
+    let files = tempfile::tempdir().unwrap();
+    let written = |name: &str| {
+        let path = files.path().join(name);
+        std::fs::write(&path, name).unwrap();
+        path
+    };
+    let wish = ArtifactWish::default();
+    let two = [written("a.txt"), written("b.txt")];
+    store.add_artifact(&name("a"), &two, &wish).unwrap();
+    let out = tempfile::tempdir().unwrap();
+    let outside = written("outside");
+    std::os::unix::fs::symlink(&outside, out.path().join("a.txt")).unwrap();
+    let extract = |text: &str| {
+        let artifact = store.find_artifact(text).unwrap();
+        store.extract_artifact(&artifact, ArtifactFile::All, out.path())
+    };
+    extract("a").unwrap();
+    let read = |path: &Path| std::fs::read_to_string(path).unwrap();
+    assert_eq!(read(&outside), "outside");
+    assert_eq!(read(&out.path().join("a.txt")), "a.txt");
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 2);
+
+    let digest = store.find_artifact("a").unwrap().digest;
+    let blob = data.path().join("oci/blobs/sha256").join(digest.hex());
+    let mut manifest: Value = serde_json::from_str(&read(&blob)).unwrap();
+    manifest["layers"][1]["annotations"][TITLE] = "a.txt".into();
+    let same = put(data.path(), MANIFEST, &manifest);
+    call(data.path(), "docker.io/library/same:latest", &same);
+    std::fs::write(out.path().join("a.txt"), "before").unwrap();
+    let error = extract("same").unwrap_err();
+    assert_eq!(error.class(), Class::Invalid);
+    assert_eq!(read(&out.path().join("a.txt")), "before");
 }

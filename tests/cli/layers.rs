@@ -44,3 +44,32 @@ fn what_a_power_cut_left_is_taken_away_by_the_next_command() {
     let run = sandbox.berth(&["run", "--rm", "busybox", "echo", "here"]);
     assert_eq!(run.success(), "here");
 }
+
+#[test]
+fn nothing_is_added_while_what_a_power_cut_left_cannot_be_cleared_away() {
+    let sandbox = Sandbox::with_busybox();
+    let data = sandbox.data();
+    let id = sandbox.berth(&["create", "busybox"]).success();
+    let container = data.join("containers").join(&id);
+    for file in ["record.json", "launch.json"] {
+        std::fs::write(container.join(file), b"").unwrap();
+    }
+    std::fs::write(data.join("ingest/unsynced-1"), b"").unwrap();
+    let file = sandbox.path().join("file");
+    std::fs::write(&file, b"content").unwrap();
+    let add = ["artifact", "add", "a", file.to_str().unwrap()];
+    insta::assert_snapshot!(sandbox.berth(&add), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: cannot add to the image store
+    caused by: what a power cut may have damaged is not cleared away yet
+
+    hint: berth system check --repair
+    ");
+    let repaired = sandbox.berth(&["system", "check", "--repair"]);
+    let repaired = repaired.success();
+    assert!(repaired.contains("it was set aside"), "{repaired}");
+    assert!(!data.join("ingest/unsynced-1").exists());
+    sandbox.berth(&add).success();
+}

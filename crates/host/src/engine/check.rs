@@ -4,6 +4,7 @@ use std::fs;
 
 use berth_contract::{Class, ContainerId, Error, Result};
 use berth_image::{CheckOptions, Finding};
+use berth_sys::error::io_cause;
 
 use super::Engine;
 use super::in_use::{InUse, LiveContainers};
@@ -17,11 +18,26 @@ impl Engine {
     pub fn check(&self, options: CheckOptions) -> Result<Vec<Finding>> {
         self.require_root("cannot check the data directory")?;
         let store = self.store();
+        let mut damaged = self.list()?.damaged;
+        for id in records::identifiers(self.paths())? {
+            match InUse::told(self.paths(), &id) {
+                // A listing shows its summary, which is whole; what it stands on is not known.
+                Err(error) if io_cause(&error).is_none() => {
+                    damaged.push(self.put_aside(&id, error));
+                }
+                Ok(()) | Err(_) => {}
+            }
+        }
+        // Of what a power cut left, it was not known before what containers need.
+        let recovered = store.recover(&LiveContainers::new(self.paths()));
         let mut findings = store.check(options)?;
-        let damaged = self.list()?.damaged.into_iter();
-        findings.extend(damaged.map(|problem| Finding {
+        findings.extend(damaged.into_iter().map(|problem| Finding {
             problem,
             repaired: Some("it was set aside"),
+        }));
+        findings.extend(recovered.err().map(|problem| Finding {
+            problem,
+            repaired: None,
         }));
         self.check_names(options, &mut findings)?;
         let in_use = InUse::read(self.paths());

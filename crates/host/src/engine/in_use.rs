@@ -38,6 +38,11 @@ impl InUse {
         used
     }
 
+    /// Fails where it cannot be told what a container uses.
+    pub(super) fn told(paths: &Paths, id: &ContainerId) -> Result<()> {
+        Self::default().add(paths, id.clone())
+    }
+
     fn add(&mut self, paths: &Paths, id: ContainerId) -> Result<()> {
         let directory = paths.container(&id);
         let launch: Result<Option<Launch>> = records::read_document(&Launch::path(&directory));

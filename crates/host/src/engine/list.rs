@@ -40,7 +40,11 @@ impl Engine {
         })
     }
 
-    fn put_aside(&self, id: &ContainerId, error: berth_contract::Error) -> berth_contract::Error {
+    pub(super) fn put_aside(
+        &self,
+        id: &ContainerId,
+        error: berth_contract::Error,
+    ) -> berth_contract::Error {
         // A container that runs is told about and left alone.
         let alive = self.observe(id).is_ok_and(|seen| seen.alive);
         let kept = if alive {

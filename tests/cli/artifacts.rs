@@ -208,6 +208,15 @@ fn what_means_nothing_for_files_is_refused() {
         assert!(refused.stderr.contains("an artifact"), "{}", refused.stderr);
         assert_eq!(refused.status, 1);
     }
+    // A module that was added is an image: its program goes as it is.
+    let name = "127.0.0.1:1/w:1";
+    sandbox.berth(&["artifact", "add", name, &module]).success();
+    for format in [&[][..], &["--format", "wasm"]] {
+        let push = [&["push", "--compression-format", "gzip", name], format].concat();
+        let refused = sandbox.berth(&push);
+        let message = "error: cannot compress a wasm program";
+        assert!(refused.stderr.starts_with(message), "{}", refused.stderr);
+    }
 }
 
 #[test]

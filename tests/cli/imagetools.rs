@@ -126,3 +126,47 @@ fn images_are_looked_at_and_made_where_they_are() {
     hint: write it as index:KEY=VALUE or manifest-descriptor[PLATFORM]:KEY=VALUE
     "#);
 }
+
+#[test]
+fn what_a_registry_says_does_not_reach_the_terminal_as_it_is() {
+    let sandbox = Sandbox::with_busybox();
+    let served = Served::start(&sandbox);
+    let (one, list) = (
+        served.address.clone() + "/app:1",
+        served.address.clone() + "/app:list",
+    );
+    sandbox.berth(&["push", "-q", "busybox", &one]).success();
+    let tools =
+        |arguments: &[&str]| sandbox.berth(&[&["buildx", "imagetools"], arguments].concat());
+    let note = "index:note=\u{1b}[31mred\u{9b}0m";
+    tools(&["create", "-t", &list, "--annotation", note, &one]).success();
+    let template = "{{.Name}}\t{{index .Manifest.annotations \"note\"}}";
+    for arguments in [
+        &["inspect", &list][..],
+        &["inspect", "--format", template, &list],
+    ] {
+        let shown = tools(arguments).success();
+        assert!(shown.contains(r"\u{1b}[31mred\u{9b}0m"), "{shown}");
+        assert!(!shown.contains(['\u{1b}', '\u{9b}']), "{shown}");
+    }
+}
+
+#[test]
+fn what_was_pushed_a_moment_ago_stays_and_prune_says_so() {
+    let sandbox = Sandbox::new();
+    let served = Served::start(&sandbox);
+    let one = served.address.clone() + "/app:1";
+    let other = Sandbox::with_busybox();
+    other.berth(&["push", "-q", "busybox", &one]).success();
+    for prune in [&["image", "prune", "-af"][..], &["system", "prune", "-af"]] {
+        let pruned = sandbox.berth(prune);
+        assert_eq!(pruned.status, 0, "{pruned}");
+        assert!(
+            pruned.stderr.contains("stays on the disk for now"),
+            "{pruned}"
+        );
+    }
+    drop(served);
+    let pruned = sandbox.berth(&["image", "prune", "-af"]);
+    assert_eq!((pruned.status, pruned.stderr.as_str()), (0, ""), "{pruned}");
+}

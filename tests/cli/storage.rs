@@ -372,6 +372,33 @@ fn a_bind_that_matches_its_user() {
     }
 }
 
+/// What has a file system of its own cannot be put in place whole: what came of half an archive goes again.
+#[test]
+fn half_an_archive_leaves_nothing_in_a_volume() {
+    let sandbox = Sandbox::with_busybox();
+    let memory = ["-o", "type=tmpfs", "-o", "device=tmpfs", "mem"];
+    sandbox
+        .berth(&[&["volume", "create"], &memory[..]].concat())
+        .success();
+    up(
+        &sandbox,
+        "one",
+        &["-v", "mem:/m", "busybox", "sleep", "1000"],
+    );
+    let whole = berth_testkit::Layer::new()
+        .file("first", 0o644, b"here\n")
+        .file("second", 0o644, &[7; 4096])
+        .finish();
+    let import = ["volume", "import", "mem", "-"];
+    let half = sandbox.berth_with_input(&import, &whole[..2500]);
+    assert_eq!(half.status, 1, "{half}");
+    assert_eq!(sandbox.berth(&["exec", "one", "ls", "/m"]).success(), "");
+    sandbox.berth_with_input(&import, &whole).success();
+    let listed = sandbox.berth(&["exec", "one", "ls", "/m"]);
+    assert_eq!(listed.success(), "first\nsecond");
+    sandbox.berth(&["rm", "-f", "one"]).success();
+}
+
 /// Files, links and owners go out and come in; what is no archive leaves the volume as it was.
 #[test]
 fn a_volume_is_carried_in_an_archive() {

@@ -55,9 +55,15 @@ fn without_errno(text: &str) -> &str {
 
 /// A text with every character escaped that could move the cursor, start a line, or reverse reading.
 pub(crate) fn escape(text: &str) -> String {
+    escape_but(text, &[])
+}
+
+/// The same, but for what a whole text is laid out with.
+pub(crate) fn escape_but(text: &str, layout: &[char]) -> String {
     let hostile = |character: char| {
-        character.is_control()
-            || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        let moves = character.is_control()
+            || matches!(character, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        moves && !layout.contains(&character)
     };
     if !text.contains(hostile) {
         return text.to_owned();

@@ -40,6 +40,8 @@ pub struct PrunedImages {
     pub deleted: Vec<DeletedImage>,
     /// Bytes set free.
     pub space_reclaimed: u64,
+    /// Whether content on its way keeps everything on the disk for now.
+    pub held: bool,
 }
 
 impl Engine {
@@ -74,6 +76,7 @@ impl Engine {
             }
         }
         store.unlist_orphans()?;
+        pruned.held = store.is_held()?;
         store.collect(&live)?;
         pruned.space_reclaimed = before.saturating_sub(self.size_of_images()?);
         Ok(pruned)

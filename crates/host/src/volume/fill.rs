@@ -9,6 +9,7 @@ use berth_image::Merged;
 use berth_monitor::volume::{CONTENT, is_mounted};
 use berth_sys::error::Explain as _;
 use berth_sys::fault;
+use berth_sys::file::Directory;
 
 use super::remove_if_there;
 use crate::paths::Paths;
@@ -71,7 +72,10 @@ fn put(
     let data = directory.join(CONTENT);
     if is_mounted(directory).explain(explain)? {
         // Nothing can be renamed over a mount point.
-        return write(&data).map(drop);
+        return write(&data).map(drop).inspect_err(|_| {
+            // Best effort: the failure that matters is the first one.
+            drop(clear(&data));
+        });
     }
     let first = directory.join("_first");
     remove_if_there(&first).explain(explain)?;
@@ -86,6 +90,15 @@ fn put(
             other.map(drop)
         }
     }
+}
+
+/// Takes out what was there for nobody yet.
+fn clear(place: &Path) -> io::Result<()> {
+    let place = Directory::open(place)?;
+    for name in place.names()? {
+        place.remove_all(&name)?;
+    }
+    Ok(())
 }
 
 /// Keeps others from filling the volume; waits only while another does.

@@ -10,6 +10,7 @@ use super::Server;
 use super::passing::Follower;
 use super::reply::{Body, Code, Refusal, Reply, empty, header, with};
 use crate::reference::Reference;
+use crate::store::Deletion;
 
 const DIGEST: &str = "docker-content-digest";
 
@@ -110,13 +111,12 @@ impl Server {
             ));
         }
         self.release_recent();
-        if !self.store.delete_blob(digest)? {
-            return Err(Refusal::new(
-                Code::Unsupported,
-                "a manifest needs the blob; delete that first",
-            ));
-        }
-        Ok(empty(StatusCode::ACCEPTED))
+        let reason = match self.store.delete_blob(digest)? {
+            Deletion::Done => return Ok(empty(StatusCode::ACCEPTED)),
+            Deletion::Needed => "a manifest needs the blob; delete that first",
+            Deletion::Held => "an upload or a pull is under way, and may need the blob",
+        };
+        Err(Refusal::new(Code::Unsupported, reason))
     }
 }
 

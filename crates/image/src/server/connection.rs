@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
+use berth_sys::process;
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use hyper::body::Incoming;
@@ -22,13 +23,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+use super::patience::{Patient, Sent};
 use super::reply::{Code, NO_DIGEST, Refusal, Reply, empty, header};
 use super::route::{Route, Unroutable, is_write};
 use super::{ServeOptions, Server};
 use crate::store::Store;
 
-/// How long a client may take over a request's headers, or over the TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(30);
+/// `RLIMIT_NOFILE`, the same on x86 and arm.
+pub(super) const FILES: u32 = 7;
+
 /// How often what nobody came back for is let go.
 const SWEEP: Duration = Duration::from_secs(60);
 /// At once; what is more waits to be accepted.
@@ -45,6 +48,7 @@ pub fn serve(
     options: &ServeOptions,
     ready: &mut dyn FnMut(SocketAddr) -> Result<()>,
 ) -> Result<()> {
+    allow_files();
     // Makes the directories, and says early when they cannot be written.
     drop(store.hold()?);
     let server = Arc::new(Server::new(store, options)?);
@@ -87,6 +91,15 @@ pub fn serve(
     })
 }
 
+/// As many open files as the machine lets us have: connections and uploads are of several each.
+fn allow_files() {
+    if let Ok(limit) = process::limit(FILES) {
+        let soft = limit.hard;
+        // It works with fewer, for fewer at once.
+        drop(process::set_limit(process::Limit { soft, ..limit }));
+    }
+}
+
 fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor> {
     let read =
         |path: &Path| std::fs::read(path).explain(|| format!("cannot read {}", path.display()));
@@ -118,7 +131,8 @@ async fn converse(server: Arc<Server>, stream: TcpStream, tls: Option<TlsAccepto
     match tls {
         None => speak(server, stream).await,
         Some(acceptor) => {
-            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await {
+            let greeted = tokio::time::timeout(server.patience, acceptor.accept(stream));
+            if let Ok(Ok(stream)) = greeted.await {
                 speak(server, stream).await;
             }
         }
@@ -126,6 +140,7 @@ async fn converse(server: Arc<Server>, stream: TcpStream, tls: Option<TlsAccepto
 }
 
 async fn speak(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let patience = server.patience;
     let service = service_fn(move |request| {
         let server = Arc::clone(&server);
         async move { Ok::<_, Infallible>(server.answer(request).await) }
@@ -134,15 +149,15 @@ async fn speak(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite + Unpin 
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE);
+        .header_read_timeout(patience);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(HANDSHAKE);
+        .keep_alive_interval(patience);
     // A client that breaks off knows it already.
     drop(
         builder
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(Patient::new(stream, patience)), service)
             .await,
     );
 }
@@ -150,7 +165,7 @@ async fn speak(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite + Unpin 
 impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Reply {
         let is_head = request.method() == Method::HEAD;
-        let reply = match self.admit(&request) {
+        let reply = match self.admit(&request).await {
             Ok(()) => self
                 .dispatch(request)
                 .await
@@ -168,7 +183,7 @@ impl Server {
         reply
     }
 
-    fn admit(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+    async fn admit(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
         let Some(passwords) = &self.passwords else {
             return Ok(());
         };
@@ -177,7 +192,7 @@ impl Server {
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok());
         match header {
-            Some(header) if passwords.admit(header) => Ok(()),
+            Some(header) if passwords.admit(header).await => Ok(()),
             _ => Err(Refusal::new(
                 Code::Unauthorized,
                 "a name and a password are needed",
@@ -187,6 +202,7 @@ impl Server {
 
     async fn dispatch(&self, request: Request<Incoming>) -> Result<Reply, Refusal> {
         let (parts, body) = request.into_parts();
+        let body = Sent::new(body, self.patience);
         let (method, headers) = (parts.method, parts.headers);
         let text = parts.uri.query().unwrap_or_default();
         let query = query(text);
@@ -251,7 +267,7 @@ impl Server {
         method: &Method,
         route: Route,
         (query, headers): (&HashMap<String, String>, &HeaderMap),
-        body: Incoming,
+        body: Sent,
     ) -> Result<Reply, Refusal> {
         match (route, method.as_str()) {
             (Route::NewUpload(name), "POST") => self.new_upload(&name, query, body).await,

@@ -4,9 +4,9 @@ use berth_contract::Digest;
 use http::header::{CONTENT_TYPE, LOCATION};
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
-use hyper::body::Incoming;
 
 use super::Server;
+use super::patience::Sent;
 use super::reply::{Body, Code, Refusal, Reply, empty, header, with};
 use crate::documents::{Descriptor, Document, MANIFEST_LIMIT, media};
 use crate::reference::Reference;
@@ -54,7 +54,7 @@ impl Server {
         name: &Reference,
         tags: &[String],
         headers: &HeaderMap,
-        body: Incoming,
+        body: Sent,
     ) -> Result<Reply, Refusal> {
         let tagged = tagged(name, tags)?;
         let limit = usize::try_from(MANIFEST_LIMIT).unwrap_or(usize::MAX);

@@ -15,6 +15,7 @@ mod listing;
 mod manifest;
 mod passing;
 mod passwords;
+mod patience;
 mod reply;
 mod route;
 mod upload;
@@ -50,6 +51,8 @@ pub struct ServeOptions {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Nothing can be pushed or deleted.
     pub read_only: bool,
+    /// How long a client may say nothing, or take nothing of what it asked for.
+    pub patience: Duration,
     /// Fetch what is not here from other registries.
     pub pull_through: Option<PullThrough>,
 }
@@ -71,6 +74,7 @@ struct Server {
     /// The registry that names without one belong to.
     home: String,
     read_only: bool,
+    patience: Duration,
     passwords: Option<Passwords>,
     uploads: Uploads,
     upstream: Option<Upstream>,
@@ -86,6 +90,7 @@ impl Server {
             store: store.clone(),
             home: home.to_owned(),
             read_only: options.read_only,
+            patience: options.patience,
             passwords: options
                 .htpasswd
                 .as_deref()

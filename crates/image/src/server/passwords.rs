@@ -1,6 +1,7 @@
 //! Who may come in: `htpasswd` files with bcrypt hashes, the only ones that are worth anything.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
@@ -8,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
+use tokio::sync::Semaphore;
 
 use crate::store::sha256;
 
@@ -20,6 +22,11 @@ pub(super) struct Passwords {
     hashes: BTreeMap<String, String>,
     /// Digests of headers that were found right: bcrypt is slow on purpose, and asked for every request.
     proven: Mutex<Vec<Digest>>,
+    /// How slow the hashes are to check, one of which is somebody unknown's.
+    costs: Vec<u32>,
+    random: RandomState,
+    /// So many are checked at once: whoever guesses must not take the processors from everybody else.
+    checks: Semaphore,
 }
 
 impl Passwords {
@@ -44,19 +51,23 @@ impl Passwords {
             }
             hashes.insert(name.to_owned(), hash.to_owned());
         }
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self {
+            costs: hashes.values().filter_map(|hash| cost(hash)).collect(),
             hashes,
             proven: Mutex::default(),
+            random: RandomState::new(),
+            checks: Semaphore::new((processors / 2).max(1)),
         })
     }
 
     /// Whether an `Authorization` header proves that somebody of the file is there.
-    pub(super) fn admit(&self, header: &str) -> bool {
+    pub(super) async fn admit(&self, header: &str) -> bool {
         let digest = sha256(header.as_bytes());
         if self.proven().contains(&digest) {
             return true;
         }
-        let right = self.check(header).unwrap_or(false);
+        let right = self.check(header).await.unwrap_or(false);
         if right {
             let mut proven = self.proven();
             if proven.len() >= PROVEN_LIMIT {
@@ -71,19 +82,37 @@ impl Passwords {
         self.proven.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn check(&self, header: &str) -> Option<bool> {
+    async fn check(&self, header: &str) -> Option<bool> {
         let (scheme, encoded) = header.split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("basic") {
             return None;
         }
         let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
         let (name, password) = text.split_once(':')?;
-        // Somebody unknown takes as long as a wrong password, so that names cannot be guessed by time.
-        let unknown = "$2y$10$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW".to_owned();
-        let hash = self.hashes.get(name);
-        let matches = bcrypt::verify(password, hash.unwrap_or(&unknown)).unwrap_or(false);
-        Some(matches && hash.is_some())
+        let known = self.hashes.get(name).cloned();
+        let is_known = known.is_some();
+        let hash = known.unwrap_or_else(|| self.stand_in(name));
+        let password = password.to_owned();
+        let _turn = self.checks.acquire().await.ok()?;
+        let check = move || bcrypt::verify(password, &hash).unwrap_or(false);
+        let matches = tokio::task::spawn_blocking(check).await.ok()?;
+        Some(matches && is_known)
     }
+
+    /// Nobody's hash, as slow as somebody's, the same one's each time: names cannot be guessed by time.
+    fn stand_in(&self, name: &str) -> String {
+        let number = usize::try_from(self.random.hash_one(name)).unwrap_or(0);
+        let cost = number
+            .checked_rem(self.costs.len())
+            .map(|at| self.costs[at]);
+        let cost = cost.unwrap_or(10);
+        format!("$2y${cost:02}$abcdefghijklmnopqrstuu2r9OfJnfCsdneAXAGHnS4UpFFP8WIrW")
+    }
+}
+
+/// The power of two that a hash's rounds are: `$2y$12$…`.
+fn cost(hash: &str) -> Option<u32> {
+    hash.split('$').nth(2)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -98,12 +127,27 @@ mod tests {
         std::fs::write(&file, format!("# who\nsailor:{hash}\n\n")).unwrap();
         let passwords = Passwords::read(&file).unwrap();
         let header = |text: &str| format!("Basic {}", STANDARD.encode(text));
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let admit = |header: &str| runtime.block_on(passwords.admit(header));
         for _ in 0..2 {
-            assert!(passwords.admit(&header("sailor:salt and pepper")));
-            assert!(!passwords.admit(&header("sailor:sugar")));
-            assert!(!passwords.admit(&header("captain:salt and pepper")));
-            assert!(!passwords.admit("Bearer x"));
+            assert!(admit(&header("sailor:salt and pepper")));
+            assert!(!admit(&header("sailor:sugar")));
+            assert!(!admit(&header("captain:salt and pepper")));
+            assert!(!admit("Bearer x"));
         }
+        assert_eq!(cost(&passwords.stand_in("captain")), Some(4));
+        // Others are served while a password is checked.
+        let wrong = header("sailor:vinegar");
+        runtime.block_on(async {
+            tokio::select! {
+                biased;
+                _ = passwords.admit(&wrong) => panic!("it held up everybody"),
+                () = std::future::ready(()) => {}
+            }
+        });
         std::fs::write(&file, "sailor:{SHA}nope\n").unwrap();
         assert!(Passwords::read(&file).is_err());
     }

@@ -11,13 +11,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use berth_contract::Digest;
+use berth_sys::process;
 use http::header::{CONTENT_LENGTH, CONTENT_RANGE, LOCATION, RANGE};
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use sha2::{Digest as _, Sha256};
 
 use super::Server;
+use super::connection::FILES;
+use super::patience::Sent;
 use super::reply::{Code, NO_DIGEST, Refusal, Reply, empty, header};
 use crate::reference::Reference;
 use crate::store::{Transaction, digest_of_reader};
@@ -26,6 +28,8 @@ use crate::store::{Transaction, digest_of_reader};
 const PATIENCE: Duration = Duration::from_secs(3600);
 /// More than any number of clients needs.
 const UPLOADS_LIMIT: usize = 1000;
+/// When there are too many, one that rests for so long gives way.
+const REST: Duration = Duration::from_secs(60);
 
 /// The uploads under way, by their id.
 #[derive(Default)]
@@ -55,6 +59,23 @@ impl Uploads {
         if own { Ok(upload) } else { Err(unknown()) }
     }
 
+    /// Whether there is room for one more; the one that rests for longest makes it.
+    fn make_room(&self) -> bool {
+        let mut all = self.all();
+        // Each has four files open, and there are connections besides.
+        let files = process::limit(FILES).map_or(u64::MAX, |limit| limit.soft);
+        let limit = usize::try_from(files / 8).unwrap_or(UPLOADS_LIMIT);
+        if all.len() < limit.min(UPLOADS_LIMIT) {
+            return true;
+        }
+        let resting = all.iter().filter_map(|(id, upload)| {
+            let rest = upload.try_lock().ok()?.touched.elapsed();
+            (rest >= REST).then(|| (rest, id.clone()))
+        });
+        let longest = resting.max();
+        longest.is_some_and(|(_, id)| all.remove(&id).is_some())
+    }
+
     /// Drops what nobody has touched for long.
     pub(super) fn forget_stale(&self) {
         self.all().retain(|_, upload| {
@@ -71,7 +92,7 @@ impl Server {
         &self,
         name: &Reference,
         query: &HashMap<String, String>,
-        body: Incoming,
+        body: Sent,
     ) -> Result<Reply, Refusal> {
         // All repositories are in one store: wherever a blob comes from, it is here or it is not.
         if let Some(Ok(digest)) = query.get("mount").map(|text| text.parse::<Digest>())
@@ -86,7 +107,7 @@ impl Server {
             let message = format!("the algorithm {algorithm:?} is not known: use sha256 or sha512");
             return Err(Refusal::new(Code::DigestInvalid, message));
         }
-        if self.uploads.all().len() >= UPLOADS_LIMIT {
+        if !self.uploads.make_room() {
             return Err(Refusal::new(
                 Code::TooManyRequests,
                 "too many uploads are under way",
@@ -131,7 +152,7 @@ impl Server {
         name: &Reference,
         id: &str,
         headers: &HeaderMap,
-        body: Incoming,
+        body: Sent,
     ) -> Result<Reply, Refusal> {
         let upload = self.uploads.find(name, id)?;
         let mut upload = upload.lock().await;
@@ -149,7 +170,7 @@ impl Server {
         name: &Reference,
         (id, query): (&str, &HashMap<String, String>),
         headers: &HeaderMap,
-        body: Incoming,
+        body: Sent,
     ) -> Result<Reply, Refusal> {
         let shared = self.uploads.find(name, id)?;
         let digest = query.get("digest").map(|text| parse(text)).transpose()?;
@@ -223,7 +244,7 @@ impl Upload {
         }
     }
 
-    async fn append(&mut self, mut body: Incoming) -> Result<(), Refusal> {
+    async fn append(&mut self, mut body: Sent) -> Result<(), Refusal> {
         self.touched = Instant::now();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| {

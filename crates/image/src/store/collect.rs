@@ -44,6 +44,17 @@ struct Marked {
     documents: HashSet<Digest>,
 }
 
+/// What became of a blob that was to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    /// It is gone.
+    Done,
+    /// Something leads to it.
+    Needed,
+    /// Something may lead to it in a moment.
+    Held,
+}
+
 impl Store {
     /// Puts what nothing leads to into the trash and says how many bytes that will free; does nothing while
     /// others are at work.
@@ -115,15 +126,27 @@ impl Store {
         }
     }
 
-    /// Deletes a blob that nothing leads to; `false` if something does, or might in a moment.
-    pub(crate) fn delete_blob(&self, digest: &Digest) -> Result<bool> {
+    /// Whether content is on its way somewhere, so that nothing is collected.
+    ///
+    /// # Errors
+    /// The lock cannot be opened.
+    pub fn is_held(&self) -> Result<bool> {
+        self.prepare()?;
+        Ok(self.lock_file("images.lock")?.try_lock().is_err())
+    }
+
+    /// Deletes a blob that nothing leads to, or might in a moment.
+    pub(crate) fn delete_blob(&self, digest: &Digest) -> Result<Deletion> {
         let lock = self.lock_file("images.lock")?;
-        if lock.try_lock().is_err() || self.mark(&[])?.blobs.contains(digest.as_str()) {
-            return Ok(false);
+        if lock.try_lock().is_err() {
+            return Ok(Deletion::Held);
+        }
+        if self.mark(&[])?.blobs.contains(digest.as_str()) {
+            return Ok(Deletion::Needed);
         }
         let blobs = self.directory(&format!("oci/blobs/{}", digest.algorithm()))?;
         discard(&blobs, OsStr::new(digest.hex()), &self.directory("trash")?);
-        Ok(true)
+        Ok(Deletion::Done)
     }
 
     fn mark(&self, lowers: &[PathBuf]) -> Result<Marked> {

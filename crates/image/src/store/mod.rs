@@ -51,6 +51,7 @@ pub(crate) use artifacts::is_listed;
 pub use artifacts::{Artifact, ArtifactListing};
 pub(crate) use blobs::{digest_of, digest_of_reader, sha256, sha512};
 pub use check::{CheckOptions, Finding};
+pub(crate) use collect::Deletion;
 pub use collect::Usage;
 pub use forest::{Leaf, Tree};
 pub(crate) use graph::Graph;

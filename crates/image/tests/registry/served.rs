@@ -1,8 +1,10 @@
 //! The store served as a registry: to skopeo, and to berth.
 
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::sync::mpsc::channel;
+use std::time::Duration;
 
 use berth_contract::Class;
 use berth_image::{
@@ -31,6 +33,7 @@ impl Served {
             htpasswd: None,
             tls: None,
             read_only: false,
+            patience: Duration::from_secs(30),
             pull_through: None,
         };
         change(&mut options);
@@ -287,4 +290,26 @@ fn beside_a_digest_a_tag_is_no_name() {
     let removed = fresh.remove(&both.to_string(), false, &berth_image::NoContainers);
     assert!(removed.is_ok(), "{removed:?}");
     assert!(fresh.list().unwrap().images.is_empty());
+}
+
+#[test]
+fn who_says_nothing_holds_no_connection() {
+    let served = Served::with(|options| options.patience = Duration::from_millis(200));
+    let silent: Vec<_> = (0..3)
+        .map(|number| {
+            let mut stream = TcpStream::connect(&served.address).unwrap();
+            let wait = Some(Duration::from_secs(60));
+            stream.set_read_timeout(wait).unwrap();
+            // Nothing, half of a beginning, and a body that does not come.
+            let body = "POST /v2/x/blobs/uploads/?digest=sha256:0 HTTP/1.1\r\nhost: x\r\n\
+                        content-length: 9\r\n\r\n123";
+            let said = ["", "PRI * HT", body][number];
+            stream.write_all(said.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    for mut stream in silent {
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+    }
 }

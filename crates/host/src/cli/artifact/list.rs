@@ -5,6 +5,7 @@ use berth_host::format::{Column, Record, human};
 use berth_image::{Artifact, Reference};
 use serde_json::json;
 
+use crate::cli::failure::escape;
 use crate::cli::listing::Table;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
@@ -86,6 +87,6 @@ fn row(
         "Size": human::size(artifact.size()),
         "SizeBytes": artifact.size(),
         "Tag": name.tag().unwrap_or("<none>"),
-        "Type": artifact.manifest.artifact_type.as_ref().unwrap_or(config),
+        "Type": escape(artifact.manifest.artifact_type.as_ref().unwrap_or(config)),
     }))
 }

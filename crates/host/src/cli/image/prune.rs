@@ -64,7 +64,18 @@ impl Arguments for Prune {
             human::size(pruned.space_reclaimed)
         );
         context.screen.data(&text)?;
+        warn_of_hold(context, &pruned);
         Ok(0)
+    }
+}
+
+/// Tells why less is free than was removed.
+pub(crate) fn warn_of_hold(context: &Context, pruned: &PrunedImages) {
+    if pruned.held {
+        context.warn(
+            "what nothing needs stays on the disk for now: an image is being pulled, pushed, built, or \
+             was pushed to `serve registry` a moment ago",
+        );
     }
 }
 

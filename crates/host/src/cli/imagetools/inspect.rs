@@ -11,6 +11,7 @@ use berth_image::documents::{Document, Index};
 use berth_image::{Access, BlobSource, Descriptor, Reference, RemoteDocument};
 use serde_json::{Map, Value, json};
 
+use crate::cli::failure::{escape, escape_but};
 use crate::cli::registry::{RegistryFlags, access};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
@@ -87,7 +88,8 @@ impl Arguments for Inspect {
                     }
                 }
                 let rendered = template.render(&Record::new(document));
-                rendered.map_err(|error| unparsable(text, error))? + "\n"
+                let rendered = rendered.map_err(|error| unparsable(text, error))?;
+                escape_but(&rendered, &['\n', '\t']) + "\n"
             }
         };
         context.screen.data(&text)?;
@@ -105,7 +107,8 @@ fn overview(reference: &Reference, remote: &RemoteDocument) -> String {
     let descriptor = &remote.descriptor;
     let mut text = format!(
         "Name:      {reference}\nMediaType: {}\nDigest:    {}\n",
-        descriptor.media_type, descriptor.digest
+        escape(&descriptor.media_type),
+        descriptor.digest
     );
     let Document::Index(index) = &remote.document else {
         return text;
@@ -118,9 +121,12 @@ fn overview(reference: &Reference, remote: &RemoteDocument) -> String {
         }
         text.push_str(&format!(
             "  Name:      {}@{}\n  MediaType: {}\n",
-            reference, entry.digest, entry.media_type
+            reference,
+            entry.digest,
+            escape(&entry.media_type)
         ));
         if let Some(platform) = &entry.platform {
+            let platform = escape(&platform.to_string());
             text.push_str(&format!("  Platform:  {platform}\n"));
         }
         text.push_str(&notes("  ", &entry.annotations));
@@ -133,7 +139,7 @@ fn notes(indent: &str, annotations: &BTreeMap<String, String>) -> String {
         return String::new();
     }
     let lines = annotations.iter();
-    let lines = lines.map(|(key, value)| format!("{indent}  {key}: {value}\n"));
+    let lines = lines.map(|(key, value)| format!("{indent}  {}: {}\n", escape(key), escape(value)));
     format!("{indent}Annotations: \n{}", lines.collect::<String>())
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use berth_contract::{Class, Error, Result};
 use berth_image::{PullThrough, Reference, ServeOptions, default_registry};
@@ -28,6 +29,8 @@ const REGISTRY: Verb = Verb::new::<Registry>(
      berth serve registry --pull-through=docker.io --pull-through=quay.io",
 );
 
+/// How long a client may be silent.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Where registries are usually found.
 const PORT: u16 = 5000;
 
@@ -96,6 +99,7 @@ impl Arguments for Registry {
             htpasswd: self.htpasswd,
             tls: self.tls_cert.zip(self.tls_key),
             read_only: self.read_only,
+            patience: PATIENCE,
             pull_through,
         };
         engine.serve_registry(&options, &mut |address| {

@@ -5,7 +5,7 @@ use berth_host::build::CachePruning;
 use berth_host::engine::PruneWish;
 use berth_host::format::{Filters, human};
 
-use crate::cli::image::prune::{listed, moment};
+use crate::cli::image::prune::{listed, moment, warn_of_hold};
 use crate::cli::shared::confirm;
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
@@ -98,6 +98,7 @@ impl Arguments for Prune {
             human::size(reclaimed)
         ));
         context.screen.data(&text)?;
+        warn_of_hold(context, &images);
         Ok(0)
     }
 }

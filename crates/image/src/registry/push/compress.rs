@@ -51,6 +51,13 @@ impl Recompression {
 impl Documents {
     /// Compresses the layers and rewrites every document above them.
     pub(super) fn compress(&mut self, store: &Store, compression: &Recompression) -> Result<()> {
+        let has = |kind: fn(&str) -> bool| {
+            let mut types = self.blobs.iter().map(|(blob, _)| blob.media_type.as_str());
+            types.any(kind)
+        };
+        if has(media::is_module) && !has(media::is_archive) {
+            return Err(no_archive());
+        }
         let transaction = store.transaction()?;
         let mut layers: BTreeMap<Digest, Descriptor> = BTreeMap::new();
         for (blob, path) in &mut self.blobs {
@@ -87,6 +94,13 @@ impl Documents {
         self.scratch = Some(transaction);
         Ok(())
     }
+}
+
+/// Why what is no archive is not compressed.
+pub(super) fn no_archive() -> Error {
+    Error::new(Class::Invalid, "cannot compress a wasm program")
+        .caused_by("who pulls it runs it as it is")
+        .hint("leave --compression-format away")
 }
 
 impl Recompression {

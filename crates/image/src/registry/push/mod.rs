@@ -178,6 +178,9 @@ pub fn push_wasm_image(
             .unwrap_or(native),
         image => image,
     };
+    if options.compression.is_some() {
+        return Err(compress::no_archive());
+    }
     let documents = Documents::of_wasm_image(store, &image)?;
     Push::new(store, destination, options, progress)?.run(&documents)
 }

@@ -64,3 +64,32 @@ fn listing_goes_on_beside_a_stopped_command() {
     stuck.close_input();
     assert_eq!(stuck.finish().status, 0);
 }
+
+/// Everybody who waits for a container is an open file of its monitor: the limit of whoever started it is the guest's.
+#[test]
+fn a_low_limit_of_open_files_is_the_guests_alone() {
+    let sandbox = Sandbox::with_busybox();
+    let script = r#"ulimit -Sn 64; exec "$0" "$@""#;
+    let words = ["-c", script];
+    let started = sandbox.command(&["run", "-d", "--name", "low", "--network", "none"]);
+    let status = std::process::Command::new("sh")
+        .args(words)
+        .arg(started.get_program())
+        .args(started.get_args())
+        .envs(
+            started
+                .get_envs()
+                .filter_map(|(key, value)| Some((key, value?))),
+        )
+        .args(["busybox", "sleep", "1000"])
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+    let waiting: Vec<_> = (0..70).map(|_| sandbox.start(&["wait", "low"])).collect();
+    let limit = sandbox.berth(&["exec", "low", "sh", "-c", "ulimit -Sn"]);
+    assert_eq!(limit.success(), "64");
+    sandbox.berth(&["stop", "-t", "0", "low"]).success();
+    for waiter in waiting {
+        assert_eq!(waiter.finish().success(), "137");
+    }
+}

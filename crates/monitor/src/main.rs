@@ -31,6 +31,8 @@ fn monitor() -> u8 {
         return 125;
     };
     drop(std::fs::write(NAME_FILE, "berth-monitor"));
+    // Whoever waits for the container is an open file, and so are an exec's streams.
+    drop(berth_sys::process::raise_open_files());
     match arguments(std::env::args_os().skip(1)) {
         Ok(arguments) => {
             #[cfg(feature = "fault-points")]

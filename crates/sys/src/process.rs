@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::sync::OnceLock;
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Gid, Pid, Signal, Uid};
@@ -158,6 +159,34 @@ pub fn set_limit_of(pid: i32, limit: Limit) -> io::Result<()> {
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// `RLIMIT_NOFILE`.
+pub const OPEN_FILES: u32 = 7;
+
+/// The limit of open files this process was started with, once it has raised it.
+static OPEN_FILES_AT_START: OnceLock<Limit> = OnceLock::new();
+
+/// Lets this process open as many files as its hard limit allows; its children are to get back what
+/// [`open_files_at_start`] says, for some programs still cannot live with numbers past 1023.
+///
+/// # Errors
+/// Whatever `prlimit(2)` says.
+pub fn raise_open_files() -> io::Result<()> {
+    let limit = limit(OPEN_FILES)?;
+    let raised = Limit {
+        soft: limit.hard,
+        ..limit
+    };
+    set_limit(raised)?;
+    OPEN_FILES_AT_START.get_or_init(|| limit);
+    Ok(())
+}
+
+/// The limit of open files before [`raise_open_files`]; `None` where that was not called.
+#[must_use]
+pub fn open_files_at_start() -> Option<Limit> {
+    OPEN_FILES_AT_START.get().copied()
 }
 
 /// Begins a new session, without a controlling terminal.

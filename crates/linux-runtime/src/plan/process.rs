@@ -6,7 +6,7 @@ use berth_contract::oci::{
     PosixRlimit, Process, Scheduler, Spec,
 };
 use berth_sys::capability::Sets;
-use berth_sys::process::Scheduling;
+use berth_sys::process::{self, Scheduling};
 
 use super::{ANNOTATION_CLAMP, invalid, unsupported};
 use crate::capability::mask;
@@ -181,6 +181,17 @@ fn limits(rlimits: &[PosixRlimit], clamp: &str) -> Result<Vec<LimitPlan>> {
             soft: rlimit.soft,
             hard: rlimit.hard,
             clamp: clamp.split(',').any(|word| word.trim() == name),
+        });
+    }
+    if let Some(usual) = process::open_files_at_start()
+        && limits.iter().all(|limit| limit.resource != usual.resource)
+    {
+        limits.push(LimitPlan {
+            name: "RLIMIT_NOFILE",
+            resource: usual.resource,
+            soft: usual.soft,
+            hard: usual.hard,
+            clamp: true,
         });
     }
     Ok(limits)

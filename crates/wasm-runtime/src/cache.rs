@@ -128,6 +128,15 @@ impl Cache {
         self.made(&hash(module), &self.engine()?, module)
     }
 
+    /// The compiled form of a module that a guest can write, if it is here already.
+    ///
+    /// # Errors
+    /// The compiler does not say what it is.
+    pub(crate) fn known_bytes(&self, module: &[u8]) -> Result<Option<PathBuf>> {
+        let path = self.place(&hash(module), &self.engine()?);
+        Ok(path.exists().then_some(path))
+    }
+
     /// Removes every compiled module whose source `is_used` does not know; returns the bytes freed.
     ///
     /// A guest that runs one of them keeps it mapped; its next start compiles again. What is known of

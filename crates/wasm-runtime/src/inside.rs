@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use berth_contract::{ProgramKind, Result, oci};
+use berth_contract::{Class, Error, ProgramKind, Result, oci};
 use berth_sys::error::Explain as _;
 use berth_sys::path::Directory;
 
@@ -25,7 +25,8 @@ pub fn compile_ahead(cache: &Cache, pid: i32, process: &oci::Process) -> Result<
     let Some((path, function)) = module(&root, name, process) else {
         return Ok(());
     };
-    compiled(&cache.clone().entered_at(function), &root, &path).map(drop)
+    let cache = cache.clone().entered_at(function);
+    cache.compiled_bytes(&read(&root, &path)?).map(drop)
 }
 
 /// The module a command names inside the container, and the function behind `#`.
@@ -50,13 +51,19 @@ pub(crate) fn without<'a>(command: &'a str, function: Option<&str>) -> &'a str {
         .unwrap_or(command)
 }
 
-/// The compiled form of a module in the container. The container can write this file: it is read once, and
-/// what was read is compiled.
+/// The compiled form of a module in the container, which was compiled ahead. The container can write this file: it
+/// is read once, and what it has become meanwhile is not compiled here, where everybody would have to wait.
 pub(crate) fn compiled(cache: &Cache, root: &Directory, path: &Path) -> Result<PathBuf> {
-    let bytes = root
-        .read(path, LARGEST_MODULE)
-        .explain(|| format!("cannot read {} in the container", path.display()))?;
-    cache.compiled_bytes(&bytes)
+    let known = cache.known_bytes(&read(root, path)?)?;
+    known.ok_or_else(|| {
+        let message = format!("cannot run {} in the container", path.display());
+        Error::new(Class::Conflict, message).caused_by("the file was changed at this very moment")
+    })
+}
+
+fn read(root: &Directory, path: &Path) -> Result<Vec<u8>> {
+    root.read(path, LARGEST_MODULE)
+        .explain(|| format!("cannot read {} in the container", path.display()))
 }
 
 /// The file a command names inside the container.

@@ -281,7 +281,7 @@ async fn give(
     let (mut memory, _) = bytes(caller)?;
     let content = memory
         .first_vector(vectors.0.cast_unsigned(), vectors.1.cast_unsigned())
-        .and_then(|span| Ok(memory.slice(span)?))
+        .and_then(|span| memory.slice(span))
         .map(|content| content[..content.len().min(AT_ONCE)].to_vec());
     let content = match content {
         Ok(content) => content,

@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use berth_contract::oci::{self, Process, Spec};
 use berth_contract::{
-    ContainerId, Exit, Guest, Program, Rootfs, Runtime as _, Signal, Slot, Stdio,
+    Class, ContainerId, Exit, Guest, Program, Rootfs, Runtime as _, Signal, Slot, Stdio,
 };
 use berth_linux_runtime::{LinuxRuntime, defaults};
 use berth_sys::cgroup::{Cgroup, Hierarchies};
 use berth_sys::{fd, pidfd};
-use berth_wasm_runtime::{Cache, WasmRuntime};
+use berth_wasm_runtime::{Cache, WasmRuntime, compile_ahead};
 use tempfile::TempDir;
 
 /// Guests are made by processes with one thread; here at least one thread at a time makes them.
@@ -135,8 +135,12 @@ impl Bench {
         spec
     }
 
+    fn cache(&self) -> Cache {
+        Cache::open(&self.path("cache"), &self.programs.join("berth-wasmc")).unwrap()
+    }
+
     fn module(&self, text: &str) -> OwnedFd {
-        let cache = Cache::open(&self.path("cache"), &self.programs.join("berth-wasmc")).unwrap();
+        let cache = self.cache();
         let path = cache
             .compiled_bytes(&wat::parse_str(text).unwrap())
             .unwrap();
@@ -300,9 +304,17 @@ fn privileged_exec_is_a_second_instance() {
          (loop $l (br $l))"
     ));
     let (mut guest, _streams) = bench.create(&bench.spec(&["guest"]), bench.module(&text));
-    let mut exec = |arguments: &[&str]| {
+    let process = |arguments: &[&str]| {
         let mut process = bench.spec(arguments).process.unwrap();
         process.env = Some(vec!["PATH=/".into()]);
+        process
+    };
+    // Whoever supervises the guest compiles nothing: it would serve nobody meanwhile.
+    let refused = guest.exec(&process(&["/other.wasm"]), Streams::make().0);
+    assert_eq!(refused.unwrap_err().class(), Class::Conflict);
+    let mut exec = |arguments: &[&str]| {
+        let process = process(arguments);
+        compile_ahead(&bench.cache(), guest.pid(), &process).unwrap();
         let (stdio, streams) = Streams::make();
         let mut second = guest.exec(&process, stdio).unwrap();
         second.start().unwrap();

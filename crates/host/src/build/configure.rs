@@ -347,7 +347,7 @@ mod tests {
         let config = &state.config;
         assert_eq!(
             config.env[1..],
-            ["A=2", &format!("B=x {}", super::super::state::PATH), "C=1"]
+            ["A=2", &format!("B=x {}", super::super::scope::PATH), "C=1"]
         );
         assert_eq!(config.labels["a.b"], "c d");
         assert_eq!(config.labels["e"], "2");

@@ -15,10 +15,9 @@ use super::report::Step;
 use super::request::OnFailure;
 use super::run::{Command, Runner};
 use super::run_mounts::{Confined, Mounted, Wanted};
-use super::scope::{PROXIES, Scope};
+use super::scope::{PATH, PROXIES, Scope};
 use super::shell::Remains;
 use super::stage_builder::{Made, StageBuilder};
-use super::state::PATH;
 use crate::api::types::DeviceRequest;
 use crate::engine::{CDI_DIRECTORIES, NamedDevice, named_devices};
 

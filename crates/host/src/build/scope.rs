@@ -6,6 +6,9 @@ use berth_image::Platform;
 
 use super::dockerfile::expand::Variables;
 
+/// What a program is found by when an image does not say.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// Arguments that every build has without declaring them; they leave no trace in image or cache.
 pub const PROXIES: [&str; 10] = [
     "HTTP_PROXY",

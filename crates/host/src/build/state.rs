@@ -4,12 +4,10 @@ use berth_image::{
     Configuration, ContainerConfig, History, Image, Layer, Platform, urls_without_logins,
 };
 
-use super::scope::Scope;
+use super::scope::{PATH, Scope};
 
 /// The comment of every step in the history, which tools look for.
 const COMMENT: &str = "buildkit.dockerfile.v0";
-/// What a program is found by when an image does not say.
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A stage at one point.
 #[derive(Debug, Clone)]

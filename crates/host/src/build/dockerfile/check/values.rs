@@ -8,8 +8,7 @@ use crate::build::dockerfile::expand::{NoVariables, Variables as _, expand, expa
 use crate::build::dockerfile::instruction::{Argument, Copy, Instruction, Located, Pairs};
 use crate::build::dockerfile::stage::{Base, Stage, Stages};
 use crate::build::ignore::{Patterns, clean};
-use crate::build::scope::Scope;
-use crate::build::state::PATH;
+use crate::build::scope::{PATH, Scope};
 
 /// Parts of a name, divided by `_`, that speak of a secret.
 const SECRETS: [&str; 11] = [

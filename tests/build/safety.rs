@@ -1,6 +1,7 @@
 //! Links of contexts, stages and caches lead nowhere else (security.md 21, 22).
 
 use std::os::unix::fs::symlink;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::project::{Project, tree};
 
@@ -108,6 +109,46 @@ fn cache_mounts_are_only_themselves() {
 }
 
 /// What an archive says of paths is no reason to leave the layer.
+/// A command that runs at the same time can exchange what the mounts of another one lie on.
+#[test]
+fn exchanged_mount_points_lead_nowhere() {
+    let cache = "--mount=type=cache,id=race,target=/c";
+    let project = Project::of(&format!("FROM busybox\nRUN {cache} mkdir /c/x\n")).file("f", "F");
+    let outside = outside(&project);
+    project.build(&[]).success();
+    let place = project.cache_with("x").join("x");
+    project.write(
+        "Dockerfile",
+        &format!(
+            "FROM busybox\nRUN {cache} --mount=type=tmpfs,target=/c/x/made --mount=source=f,target=/c/x/file \\\n\
+             --mount=type=cache,id=other,target=/c/x/inner --mount=source=f,target=/c/x/secret true\n"
+        ),
+    );
+    let done = AtomicBool::new(false);
+    let exchange = || {
+        while !done.load(Ordering::Relaxed) {
+            // A build may have made something in the directory: then it stays one for a while.
+            if std::fs::remove_dir_all(&place).is_ok() && symlink(&outside, &place).is_ok() {
+                std::fs::remove_file(&place).unwrap();
+            }
+            drop(std::fs::create_dir(&place));
+        }
+    };
+    std::thread::scope(|scope| {
+        let exchanging = scope.spawn(exchange);
+        for _ in 0..60 {
+            // It may fail: what it needs is not always there.
+            drop(project.build(&["--no-cache", "-q"]));
+        }
+        done.store(true, Ordering::Relaxed);
+        exchanging.join().unwrap();
+    });
+    assert_eq!(tree(&outside), ["secret"]);
+    let secret = std::fs::read_to_string(outside.join("secret"));
+    assert_eq!(secret.unwrap(), "host");
+    project.build(&["--no-cache"]).success();
+}
+
 #[test]
 fn hostile_archives_stay_inside() {
     let project = Project::of("FROM busybox\nADD evil.tar /u/\n");

@@ -9,4 +9,5 @@ mod chroot;
 mod debian;
 mod interrupted;
 mod logins;
+mod reflinks;
 mod registry;

@@ -3,7 +3,7 @@
 use crate::shell::{self, Outcome};
 
 /// A program, the Debian package it comes from, and what it is for.
-const TOOLS: [(&str, &str, &str); 14] = [
+const TOOLS: [(&str, &str, &str); 16] = [
     ("/bin/busybox", "busybox-static", "the busybox image"),
     ("debootstrap", "debootstrap", "the Debian image"),
     (
@@ -27,6 +27,12 @@ const TOOLS: [(&str, &str, &str); 14] = [
     ("clang-14", "clang-14", "the wasm twins"),
     ("wasm-ld-14", "lld-14", "the wasm twins"),
     ("c++", "g++", "the fuzz targets"),
+    (
+        "mkfs.btrfs",
+        "btrfs-progs",
+        "a file system whose files share their content",
+    ),
+    ("filefrag", "e2fsprogs", "where the content of files lies"),
     ("ip", "iproute2", "test hosts in network namespaces"),
     ("nft", "nftables", "reading the rules back"),
     (

@@ -1,3 +1,5 @@
+//! Tests of what a source that names a repository means.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Tests of `RUN --mount`: types, defaults and refusals.
+
 use super::*;
 
 #[test]

@@ -1,5 +1,7 @@
 //! `RUN`: what is executed, in which environment, and what of it stays.
 
+use std::process::Command;
+
 use crate::project::Project;
 
 #[test]
@@ -68,7 +70,7 @@ fn mounts_are_there_and_gone() {
     );
     // A secret is nowhere: not in layers, history, cache or what was said.
     assert!(!built.stderr.contains("hunter2"));
-    let found = std::process::Command::new("grep")
+    let found = Command::new("grep")
         .args(["-rlF", "hunter2-very-secret"])
         .arg(project.sandbox.data())
         .output()
@@ -128,6 +130,36 @@ fn networks_and_limits_are_as_asked() {
         project.run("cat /n /l /s; tr -s '\\t ' ' ' < /h"),
         "lo\nMax open files 77 99 files \n2048\n10.9.8.7 named"
     );
+}
+
+/// Whoever reads a stage has many files open, and its commands the limit that the builder was started with.
+#[test]
+fn a_low_limit_of_open_files_holds_for_commands_alone() {
+    let deep = "a/b/c/d/e/f/g/h/i/j";
+    let layers: String = (0..12)
+        .map(|number| format!("COPY f /{deep}/{number}\n"))
+        .collect();
+    let project = Project::of(&format!(
+        "FROM busybox\n{layers}FROM busybox\nRUN ulimit -Sn > /n; ulimit -Hn >> /n\nCOPY --from=0 /a /a\n"
+    ))
+    .file("f", "x");
+    let context = project.directory.to_str().unwrap();
+    let build = project.sandbox.command(&["build", "-t", "t", context]);
+    let variables = build
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    let limited = Command::new("prlimit")
+        .arg("--nofile=64:4096")
+        .arg(build.get_program())
+        .args(build.get_args())
+        .env_clear()
+        .envs(variables)
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&limited.stderr);
+    assert!(limited.status.success(), "{said}");
+    let found = project.run(&format!("cat /n; ls /{deep} | wc -l"));
+    assert_eq!(found, "64\n4096\n12");
 }
 
 #[test]

@@ -12,6 +12,9 @@ use std::thread::JoinHandle;
 use berth_contract::Result;
 use berth_sys::error::Explain as _;
 
+/// More than any command asks at once: each takes two threads of the builder.
+const CLIENTS_LIMIT: usize = 64;
+
 /// A socket, and the thread that passes on what is said; both end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Agent {
@@ -33,17 +36,22 @@ impl Agent {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).explain(cannot)?;
         let ended = Arc::new(AtomicBool::new(false));
         let (over, agent) = (Arc::clone(&ended), agent.to_owned());
+        let served = Arc::new(());
         let thread = std::thread::spawn(move || {
             while let Ok((client, _)) = listener.accept() {
                 if over.load(Ordering::SeqCst) {
                     return;
                 }
+                // Whoever is one too many, or cannot be passed on, is closed, which the client sees.
+                if Arc::strong_count(&served) > CLIENTS_LIMIT {
+                    continue;
+                }
+                let (agent, serving) = (agent.clone(), Arc::clone(&served));
                 // Apart: an agent that lets its clients wait must not keep this one from ending.
-                let agent = agent.clone();
-                std::thread::spawn(move || {
-                    // One that cannot be passed on is closed, which the client sees.
+                drop(std::thread::Builder::new().spawn(move || {
                     drop(UnixStream::connect(&agent).and_then(|server| pass(client, server)));
-                });
+                    drop(serving);
+                }));
             }
         });
         Ok(Self {
@@ -62,14 +70,13 @@ impl Agent {
 /// Passes on in both directions, each until its end.
 fn pass(client: UnixStream, server: UnixStream) -> io::Result<()> {
     let one_way = |mut from: UnixStream, mut to: UnixStream| {
-        std::thread::spawn(move || {
-            drop(io::copy(&mut from, &mut to));
-            drop(to.shutdown(std::net::Shutdown::Write));
-        })
+        drop(io::copy(&mut from, &mut to));
+        drop(to.shutdown(std::net::Shutdown::Write));
     };
     let (from_client, to_server) = (client.try_clone()?, server.try_clone()?);
-    drop(one_way(from_client, to_server));
-    drop(one_way(server, client));
+    let asking = std::thread::Builder::new().spawn(move || one_way(from_client, to_server))?;
+    one_way(server, client);
+    drop(asking.join());
     Ok(())
 }
 
@@ -114,6 +121,37 @@ mod tests {
         let ended = told.recv_timeout(std::time::Duration::from_secs(20));
         assert!(ended.is_ok(), "it waits for the agent");
         drop(clients);
+    }
+
+    #[test]
+    fn a_command_cannot_take_all_threads() {
+        let folder = tempfile::tempdir().unwrap();
+        let (own, theirs) = (folder.path().join("own"), folder.path().join("theirs"));
+        let listener = UnixListener::bind(&theirs).unwrap();
+        let ids = (
+            berth_sys::user::effective_id(),
+            berth_sys::user::effective_group(),
+        );
+        let _agent = Agent::start(&own, &theirs, (0o600, ids)).unwrap();
+        let mut clients: Vec<_> = (0..=CLIENTS_LIMIT)
+            .map(|_| UnixStream::connect(&own).unwrap())
+            .collect();
+        let mut last = clients.pop().unwrap();
+        let closed = last.read(&mut [0]).unwrap();
+        assert_eq!(closed, 0, "one more than the limit is closed");
+        // Whoever has ended makes room.
+        let mut servers = Vec::new();
+        for _ in &clients {
+            servers.push(listener.accept().unwrap().0);
+        }
+        drop((clients, servers));
+        listener.set_nonblocking(true).unwrap();
+        let is_served = (0..1_000_000).any(|_| {
+            let _client = UnixStream::connect(&own).unwrap();
+            std::thread::yield_now();
+            listener.accept().is_ok()
+        });
+        assert!(is_served, "nobody is served any more");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use berth_image::{Assembly, Descriptor, Image, Platform, Progress, Store};
 use berth_sys::clock;
 use berth_sys::error::Explain as _;
 use berth_sys::lock::Lock;
+use berth_sys::process;
 
 use super::cache::{BuildCache, CachedStep};
 use super::contexts::Contexts;
@@ -156,6 +157,8 @@ impl Engine {
         cancel: &Cancel,
     ) -> Result<Built> {
         self.require_root_for_build()?;
+        // Whoever walks through a stage has each directory on the way open in each of its layers.
+        drop(process::raise_open_files());
         let steps = Steps::new(report, cancel);
         let load = steps.begin("[internal] load build definition from Dockerfile");
         let file = load.end(Dockerfile::parse(

@@ -29,9 +29,6 @@ use super::route::{Route, Unroutable, is_write};
 use super::{ServeOptions, Server};
 use crate::store::Store;
 
-/// `RLIMIT_NOFILE`, the same on x86 and arm.
-pub(super) const FILES: u32 = 7;
-
 /// How often what nobody came back for is let go.
 const SWEEP: Duration = Duration::from_secs(60);
 /// At once; what is more waits to be accepted.
@@ -48,7 +45,8 @@ pub fn serve(
     options: &ServeOptions,
     ready: &mut dyn FnMut(SocketAddr) -> Result<()>,
 ) -> Result<()> {
-    allow_files();
+    // Connections and uploads are of several files each. It works with fewer, for fewer at once.
+    drop(process::raise_open_files());
     // Makes the directories, and says early when they cannot be written.
     drop(store.hold()?);
     let server = Arc::new(Server::new(store, options)?);
@@ -89,15 +87,6 @@ pub fn serve(
             });
         }
     })
-}
-
-/// As many open files as the machine lets us have: connections and uploads are of several each.
-fn allow_files() {
-    if let Ok(limit) = process::limit(FILES) {
-        let soft = limit.hard;
-        // It works with fewer, for fewer at once.
-        drop(process::set_limit(process::Limit { soft, ..limit }));
-    }
 }
 
 fn acceptor(chain: &Path, key: &Path) -> Result<TlsAcceptor> {

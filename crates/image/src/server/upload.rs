@@ -18,7 +18,6 @@ use http_body_util::BodyExt as _;
 use sha2::{Digest as _, Sha256};
 
 use super::Server;
-use super::connection::FILES;
 use super::patience::Sent;
 use super::reply::{Code, NO_DIGEST, Refusal, Reply, empty, header};
 use crate::reference::Reference;
@@ -63,7 +62,7 @@ impl Uploads {
     fn make_room(&self) -> bool {
         let mut all = self.all();
         // Each has four files open, and there are connections besides.
-        let files = process::limit(FILES).map_or(u64::MAX, |limit| limit.soft);
+        let files = process::limit(process::OPEN_FILES).map_or(u64::MAX, |limit| limit.soft);
         let limit = usize::try_from(files / 8).unwrap_or(UPLOADS_LIMIT);
         if all.len() < limit.min(UPLOADS_LIMIT) {
             return true;

@@ -7,6 +7,7 @@ use berth_contract::oci::{
     LinuxWeightDevice, PosixRlimit, PosixRlimitType,
 };
 use berth_contract::{Class, Error, Result};
+use berth_sys::process;
 
 use super::devices;
 use crate::api::types::{HostConfig, ThrottleDevice, Ulimit, WeightDevice};
@@ -283,6 +284,17 @@ pub(super) fn rlimits(ulimits: &[Ulimit]) -> Result<Vec<PosixRlimit>> {
             )));
         }
         limits.push(PosixRlimit { kind, hard, soft });
+    }
+    // Otherwise a builder, which has raised its own, would hand that down.
+    let nofile = PosixRlimitType::Nofile;
+    if let Some(usual) = process::open_files_at_start()
+        && limits.iter().all(|limit| limit.kind != nofile)
+    {
+        limits.push(PosixRlimit {
+            kind: nofile,
+            hard: usual.hard,
+            soft: usual.soft,
+        });
     }
     Ok(limits)
 }

@@ -74,6 +74,78 @@ fn a_list_is_made_of_what_a_registry_has() {
     );
 }
 
+fn rows(sandbox: &Sandbox) -> String {
+    let listed = ["images", "--format", "{{.Repository}}:{{.Tag}} {{.ID}}"];
+    sandbox.berth(&listed).success()
+}
+
+#[test]
+fn a_list_whose_images_are_elsewhere_is_an_image_here() {
+    let shore = Sandbox::with_busybox();
+    let served = Served::start(&shore);
+    let image = format!("{}/app:one", served.address);
+    shore.berth(&["push", "-q", "busybox", &image]).success();
+    let ship = Sandbox::new();
+    let create = ["manifest", "create", "--insecure", "app:1", &image];
+    ship.berth(&create).success();
+    let rows = || rows(&ship);
+    let inspect = |template: &str| {
+        ship.berth(&["inspect", "--format", template, "app:1"])
+            .success()
+    };
+    let id = inspect("{{.Id}}");
+    let short = &id["sha256:".len()..][..12];
+    assert_eq!(rows(), format!("app:1 {short}"));
+    let size = inspect("{{.Size}} {{json .RepoTags}}");
+    let is_told = size.ends_with("[\"app:1\"]") && !size.starts_with("0 ");
+    assert!(is_told, "{size}");
+    assert_eq!(ship.berth(&["image", "exists", "app:1"]).status, 0);
+    assert_eq!(
+        ship.berth(&["info", "--format", "{{.Images}}"]).success(),
+        "1"
+    );
+
+    // A further name is the same list: it can be pushed, because it is known where its image is.
+    ship.berth(&["tag", "app:1", "app:2"]).success();
+    assert_eq!(rows(), format!("app:1 {short}\napp:2 {short}"));
+    assert_eq!(ship.berth(&["images", "-q"]).success(), short);
+    let all = format!("{}/third", served.address);
+    ship.berth(&["tag", short, &format!("{all}:1"), &format!("{all}:2")])
+        .success();
+    ship.berth(&["push", "-q", "--all-tags", &all]).success();
+    let there = ["run", "--rm", "-q", &format!("{all}:2"), "echo", "there"];
+    assert_eq!(shore.berth(&there).success(), "there");
+
+    let several = ship.berth(&["rmi", short]);
+    assert_eq!(several.status, 1);
+    let reason = format!("{short} has names in several repositories");
+    assert!(several.stderr.contains(&reason), "{}", several.stderr);
+    let untagged = ship.berth(&["rmi", "app:1"]).success();
+    assert_eq!(untagged, "Untagged: app:1");
+    ship.berth(&["untag", &format!("{all}:1")]).success();
+    let gone = ship.berth(&["rmi", "-f", short]).success();
+    assert!(gone.ends_with(&format!("Deleted: {id}")), "{gone}");
+    assert_eq!(rows(), "");
+    let blobs = std::fs::read_dir(ship.data().join("oci/blobs/sha256")).unwrap();
+    assert_eq!(blobs.count(), 0, "its document went too");
+}
+
+#[test]
+fn a_list_without_a_name_is_dangling() {
+    let ship = Sandbox::new();
+    ship.berth(&["manifest", "create", "empty:1"]).success();
+    ship.berth(&["untag", "empty:1"]).success();
+    let dangling = ["images", "--filter", "dangling=true", "-q"];
+    assert_eq!(ship.berth(&dangling).success().len(), 12);
+    ship.berth(&["image", "prune", "-f"]).success();
+    assert_eq!(rows(&ship), "");
+    ship.berth(&["manifest", "create", "empty:2"]).success();
+    ship.berth(&["image", "prune", "-f"]).success();
+    assert!(rows(&ship).starts_with("empty:2 "), "{}", rows(&ship));
+    ship.berth(&["rmi", "--all"]).success();
+    assert_eq!(rows(&ship), "");
+}
+
 #[test]
 fn images_are_listed_in_the_order_and_of_the_kind_asked_for() {
     let sandbox = Sandbox::new();

@@ -66,8 +66,9 @@ pub use registry::{
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};
 pub use store::{
-    Artifact, ArtifactFile, ArtifactListing, ArtifactWish, CheckOptions, Containers, Finding, Hold,
-    ImageUsage, Leaf, Listing, NoContainers, Removed, Store, Survey, Tree, Usage, Use, layer_size,
+    Artifact, ArtifactFile, ArtifactListing, ArtifactWish, BareList, CheckOptions, Containers,
+    Finding, Hold, ImageUsage, Leaf, Listing, Named, NoContainers, Removed, Store, Survey, Tree,
+    Usage, Use, layer_size,
 };
 pub use tree::{Entry, Place};
 pub use unpack::{is_archive, pack_archive, unpack_archive};

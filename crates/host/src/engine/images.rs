@@ -1,11 +1,12 @@
 //! The operations on images: the store's, in the words of the Engine API, with the containers that keep
 //! images from being removed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
-use berth_image::{Image, Platform, Reference, Removed, Store};
+use berth_image::{BareList, Image, Named, Platform, Reference, Removed, Store};
 use jiff::Timestamp;
 
 use super::Engine;
@@ -52,9 +53,13 @@ impl Engine {
     pub fn images(&self) -> Result<ImageListing> {
         let listing = self.store().list()?;
         let containers = InUse::read(self.paths());
-        let summary = |image: &Image| summary(image, &containers);
+        let own = |image: &Image| summary(image, &containers);
+        let mut images: Vec<ImageSummary> = listing.images.iter().map(own).collect();
+        images.extend(listing.lists.iter().map(summary_of_list));
+        // Images whose time is the same stay in the order they had.
+        images.sort_by_key(|image| Reverse(image.created_nanoseconds));
         Ok(ImageListing {
-            images: listing.images.iter().map(summary).collect(),
+            images,
             damaged: listing.damaged,
         })
     }
@@ -64,7 +69,13 @@ impl Engine {
     /// # Errors
     /// There is no such image, or it is not here for that platform.
     pub fn image(&self, name: &str, platform: Option<&str>) -> Result<ImageInspect> {
-        inspect(&self.find_image(name, platform)?)
+        match platform {
+            Some(_) => inspect(&self.find_image(name, platform)?),
+            None => match self.store().find_named(name)? {
+                Named::Image(image) => inspect(&image),
+                Named::List(list) => Ok(inspect_list(&list)),
+            },
+        }
     }
 
     /// An image by name, id or beginning of an id.
@@ -119,8 +130,8 @@ impl Engine {
     /// # Errors
     /// There is no such image, or the name is no reference.
     pub fn tag(&self, name: &str, target: &Reference) -> Result<()> {
-        let image = self.find_image(name, None)?;
-        self.store().tag(&image, target)
+        let store = self.store();
+        store.tag(store.find_named(name)?.target(), target)
     }
 
     /// Takes names of an image away, or all that it has, and deletes nothing.
@@ -129,7 +140,7 @@ impl Engine {
     /// There is no such image, or a name is not its own.
     pub fn untag(&self, image: &str, names: &[Reference]) -> Result<()> {
         let store = self.store();
-        let found = store.find(image, None)?;
+        let found = store.find_named(image)?;
         if let Some(foreign) = names.iter().find(|name| !found.names().contains(name)) {
             let message = format!("the image {image} has no name {}", foreign.familiar());
             return Err(Error::new(Class::NotFound, message));
@@ -153,8 +164,10 @@ impl Engine {
         force: bool,
     ) -> Result<Vec<DeletedImage>> {
         let (store, containers) = (self.store(), LiveContainers::new(self.paths()));
-        if !self.mounted_images().is_empty() {
-            self.refuse_mounted(&store.find(name, None)?)?;
+        if !self.mounted_images().is_empty()
+            && let Named::Image(image) = store.find_named(name)?
+        {
+            self.refuse_mounted(&image)?;
         }
         let removed = match platforms {
             [] => store.unlist(name, force, &containers)?,
@@ -191,8 +204,8 @@ pub(super) fn summary(image: &Image, containers: &InUse) -> ImageSummary {
     ImageSummary {
         id: image.id().to_string(),
         parent_id: String::new(),
-        repo_tags: image.names().iter().map(Reference::familiar).collect(),
-        repo_digests: image.digests().iter().map(Reference::familiar).collect(),
+        repo_tags: familiar(image.names()),
+        repo_digests: familiar(image.digests()),
         created: seconds(image.created()),
         created_nanoseconds: nanoseconds(image.created()),
         size: signed(image.size()),
@@ -202,6 +215,38 @@ pub(super) fn summary(image: &Image, containers: &InUse) -> ImageSummary {
         platform: image.platform().to_string(),
         is_listed: image.target() != image.manifest_digest(),
     }
+}
+
+/// What is told about a list of which no image is here.
+pub(super) fn summary_of_list(list: &BareList) -> ImageSummary {
+    let written = i64::try_from(list.written()).unwrap_or(i64::MAX);
+    ImageSummary {
+        id: list.digest().to_string(),
+        repo_tags: familiar(list.names()),
+        repo_digests: familiar(list.digests()),
+        created: written / 1_000_000_000,
+        created_nanoseconds: written,
+        size: signed(list.size()),
+        shared_size: -1,
+        is_listed: true,
+        ..ImageSummary::default()
+    }
+}
+
+fn inspect_list(list: &BareList) -> ImageInspect {
+    ImageInspect {
+        id: list.digest().to_string(),
+        repo_tags: familiar(list.names()),
+        repo_digests: familiar(list.digests()),
+        created: crate::format::time::rfc3339(list.written()),
+        size: signed(list.size()),
+        manifest_digest: list.digest().to_string(),
+        ..ImageInspect::default()
+    }
+}
+
+fn familiar(names: &[Reference]) -> Vec<String> {
+    names.iter().map(Reference::familiar).collect()
 }
 
 fn inspect(image: &Image) -> Result<ImageInspect> {
@@ -214,8 +259,8 @@ fn inspect(image: &Image) -> Result<ImageInspect> {
     let platform = image.platform();
     Ok(ImageInspect {
         id: image.id().to_string(),
-        repo_tags: image.names().iter().map(Reference::familiar).collect(),
-        repo_digests: image.digests().iter().map(Reference::familiar).collect(),
+        repo_tags: familiar(image.names()),
+        repo_digests: familiar(image.digests()),
         comment: config.comment.clone().unwrap_or_default(),
         created: image.created().to_owned(),
         author: config.author.clone().unwrap_or_default(),

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use berth_contract::Result;
-use berth_image::{Image, Reference};
+use berth_image::{BareList, Image, Reference};
 
 use super::Engine;
-use super::images::{deleted, summary};
+use super::images::{deleted, summary, summary_of_list};
 use super::in_use::{InUse, LiveContainers};
 use crate::api::types::{DeletedImage, ImageSummary};
 
@@ -33,6 +33,18 @@ impl std::fmt::Debug for PruneWish<'_> {
     }
 }
 
+impl PruneWish<'_> {
+    /// Whether a list of which no image is here goes; no container is made from one.
+    fn takes(&self, list: &BareList) -> bool {
+        // Of a list with names nobody can say how new its images are.
+        let wished = list.names().is_empty() || self.all && self.keep_last.is_none();
+        let recent = self
+            .unused_since
+            .is_some_and(|since| list.written() > since);
+        wished && !recent && (self.chosen)(&summary_of_list(list))
+    }
+}
+
 /// What `image prune` removed.
 #[derive(Debug, Default)]
 pub struct PrunedImages {
@@ -56,7 +68,8 @@ impl Engine {
         let before = self.size_of_images()?;
         let mounted = self.mounted_images();
         let mut pruned = PrunedImages::default();
-        let images = store.list()?.images;
+        let here = store.list()?;
+        let images = here.images;
         let newest = newest(&images, wish.keep_last);
         for image in &images {
             let nameless = image.names().is_empty();
@@ -74,6 +87,10 @@ impl Engine {
             {
                 pruned.deleted.extend(removed.into_iter().map(deleted));
             }
+        }
+        for list in here.lists.iter().filter(|list| wish.takes(list)) {
+            let removed = store.unlist_bare(list)?;
+            pruned.deleted.extend(removed.into_iter().map(deleted));
         }
         store.unlist_orphans()?;
         pruned.held = store.is_held()?;

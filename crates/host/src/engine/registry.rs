@@ -94,8 +94,10 @@ impl Engine {
     /// # Errors
     /// The list of images cannot be read.
     pub fn names_in(&self, repository: &Reference) -> Result<Vec<Reference>> {
-        let images = self.store().list()?.images.into_iter();
-        let names = images.flat_map(|image| image.names().to_vec());
+        let here = self.store().list()?;
+        let images = here.images.iter().flat_map(|image| image.names());
+        let names = images.chain(here.lists.iter().flat_map(|list| list.names()));
+        let names = names.cloned();
         let mut names: Vec<Reference> = names
             .filter(|name| name.name() == repository.name())
             .collect();

@@ -26,6 +26,7 @@ impl Engine {
     /// The containers or images cannot be listed.
     pub fn info(&self) -> Result<SystemInfo> {
         let containers = self.list()?.containers;
+        let images = self.store().list()?;
         let in_state = |state: &str| containers.iter().filter(|one| one.state == state).count();
         let (running, paused) = (
             in_state("running") + in_state("restarting"),
@@ -58,7 +59,7 @@ impl Engine {
             containers_running: running,
             containers_paused: paused,
             containers_stopped: containers.len() - running - paused,
-            images: self.store().list()?.images.len(),
+            images: images.images.len() + images.lists.len(),
             driver: "overlay2".to_owned(),
             driver_status: self.storage_status(),
             docker_root_dir: self.paths().data().display().to_string(),

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use berth_contract::{Class, Digest, Error, Result};
 
 use super::Store;
-use super::index::{distinct, is_fetched, is_named, name_of, no_such_image, pinned_name_of};
+use super::index::{distinct, is_fetched, is_named, no_such_image, pinned_name_of};
+use super::lists::BareList;
 use crate::documents::{Descriptor, Document, Index, Manifest, media};
 use crate::image::{Image, Names};
 use crate::platform::{Platform, choose};
@@ -16,6 +17,8 @@ use crate::reference::Reference;
 pub struct Listing {
     /// The images, newest first; one per platform that is here.
     pub images: Vec<Image>,
+    /// The lists of which no image is here.
+    pub lists: Vec<BareList>,
     /// What could not be read, each set aside already.
     pub damaged: Vec<Error>,
 }
@@ -224,24 +227,7 @@ impl Store {
             )
             .hint("pull or load the image again"));
         };
-        let of_target = || {
-            index
-                .manifests
-                .iter()
-                .filter(|entry| entry.digest == found.target.digest)
-        };
-        let names = Names {
-            tags: of_target()
-                .filter_map(name_of)
-                .filter(|name| name.digest().is_none())
-                .collect(),
-            digests: {
-                let mut digests: Vec<Reference> = of_target().filter_map(pinned_name_of).collect();
-                digests.sort();
-                digests.dedup();
-                digests
-            },
-        };
+        let names = Names::of(index, &found.target.digest);
         Ok(Image::new(self, found, config, names))
     }
 
@@ -257,7 +243,10 @@ impl Store {
     /// The list of images itself cannot be read.
     pub fn list(&self) -> Result<Listing> {
         let index = self.index()?;
-        let mut listing = Listing::default();
+        let mut listing = Listing {
+            lists: self.bare_lists(&index),
+            ..Listing::default()
+        };
         for entry in distinct(&index) {
             match self.images_of(&index, entry) {
                 Ok(images) => listing.images.extend(images),

@@ -8,6 +8,7 @@ use berth_contract::{Class, Digest, Error, Result};
 use super::Store;
 use super::collect::Partial;
 use super::index::{is_named, name_of, no_such_image, pinned_name_of, remove_name, set_name};
+use super::lists::{BareList, Named};
 use crate::documents::{Descriptor, Index};
 use crate::image::Image;
 use crate::list::{note, sources};
@@ -72,11 +73,11 @@ struct Wish<'a> {
 }
 
 impl Store {
-    /// Gives an image a further name.
+    /// Gives an image, or a list of images, a further name.
     ///
     /// # Errors
     /// The image is not here; the name has a digest, which cannot be given.
-    pub fn tag(&self, image: &Image, name: &Reference) -> Result<()> {
+    pub fn tag(&self, target: &Digest, name: &Reference) -> Result<()> {
         if name.digest().is_some() {
             return Err(Error::new(
                 Class::Invalid,
@@ -86,12 +87,9 @@ impl Store {
         }
         let _hold = self.hold()?;
         self.change_index(|index| {
-            let target = index
-                .manifests
-                .iter()
-                .find(|entry| entry.digest == *image.target());
-            let Some(target) = target.cloned() else {
-                return Err(no_such_image(image.id().short()));
+            let mut known = index.manifests.iter();
+            let Some(target) = known.find(|entry| entry.digest == *target).cloned() else {
+                return Err(no_such_image(target.short()));
             };
             let sources = sources(index, &target.digest);
             set_name(index, name, &target);
@@ -136,10 +134,13 @@ impl Store {
         force: bool,
         containers: &dyn Containers,
     ) -> Result<Vec<Removed>> {
-        let image = self.find(text, None)?;
+        let found = self.find_named(text)?;
         let reference = Reference::parse(text).ok();
         self.change_index(|index| {
-            let targets = self.meant(index, &image, text, reference.as_ref());
+            let targets = match &found {
+                Named::Image(image) => self.meant(index, image, text, reference.as_ref()),
+                Named::List(list) => vec![list.digest().clone()],
+            };
             let names = names_of(index, &targets);
             // `repository@digest` of an image with tags means the image, as an id does.
             let by_name = reference.as_ref().filter(|name| names.contains(name));
@@ -149,7 +150,10 @@ impl Store {
                 remove_name(index, &name.to_string(), false);
                 return Ok(vec![Removed::Untagged(name.familiar())]);
             }
-            let ids = self.only_ids(index, &targets)?;
+            let mut ids = self.only_ids(index, &targets)?;
+            if let Named::List(list) = &found {
+                ids.insert(list.digest().clone());
+            }
             // A container of any platform stands against it.
             let mut uses: Vec<Use> = Vec::new();
             for id in &ids {
@@ -160,7 +164,7 @@ impl Store {
                 by_name: by_name.is_some(),
                 force,
             };
-            match permit(&image, &names, &wish, &uses)? {
+            match permit(found.id(), &names, &wish, &uses)? {
                 true => {
                     let gone = untagged(index, &targets);
                     for name in &names {
@@ -194,6 +198,19 @@ impl Store {
             }
             Ok(unlisted(index, &targets, ids))
         })
+    }
+
+    /// As [`Store::unlist_unused`], of a list of which no image is here.
+    ///
+    /// # Errors
+    /// The list of images cannot be written.
+    pub fn unlist_bare(&self, list: &BareList) -> Result<Vec<Removed>> {
+        let digest = list.digest();
+        let gone = |index: &mut Index| {
+            let ids = BTreeSet::from([digest.clone()]);
+            Ok(unlisted(index, std::slice::from_ref(digest), ids))
+        };
+        self.change_index(gone)
     }
 
     /// What a text means: what its name leads to, or with an id everything that is this image.
@@ -293,13 +310,13 @@ fn unlisted(index: &mut Index, targets: &[Digest], ids: BTreeSet<Digest>) -> Vec
 }
 
 /// Whether the last name may go; `true` means that the image itself has to stay without a name.
-fn permit(image: &Image, names: &[Reference], wish: &Wish<'_>, uses: &[Use]) -> Result<bool> {
+fn permit(id: &Digest, names: &[Reference], wish: &Wish<'_>, uses: &[Use]) -> Result<bool> {
     let Wish {
         text,
         by_name,
         force,
     } = *wish;
-    let short = image.id().short();
+    let short = id.short();
     let running = uses.iter().find(|user| user.running);
     let repositories: BTreeSet<String> = names.iter().map(Reference::name).collect();
     if !by_name && repositories.len() > 1 && !force {

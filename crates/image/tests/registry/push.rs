@@ -63,7 +63,7 @@ fn digests_stay_the_same_there_and_back_and_nothing_is_sent_twice() {
     assert!(heard.all(|how| *how == Provided::Existed));
     // A name at that registry tells where blobs can be mounted from.
     store
-        .tag(&store.find("source", None).unwrap(), &there)
+        .tag(store.find("source", None).unwrap().target(), &there)
         .unwrap();
     let other = name(&registry.address, "other/app:2");
     push(&store, "source", &other, &options, &heard).unwrap();

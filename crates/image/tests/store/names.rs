@@ -37,7 +37,9 @@ fn images_are_found_by_every_name_they_have() {
     ] {
         assert!(store.find(text, None).is_err(), "{text}");
     }
-    store.tag(&found, &name("localhost:5000/me/app:2")).unwrap();
+    store
+        .tag(found.target(), &name("localhost:5000/me/app:2"))
+        .unwrap();
     let names: Vec<String> = store
         .find("app:1", None)
         .unwrap()
@@ -91,7 +93,7 @@ fn a_name_that_moves_leaves_a_dangling_image() {
         format!("app@{}", old.target())
     );
     assert_eq!(store.collect(&NoContainers).unwrap(), 0);
-    store.tag(&dangling, &name("saved")).unwrap();
+    store.tag(dangling.target(), &name("saved")).unwrap();
     assert_eq!(store.list().unwrap().images.len(), 2);
     assert_eq!(store.find("saved", None).unwrap().id(), old.id());
 }

@@ -15,13 +15,13 @@ fn removing_follows_dockers_rules() {
     install(&store, &name("a:1"), &[image("a")]).unwrap();
     let found = store.find("a:1", None).unwrap();
     let id = found.id().clone();
-    store.tag(&found, &name("b:1")).unwrap();
+    store.tag(found.target(), &name("b:1")).unwrap();
     // One of several names goes, the image stays.
     assert_eq!(
         store.remove("b:1", false, &NoContainers).unwrap(),
         [Removed::Untagged("b:1".into())]
     );
-    store.tag(&found, &name("b:1")).unwrap();
+    store.tag(found.target(), &name("b:1")).unwrap();
     // By id it has to be forced.
     assert_eq!(
         store

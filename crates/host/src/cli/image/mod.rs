@@ -66,6 +66,6 @@ pub(crate) struct Exists {
 
 impl Arguments for Exists {
     fn run(self, context: &Context) -> Outcome {
-        exists(context.engine()?.find_image(&self.name, None))
+        exists(context.engine()?.store().find_named(&self.name))
     }
 }

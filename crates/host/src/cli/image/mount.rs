@@ -37,8 +37,8 @@ impl Arguments for Mount {
         let engine = context.engine()?;
         let mut names = self.images;
         if self.all {
-            let listed = engine.images()?.images;
-            names.extend(listed.into_iter().map(|image| image.id));
+            let listed = engine.store().list()?.images;
+            names.extend(listed.iter().map(|image| image.id().to_string()));
             // One that is here under several manifests is mounted once.
             names.sort();
             names.dedup();

@@ -73,6 +73,68 @@ fn a_list_of_images_is_made_changed_and_removed() {
 }
 
 #[test]
+fn an_entry_is_chosen_of_an_image_for_several_platforms() {
+    let sandbox = Sandbox::with_busybox();
+    both(&sandbox);
+    let manifest = |arguments: &[&str]| sandbox.berth(&[&["manifest"], arguments].concat());
+    manifest(&["create", "list:1"]).success();
+    let entries = || {
+        let text = manifest(&["inspect", "list:1"]).success();
+        let list: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let entries = list["manifests"].as_array().unwrap().iter();
+        let tell = |entry: &serde_json::Value| {
+            let platform = &entry["platform"];
+            let word = |key: &str| platform[key].as_str().unwrap_or("-").to_owned();
+            format!(
+                "{}/{}/{}",
+                word("os"),
+                word("architecture"),
+                word("variant")
+            )
+        };
+        entries.map(tell).collect::<Vec<_>>().join(" ")
+    };
+    let wasm = manifest(&["inspect", "both:1"]).success();
+    let wasm: serde_json::Value = serde_json::from_str(&wasm).unwrap();
+    let added = manifest(&[
+        "add",
+        "--arch",
+        "wasm",
+        "--annotation",
+        "a=b",
+        "list:1",
+        "both:1",
+    ]);
+    assert_eq!(
+        added.success(),
+        wasm["manifests"][1]["digest"].as_str().unwrap()
+    );
+    assert_eq!(entries(), "wasi/wasm/-");
+    let absent = manifest(&["add", "--arch", "s390x", "list:1", "both:1"]);
+    assert_eq!(absent.status, 1, "{}", absent.stderr);
+    assert!(
+        absent
+            .stderr
+            .contains("what is here is for linux/amd64, wasi/wasm"),
+        "{}",
+        absent.stderr
+    );
+    assert_eq!(entries(), "wasi/wasm/-");
+    // A single image is what it is said to be.
+    manifest(&["add", "--arch", "s390x", "list:1", "busybox"]).success();
+    assert_eq!(entries(), "wasi/wasm/- linux/s390x/-");
+    manifest(&["remove", "list:1", "busybox"]).success();
+    let id = sandbox
+        .berth(&["images", "-q", "--no-trunc", "busybox"])
+        .success();
+    let id = id.lines().next().unwrap();
+    manifest(&["add", "--variant", "v3", "list:1", id]).success();
+    assert_eq!(entries(), "wasi/wasm/- linux/amd64/v3");
+    manifest(&["add", "--all", "list:1", "both:1"]).success();
+    assert_eq!(entries(), "linux/amd64/- wasi/wasm/-");
+}
+
+#[test]
 fn an_image_for_native_and_wasm_is_one_image() {
     let sandbox = Sandbox::with_busybox();
     both(&sandbox);

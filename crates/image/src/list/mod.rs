@@ -108,8 +108,10 @@ impl Store {
 
     /// Adds an image to a list, or all images of another list; says the digests of the entries.
     ///
+    /// Of an image for several platforms the one is taken that the change speaks of, and stays what it is for.
+    ///
     /// # Errors
-    /// Class `NotFound` when the list or the image is not here.
+    /// Class `NotFound` when the list or the image is not here, or not for that platform.
     pub fn add_to_list(
         &self,
         name: &Reference,
@@ -120,17 +122,26 @@ impl Store {
         let _hold = self.hold()?;
         self.list_named(name)?;
         let best = self.find(image, None)?;
+        let chosen = !all && leads_to_several(image, &best);
+        let found = match change.platform() {
+            Some(wanted) if chosen => self.find(image, Some(&wanted))?,
+            _ => best,
+        };
+        let change = match chosen {
+            true => &change.of_chosen(),
+            false => change,
+        };
         let images: Vec<Image> = match all {
             true => {
                 let index = self.index()?;
                 let entry = index
                     .manifests
                     .iter()
-                    .find(|entry| entry.digest == *best.target());
+                    .find(|entry| entry.digest == *found.target());
                 let entry = entry.ok_or_else(|| no_such_image(image))?;
                 self.images_of(&index, entry)?
             }
-            false => vec![best],
+            false => vec![found],
         };
         let mut entries = Vec::new();
         for image in images {
@@ -284,19 +295,33 @@ impl EntryChange {
         entry.platform = Some(platform);
     }
 
-    /// The platform that the entry is said to be for, where its system or architecture is said.
+    /// The platform that the entry is said to be for, where its system, architecture or variant is said.
     #[must_use]
     pub fn platform(&self) -> Option<Platform> {
-        if self.os.is_none() && self.architecture.is_none() {
+        let said = [&self.os, &self.architecture, &self.variant];
+        if said.iter().all(|one| one.is_none()) {
             return None;
         }
         let host = Platform::host();
-        let os = self.os.as_ref().unwrap_or(&host.os);
-        let architecture = self.architecture.as_ref().unwrap_or(&host.architecture);
-        Some(Platform {
-            variant: self.variant.clone(),
-            ..Platform::new(os, architecture)
-        })
+        let mut platform = match (self.os.as_deref(), self.architecture.as_deref()) {
+            (Some(os), Some(architecture)) => Platform::new(os, architecture),
+            (None, Some(architecture)) => Platform::new(&host.os, architecture),
+            (Some(os), None) if os.starts_with("wasi") => Platform::new(os, "wasm"),
+            (Some(os), None) => Platform::new(os, &host.architecture),
+            (None, None) => host,
+        };
+        platform.variant.clone_from(&self.variant);
+        Some(platform)
+    }
+
+    /// What is left to say of an entry that was chosen by its platform.
+    pub(crate) fn of_chosen(&self) -> Self {
+        Self {
+            os: None,
+            architecture: None,
+            variant: None,
+            ..self.clone()
+        }
     }
 
     fn is_about_platform(&self) -> bool {
@@ -308,6 +333,20 @@ impl EntryChange {
         ];
         said.iter().any(|one| one.is_some()) || !self.os_features.is_empty()
     }
+}
+
+/// Whether a text names images for several platforms, rather than this one alone.
+fn leads_to_several(text: &str, image: &Image) -> bool {
+    let target = image.target();
+    if target == image.manifest_digest() {
+        return false;
+    }
+    let name = Reference::parse(text).ok();
+    let named = name.is_some_and(|name| match name.digest() {
+        Some(digest) => digest == target,
+        None => image.names().contains(&name),
+    });
+    named || text.strip_prefix("sha256:").unwrap_or(text) == target.hex()
 }
 
 fn no_such_list(name: &Reference) -> Error {

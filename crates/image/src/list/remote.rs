@@ -22,6 +22,8 @@ pub struct RemoteEntry {
     pub reference: Reference,
     /// What names it, and what it runs on.
     pub descriptor: Descriptor,
+    /// Whether it was chosen by its platform, of an image for several.
+    pub chosen: bool,
 }
 
 /// Where the entries of a list are that are not here.
@@ -43,7 +45,10 @@ impl Store {
             let mut descriptor = entry.descriptor.clone();
             // What only speaks about another entry is for no platform.
             if !descriptor.is_attestation() {
-                change.apply(&mut descriptor);
+                match entry.chosen {
+                    true => change.of_chosen().apply(&mut descriptor),
+                    false => change.apply(&mut descriptor),
+                }
             }
             added.push((descriptor, &entry.reference));
         }

@@ -27,6 +27,7 @@ pub fn remote_entries(
     let entry = |descriptor: Descriptor| RemoteEntry {
         reference: reference.clone(),
         descriptor,
+        chosen: matches!(remote.document, Document::Index(_)) && !all,
     };
     match &remote.document {
         Document::Manifest(_) => {

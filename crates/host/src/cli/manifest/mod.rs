@@ -36,7 +36,10 @@ const VERBS: &[Verb] = &[
         "Add images to a list",
         "[OPTIONS] LIST IMAGE [IMAGE...]",
     )
-    .examples("berth manifest add --arch arm64 app:1 app:1-arm"),
+    .examples(
+        "berth manifest add --arch arm64 app:1 app:1-arm\n\
+         berth manifest add --all app:1 registry.example.com/base:1",
+    ),
     Verb::new::<Annotate>(
         "annotate",
         Group::Images,

@@ -181,6 +181,52 @@ fn refusals_of_artifacts() {
     "#);
 }
 
+#[test]
+fn what_is_absent_is_called_an_artifact() {
+    let shore = Sandbox::with_busybox();
+    let served = crate::imagetools::Served::start(&shore);
+    let absent = format!("{}/team/absent:1", served.address);
+    let ship = Sandbox::new();
+    let mut screens = String::new();
+    for arguments in [
+        &["pull", "-q", &absent][..],
+        &["push", "-q", &absent],
+        &["inspect", &absent],
+    ] {
+        let screen = ship.berth(&[&["artifact"], arguments].concat());
+        screens += &screen.replace(&served.address, "[REGISTRY]").to_string();
+        screens += "\n\n";
+    }
+    insta::assert_snapshot!(screens.trim_end(), @"
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such artifact: [REGISTRY]/team/absent:1
+    caused by: GET http://[REGISTRY]/v2/team/absent/manifests/1: 404 Not Found: there is no manifest team/absent:1 (MANIFEST_UNKNOWN)
+
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such artifact: [REGISTRY]/team/absent:1
+
+    hint: berth artifact ls
+
+
+    exit: 1
+    --- stdout ---
+    --- stderr ---
+    error: no such artifact: [REGISTRY]/team/absent:1
+
+    hint: berth artifact ls
+    ");
+    // What `push` takes is taken all the same.
+    let target = format!("{}/team/box:1", served.address);
+    shore
+        .berth(&["artifact", "push", "-q", "busybox", &target])
+        .success();
+}
+
 /// Nothing that is asked of a push is left out silently; no registry is asked for that.
 #[test]
 fn what_means_nothing_for_files_is_refused() {

@@ -45,6 +45,15 @@ pub(crate) enum Action {
     Family(&'static [Verb]),
 }
 
+impl Action {
+    const fn of<A: Arguments>() -> Self {
+        Self::Single {
+            arguments: A::augment_args,
+            run: parse_and_run::<A>,
+        }
+    }
+}
+
 /// The exit status of a verb whose engine operation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum FailureStatus {
@@ -94,10 +103,7 @@ impl Verb {
             examples: "",
             failure: FailureStatus::One,
             refused: &[],
-            action: Action::Single {
-                arguments: A::augment_args,
-                run: parse_and_run::<A>,
-            },
+            action: Action::of::<A>(),
         }
     }
 
@@ -125,6 +131,12 @@ impl Verb {
     pub(crate) const fn named(mut self, name: &'static str) -> Self {
         self.name = name;
         self.aliases = &[];
+        self
+    }
+
+    /// The same verb, which does what `A` does.
+    pub(crate) const fn taking<A: Arguments>(mut self) -> Self {
+        self.action = Action::of::<A>();
         self
     }
 

@@ -181,16 +181,16 @@ impl Failure {
         self.status.is_some() && self.again.is_none()
     }
 
-    /// The same failure as an error about pulling `what`.
-    pub(crate) fn about(self, what: &str, registry: &str) -> Error {
-        self.about_to("pull", what, registry)
+    /// The same failure as an error about doing something with an image.
+    pub(crate) fn about_to(self, action: &str, what: &str, registry: &str) -> Error {
+        self.about(("image", action), what, registry)
     }
 
-    /// The same failure as an error about doing something with `what`.
-    pub(crate) fn about_to(self, action: &str, what: &str, registry: &str) -> Error {
+    /// The same failure as an error about doing something with `what`, which is of this kind.
+    pub(crate) fn about(self, (kind, action): (&str, &str), what: &str, registry: &str) -> Error {
         let (class, message) = match self.status {
             _ if self.damaged => (Class::Invalid, format!("cannot {action} {what}")),
-            Some(StatusCode::NOT_FOUND) => (Class::NotFound, format!("no such image: {what}")),
+            Some(StatusCode::NOT_FOUND) => (Class::NotFound, format!("no such {kind}: {what}")),
             Some(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => (
                 Class::Denied,
                 format!("the registry denies access to {what}"),

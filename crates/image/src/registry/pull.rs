@@ -114,6 +114,7 @@ pub fn pull(
         reference,
         options,
         progress,
+        kind: "image",
     };
     let error = match question.ask_endpoints(&|pull| pull.fetch_all()) {
         Err(error) if error.class() == Class::Unavailable => error,
@@ -144,6 +145,8 @@ pub(super) struct Question<'a> {
     pub(super) reference: &'a Reference,
     pub(super) options: &'a PullOptions,
     pub(super) progress: &'a dyn Progress,
+    /// `image` or `artifact`.
+    pub(super) kind: &'static str,
 }
 
 impl Question<'_> {
@@ -165,6 +168,7 @@ impl Question<'_> {
                     reference: self.reference,
                     options: self.options,
                     progress: self.progress,
+                    kind: self.kind,
                     client: &client,
                     runtime: &runtime,
                     familiar: self.reference.familiar(),
@@ -193,6 +197,7 @@ pub(super) struct Pull<'a> {
     pub(super) reference: &'a Reference,
     pub(super) options: &'a PullOptions,
     pub(super) progress: &'a dyn Progress,
+    kind: &'static str,
     pub(super) client: &'a Client<'a>,
     pub(super) runtime: &'a tokio::runtime::Runtime,
     pub(super) familiar: String,
@@ -215,7 +220,11 @@ impl Pull<'_> {
     }
 
     pub(super) fn failed(&self, failure: super::failure::Failure) -> Error {
-        failure.about(&self.familiar, self.reference.registry())
+        failure.about(
+            (self.kind, "pull"),
+            &self.familiar,
+            self.reference.registry(),
+        )
     }
 
     /// Waits for an answer, unless it is to wait no more.

@@ -35,6 +35,7 @@ pub fn pull_artifact(
         reference,
         options,
         progress,
+        kind: "artifact",
     };
     question.ask_endpoints(&|pull| pull.fetch_artifact())
 }

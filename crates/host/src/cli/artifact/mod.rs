@@ -4,6 +4,7 @@ mod add;
 mod extract;
 mod list;
 mod pull;
+mod push;
 
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
@@ -11,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::document::Format;
 use super::shared::named_or_all;
-use super::{Arguments, Context, Group, Outcome, Verb, registry};
+use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb =
     Verb::family("artifact", Group::Images, "Manage OCI artifacts", VERBS);
@@ -22,7 +23,7 @@ const VERBS: &[Verb] = &[
     INSPECT,
     list::VERB,
     pull::VERB,
-    registry::PUSH,
+    push::VERB,
     RM,
 ];
 

@@ -10,7 +10,7 @@ mod serve;
 
 pub(crate) use access::{RegistryFlags, access, proxy_variables};
 pub(crate) use login::{LOGIN, LOGOUT};
-pub(crate) use push::VERB as PUSH;
+pub(crate) use push::{Push, VERB as PUSH};
 pub(crate) use search::VERB as SEARCH;
 pub(crate) use sending::{Part, Sending, document_style};
 pub(crate) use serve::VERB as SERVE;

@@ -2,7 +2,7 @@
 
 use berth_image::DocumentStyle;
 
-use super::sending::{Part, Sending, document_style};
+use super::sending::{Part, Sending, document_style, wasm_file};
 use crate::cli::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Push>(
@@ -50,6 +50,14 @@ pub(crate) struct Push {
     /// alone, as an artifact
     #[arg(short, long, value_name = "FORMAT", value_parser = manifest_format)]
     format: Option<Format>,
+}
+
+impl Push {
+    /// The name of what is pushed, unless it is a file or a repository.
+    pub(crate) fn named(&self) -> Option<&str> {
+        let image = self.sending.image();
+        (!self.all_tags && wasm_file(image).is_none()).then_some(image)
+    }
 }
 
 impl Arguments for Push {

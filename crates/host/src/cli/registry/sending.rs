@@ -340,7 +340,7 @@ impl Progress for Shown {
 }
 
 /// A file that is meant by its path: no image can be called so.
-fn wasm_file(text: &str) -> Option<&Path> {
+pub(super) fn wasm_file(text: &str) -> Option<&Path> {
     let path = Path::new(text);
     let named = text.starts_with(['/', '.']) || text.ends_with(".wasm");
     (named && path.is_file()).then_some(path)

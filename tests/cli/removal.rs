@@ -178,6 +178,18 @@ fn the_same_image_under_another_manifest_keeps_its_name() {
     assert_eq!(names(), "ID busybox:latest");
     sandbox.berth(&["run", "--rm", "busybox", "true"]).success();
 
+    // An id means all of what it is; a name what it leads to.
+    sandbox.berth(&packed).success();
+    sandbox.berth(&["untag", &id, "packed:1"]).success();
+    assert_eq!(names(), "ID busybox:latest, ID packed:<none>");
+    sandbox.berth(&["image", "prune", "-f"]).success();
+    sandbox.berth(&packed).success();
+    sandbox.berth(&["untag", &id]).success();
+    assert_eq!(names(), "ID busybox:<none>, ID packed:<none>");
+    sandbox.berth(&["tag", &id, "busybox"]).success();
+    sandbox.berth(&["image", "prune", "-f"]).success();
+    assert_eq!(names(), "ID busybox:latest");
+
     // By name one goes, and what it is stays; by id both go.
     sandbox.berth(&packed).success();
     let removed = sandbox.berth(&["rmi", "packed:1"]).success();

@@ -140,13 +140,13 @@ impl Engine {
     /// There is no such image, or a name is not its own.
     pub fn untag(&self, image: &str, names: &[Reference]) -> Result<()> {
         let store = self.store();
-        let found = store.find_named(image)?;
-        if let Some(foreign) = names.iter().find(|name| !found.names().contains(name)) {
+        let own = store.names_meant(image)?;
+        if let Some(foreign) = names.iter().find(|name| !own.contains(name)) {
             let message = format!("the image {image} has no name {}", foreign.familiar());
             return Err(Error::new(Class::NotFound, message));
         }
         let names = match names {
-            [] => found.names(),
+            [] => own.as_slice(),
             names => names,
         };
         names.iter().try_for_each(|name| store.untag(name))

@@ -72,15 +72,6 @@ impl Named {
         }
     }
 
-    /// Its names with tags.
-    #[must_use]
-    pub fn names(&self) -> &[Reference] {
-        match self {
-            Self::Image(image) => image.names(),
-            Self::List(list) => list.names(),
-        }
-    }
-
     /// Its id.
     #[must_use]
     pub fn id(&self) -> &Digest {

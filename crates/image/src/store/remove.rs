@@ -137,10 +137,7 @@ impl Store {
         let found = self.find_named(text)?;
         let reference = Reference::parse(text).ok();
         self.change_index(|index| {
-            let targets = match &found {
-                Named::Image(image) => self.meant(index, image, text, reference.as_ref()),
-                Named::List(list) => vec![list.digest().clone()],
-            };
+            let targets = self.meant(index, &found, text, reference.as_ref());
             let names = names_of(index, &targets);
             // `repository@digest` of an image with tags means the image, as an id does.
             let by_name = reference.as_ref().filter(|name| names.contains(name));
@@ -217,10 +214,13 @@ impl Store {
     fn meant(
         &self,
         index: &Index,
-        image: &Image,
+        found: &Named,
         text: &str,
         reference: Option<&Reference>,
     ) -> Vec<Digest> {
+        let Named::Image(image) = found else {
+            return vec![found.target().clone()];
+        };
         let named = |entry: &&Descriptor| name_of(entry).as_ref() == reference;
         let is_name = reference.is_some_and(|reference| reference.digest().is_some())
             || reference.is_some() && index.manifests.iter().any(|entry| named(&entry));
@@ -260,6 +260,21 @@ impl Store {
         }
         ids.retain(|id| !others.contains(id));
         Ok(ids)
+    }
+
+    /// The names that a text means: those of what its name leads to, or with an id of everything that is this
+    /// image.
+    ///
+    /// # Errors
+    /// As for [`Store::find`].
+    pub fn names_meant(&self, text: &str) -> Result<Vec<Reference>> {
+        let found = self.find_named(text)?;
+        let index = self.index()?;
+        let reference = Reference::parse(text).ok();
+        let targets = self.meant(&index, &found, text, reference.as_ref());
+        let mut names = names_of(&index, &targets);
+        names.retain(|name| name.digest().is_none());
+        Ok(names)
     }
 
     /// Takes one name away and never deletes anything: `untag`.

@@ -1,6 +1,6 @@
 //! `berth artifact`: the screens, and who owns the bytes.
 
-use berth_testkit::Sandbox;
+use berth_testkit::{ImageArchive, Sandbox};
 
 fn write(sandbox: &Sandbox, name: &str, content: &[u8]) -> String {
     let path = sandbox.path().join(name);
@@ -265,26 +265,75 @@ fn what_means_nothing_for_files_is_refused() {
     }
 }
 
+/// The data directory on a file system of its own; it goes with this.
+struct Mounted(std::path::PathBuf);
+
+impl Mounted {
+    fn new(sandbox: &Sandbox) -> Self {
+        let data = sandbox.data();
+        std::fs::create_dir(&data).unwrap();
+        let mounted = Self(data);
+        mounted.mount(&["-t", "tmpfs", "tmpfs"]);
+        mounted
+    }
+
+    fn mount(&self, arguments: &[&str]) {
+        let mut command = std::process::Command::new("mount");
+        assert!(
+            command
+                .args(arguments)
+                .arg(&self.0)
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let mut command = std::process::Command::new("umount");
+        drop(command.arg(&self.0).status());
+    }
+}
+
 #[test]
 fn what_cannot_be_written_to_can_be_read() {
     let sandbox = Sandbox::new();
-    let data = sandbox.data();
-    std::fs::create_dir(&data).unwrap();
-    let mount = |arguments: &[&str]| {
-        let mut command = std::process::Command::new("mount");
-        let mounted = command.args(arguments).arg(&data).status().unwrap();
-        assert!(mounted.success());
-    };
-    mount(&["-t", "tmpfs", "tmpfs"]);
+    let mounted = Mounted::new(&sandbox);
     let notes = write(&sandbox, "notes.txt", b"hello\n");
     sandbox.berth(&["artifact", "add", "a", &notes]).success();
-    mount(&["-o", "remount,ro"]);
-    let out = sandbox.path().join("out");
-    let extracted = sandbox.berth(&["artifact", "extract", "a", out.to_str().unwrap()]);
-    std::process::Command::new("umount")
-        .arg(&data)
-        .status()
-        .unwrap();
-    extracted.success();
-    assert_eq!(std::fs::read(out).unwrap(), b"hello\n");
+    sandbox.load(&ImageArchive::busybox());
+    // As where the image was put by somebody who has no such locks.
+    std::fs::remove_file(sandbox.data().join("images.lock")).unwrap();
+    mounted.mount(&["-o", "remount,ro"]);
+    let out = |name: &str| sandbox.path().join(name).display().to_string();
+    let extract = ["artifact", "extract", "a", &out("notes")];
+    sandbox.berth(&extract).success();
+    assert_eq!(std::fs::read(out("notes")).unwrap(), b"hello\n");
+
+    let other = Sandbox::with_busybox();
+    let served = crate::imagetools::Served::start(&other);
+    let there = format!("{}/box:1", served.address);
+    sandbox.berth(&["push", "-q", "busybox", &there]).success();
+    let formats = [
+        &[][..],
+        &["--format", "docker-archive"],
+        &["--format", "oci-dir"],
+    ];
+    for (position, format) in formats.into_iter().enumerate() {
+        let path = out(&format!("saved-{position}"));
+        let save = [&["save", "busybox", "-o", &path], format].concat();
+        sandbox.berth(&save).success();
+        let ship = Sandbox::new();
+        ship.berth(&["load", "-i", &path]).success();
+        let run = ["run", "--rm", "busybox", "echo", "whole"];
+        assert_eq!(ship.berth(&run).success(), "whole", "{format:?}");
+    }
+    let room = sandbox.berth(&["save", "--uncompressed", "busybox", "-o", &out("plain")]);
+    assert!(
+        room.stderr.contains("Read-only file system"),
+        "{}",
+        room.stderr
+    );
 }

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use berth_sys::error::Explain as _;
 use serde::Serialize;
 
@@ -18,7 +18,7 @@ use crate::image::Image;
 use crate::layer::{Hashing, decompress};
 use crate::platform::Platform;
 use crate::reference::Reference;
-use crate::store::{Store, Transaction};
+use crate::store::{Hold, Store, Transaction};
 
 /// How images lie in an archive or a directory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -74,6 +74,22 @@ impl std::fmt::Debug for Destination<'_> {
     }
 }
 
+/// Where blobs are read. Only what is converted is written down first, so that what cannot be written to can be
+/// saved.
+enum Source<'a> {
+    Store { store: &'a Store, _hold: Hold },
+    Staging(Transaction),
+}
+
+impl Source<'_> {
+    fn locate(&self, digest: &Digest) -> PathBuf {
+        match self {
+            Self::Store { store, .. } => store.blob_path(digest),
+            Self::Staging(staging) => staging.locate(digest),
+        }
+    }
+}
+
 /// An image of Docker's `manifest.json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
@@ -94,12 +110,20 @@ pub fn save(
     options: &SaveOptions,
     destination: Destination<'_>,
 ) -> Result<()> {
-    // A transaction that is never committed: room for what has to be converted, and a hold on the rest.
-    let mut staging = store.transaction()?;
-    let mut chosen = choose(store, names, &options.platforms)?;
-    if options.uncompressed {
-        chosen = crate::convert::without_compression(store, &mut staging, chosen)?;
-    }
+    let (mut chosen, source) = match options.uncompressed {
+        false => {
+            let _hold = store.hold()?;
+            let chosen = choose(store, names, &options.platforms)?;
+            (chosen, Source::Store { store, _hold })
+        }
+        true => {
+            // It is never committed: room for what is converted, and a hold on the rest.
+            let mut staging = store.transaction()?;
+            let chosen = choose(store, names, &options.platforms)?;
+            let chosen = crate::convert::without_compression(store, &mut staging, chosen)?;
+            (chosen, Source::Staging(staging))
+        }
+    };
     let name = options.name.as_deref();
     if let (Some(name), [one]) = (name, chosen.as_mut_slice()) {
         // An OCI layout takes any text for a name, Docker's archive only a reference.
@@ -115,7 +139,7 @@ pub fn save(
     };
     match options.format {
         ArchiveFormat::Combined => {
-            layout(&mut sink, &staging, &chosen, None)?;
+            layout(&mut sink, &source, &chosen, None)?;
             let items = items(
                 &chosen,
                 |image| blob_name(&image.manifest().config),
@@ -124,10 +148,10 @@ pub fn save(
             docker_lists(&mut sink, &chosen, &items)?;
         }
         ArchiveFormat::OciArchive | ArchiveFormat::OciDirectory => {
-            layout(&mut sink, &staging, &chosen, name)?;
+            layout(&mut sink, &source, &chosen, name)?;
         }
-        ArchiveFormat::DockerArchive => docker(&mut sink, &staging, &chosen)?,
-        ArchiveFormat::DockerDirectory => directory(&mut sink, &staging, &chosen)?,
+        ArchiveFormat::DockerArchive => docker(&mut sink, &source, &chosen)?,
+        ArchiveFormat::DockerDirectory => directory(&mut sink, &source, &chosen)?,
     }
     sink.finish()
 }
@@ -136,14 +160,14 @@ fn blob_name(blob: &Descriptor) -> String {
     format!("blobs/{}/{}", blob.digest.algorithm(), blob.digest.hex())
 }
 
-fn layer_name((layer, _): &(&Descriptor, berth_contract::Digest)) -> String {
+fn layer_name((layer, _): &(&Descriptor, Digest)) -> String {
     blob_name(layer)
 }
 
 /// `oci-layout`, `index.json` and the blobs.
 fn layout(
     sink: &mut Sink<'_>,
-    staging: &Transaction,
+    source: &Source<'_>,
     chosen: &[Chosen],
     name: Option<&str>,
 ) -> Result<()> {
@@ -167,7 +191,7 @@ fn layout(
         sink.folder(&format!("blobs/{folder}"))?;
     }
     for (name, blob) in blobs {
-        sink.blob(&name, &staging.locate(&blob.digest), &blob.digest)?;
+        sink.blob(&name, &source.locate(&blob.digest), &blob.digest)?;
     }
     match root {
         Some(root) => super::layout::change(&root, |known| beside_others(known, index)),
@@ -218,7 +242,7 @@ fn index(chosen: &[Chosen], given: Option<&str>) -> Index {
 fn items(
     chosen: &[Chosen],
     config: impl Fn(&Image) -> String,
-    layer: impl Fn(&(&Descriptor, berth_contract::Digest)) -> String,
+    layer: impl Fn(&(&Descriptor, Digest)) -> String,
 ) -> Vec<Item> {
     let images = chosen
         .iter()
@@ -254,7 +278,7 @@ fn docker_lists(sink: &mut Sink<'_>, chosen: &[Chosen], items: &[Item]) -> Resul
 }
 
 /// A docker-archive: configs by their ids, layers by their diff ids.
-fn docker(sink: &mut Sink<'_>, staging: &Transaction, chosen: &[Chosen]) -> Result<()> {
+fn docker(sink: &mut Sink<'_>, source: &Source<'_>, chosen: &[Chosen]) -> Result<()> {
     let mut written = BTreeSet::new();
     for image in chosen.iter().filter_map(|one| one.images.first()) {
         if image.module().is_some() {
@@ -266,15 +290,15 @@ fn docker(sink: &mut Sink<'_>, staging: &Transaction, chosen: &[Chosen]) -> Resu
         let config = &image.manifest().config;
         if written.insert(config.digest.clone()) {
             let name = format!("{}.json", config.digest.hex());
-            sink.blob(&name, &staging.locate(&config.digest), &config.digest)?;
+            sink.blob(&name, &source.locate(&config.digest), &config.digest)?;
         }
         for (layer, diff_id) in image.archives() {
             if written.insert(diff_id.clone()) {
                 let name = format!("{}.tar", diff_id.hex());
                 if layer.digest == diff_id {
-                    sink.blob(&name, &staging.locate(&layer.digest), &diff_id)?;
+                    sink.blob(&name, &source.locate(&layer.digest), &diff_id)?;
                 } else {
-                    inflate(sink, staging, &name, (layer, &diff_id))?;
+                    inflate(sink, source, &name, (layer, &diff_id))?;
                 }
             }
         }
@@ -286,20 +310,19 @@ fn docker(sink: &mut Sink<'_>, staging: &Transaction, chosen: &[Chosen]) -> Resu
     docker_lists(sink, chosen, &items)
 }
 
-/// Writes a layer without its compression: aside first, since a tar wants to know the size.
+/// Writes a layer without its compression: it is read twice, since a tar wants to know the size first.
 fn inflate(
     sink: &mut Sink<'_>,
-    staging: &Transaction,
+    source: &Source<'_>,
     name: &str,
-    (layer, diff_id): (&Descriptor, &berth_contract::Digest),
+    (layer, diff_id): (&Descriptor, &Digest),
 ) -> Result<()> {
-    let path = staging.locate(&layer.digest);
+    let path = source.locate(&layer.digest);
     let cannot = || format!("cannot read layer {}", layer.digest);
-    let packed = File::open(&path).explain(cannot)?;
-    let (mut plain, aside) = staging.new_file()?;
-    let mut inflated = Hashing::like(Some(diff_id), decompress(packed).explain(cannot)?);
+    let open = || File::open(&path).and_then(decompress);
+    let mut inflated = Hashing::like(Some(diff_id), open().explain(cannot)?);
     let sum = inflated.sum();
-    io::copy(&mut inflated, &mut plain).explain(cannot)?;
+    io::copy(&mut inflated, &mut io::sink()).explain(cannot)?;
     if sum.digest() != *diff_id {
         return Err(Error::new(
             Class::Internal,
@@ -307,19 +330,12 @@ fn inflate(
         )
         .hint("berth system check --repair"));
     }
-    let file = File::open(&aside).explain(cannot)?;
-    sink.stream(
-        name,
-        sum.bytes(),
-        io::BufReader::with_capacity(256 << 10, file),
-    )?;
-    // What stays goes with the transaction.
-    drop(std::fs::remove_file(&aside));
-    Ok(())
+    let plain = io::BufReader::with_capacity(256 << 10, open().explain(cannot)?);
+    sink.stream(name, sum.bytes(), plain)
 }
 
 /// skopeo's `dir:`, which holds one image or one index.
-fn directory(sink: &mut Sink<'_>, staging: &Transaction, chosen: &[Chosen]) -> Result<()> {
+fn directory(sink: &mut Sink<'_>, source: &Source<'_>, chosen: &[Chosen]) -> Result<()> {
     let [one] = chosen else {
         return Err(
             Error::new(Class::Invalid, "a directory of this format holds one image")
@@ -335,7 +351,7 @@ fn directory(sink: &mut Sink<'_>, staging: &Transaction, chosen: &[Chosen]) -> R
             true => format!("{hex}.manifest.json"),
             false => hex.to_owned(),
         };
-        sink.blob(&name, &staging.locate(&blob.digest), &blob.digest)?;
+        sink.blob(&name, &source.locate(&blob.digest), &blob.digest)?;
     }
     Ok(())
 }

@@ -74,7 +74,8 @@ pub struct Store {
 /// Keeps every image and layer from being collected while it lives.
 #[derive(Debug)]
 pub struct Hold {
-    _lock: File,
+    /// None where nobody can write, and nobody could lock anything before.
+    _lock: Option<File>,
 }
 
 impl Store {
@@ -93,9 +94,16 @@ impl Store {
     /// The data directory cannot be made or written.
     pub fn hold(&self) -> Result<Hold> {
         self.prepare()?;
-        let lock = self.lock_file("images.lock")?;
-        lock.lock_shared()
-            .explain(|| "cannot lock the image store".into())?;
+        let path = self.data.join("images.lock");
+        let lock = match open_lock(&path) {
+            // Whoever could take something away would need it too.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => None,
+            opened => Some(opened.explain(|| format!("cannot open {}", path.display()))?),
+        };
+        if let Some(lock) = &lock {
+            lock.lock_shared()
+                .explain(|| "cannot lock the image store".into())?;
+        }
         Ok(Hold { _lock: lock })
     }
 
@@ -150,15 +158,7 @@ impl Store {
 
     fn lock_file(&self, name: &str) -> Result<File> {
         let path = self.data.join(name);
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let opened = match options.open(&path) {
-            // Where nothing can be written, a lock may be held all the same.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(&path),
-            opened => opened,
-        };
-        opened.explain(|| format!("cannot open {}", path.display()))
+        open_lock(&path).explain(|| format!("cannot open {}", path.display()))
     }
 
     /// Moves something damaged out of the way and says where it went.
@@ -175,6 +175,19 @@ impl Store {
             Err(error) => format!("it could not be set aside: {error}"),
         };
         Error::new(Class::Internal, format!("{what} is damaged")).caused_by(note)
+    }
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.read(true).write(true).create(true).truncate(false);
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(path) {
+        // Where nothing can be written, a lock that is there may be held all the same.
+        Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+            File::open(path).or(Err(error))
+        }
+        opened => opened,
     }
 }
 

@@ -24,6 +24,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::patience::{Patient, Sent};
+use super::places::Places;
 use super::reply::{Code, NO_DIGEST, Refusal, Reply, empty, header};
 use super::route::{Route, Unroutable, is_write};
 use super::{ServeOptions, Server};
@@ -31,8 +32,6 @@ use crate::store::Store;
 
 /// How often what nobody came back for is let go.
 const SWEEP: Duration = Duration::from_secs(60);
-/// At once; what is more waits to be accepted.
-const CONNECTIONS: usize = 1024;
 
 const VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
 
@@ -71,19 +70,24 @@ pub fn serve(
                 sweeper.forget_stale();
             }
         });
-        let permits = Arc::new(tokio::sync::Semaphore::new(CONNECTIONS));
+        let permits = Arc::new(tokio::sync::Semaphore::new(options.connections));
+        let places = Places::new(options.connections);
         loop {
-            // The semaphore is never closed, so this cannot fail.
+            // What is more waits to be accepted. The semaphore is never closed, so this cannot fail.
             let permit = Arc::clone(&permits).acquire_owned().await.ok();
             // A connection that is gone before it was accepted is nobody's failure.
-            let Ok((stream, _)) = listener.accept().await else {
+            let Ok((stream, peer)) = listener.accept().await else {
                 tokio::time::sleep(Duration::from_millis(10)).await;
+                continue;
+            };
+            // Who has its share is hung up on: waiting, it would be in the way of others.
+            let Some(place) = places.take(peer.ip()) else {
                 continue;
             };
             let (server, tls) = (Arc::clone(&server), tls.clone());
             tokio::spawn(async move {
                 converse(server, stream, tls).await;
-                drop(permit);
+                drop((permit, place));
             });
         }
     })

@@ -16,6 +16,7 @@ mod manifest;
 mod passing;
 mod passwords;
 mod patience;
+mod places;
 mod reply;
 mod route;
 mod upload;
@@ -53,6 +54,8 @@ pub struct ServeOptions {
     pub read_only: bool,
     /// How long a client may say nothing, or take nothing of what it asked for.
     pub patience: Duration,
+    /// How many connections are served at once; one address gets at most half of them.
+    pub connections: usize,
     /// Fetch what is not here from other registries.
     pub pull_through: Option<PullThrough>,
 }

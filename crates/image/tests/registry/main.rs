@@ -21,6 +21,7 @@ mod search;
 mod secure;
 mod served;
 mod server;
+mod shares;
 mod sweeping;
 mod through;
 mod tokens;

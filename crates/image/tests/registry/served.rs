@@ -34,6 +34,7 @@ impl Served {
             tls: None,
             read_only: false,
             patience: Duration::from_secs(30),
+            connections: 1024,
             pull_through: None,
         };
         change(&mut options);

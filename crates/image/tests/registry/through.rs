@@ -75,7 +75,7 @@ async fn read(response: &mut Response, least: usize) -> Result<Vec<u8>, reqwest:
     Ok(bytes)
 }
 
-fn run(test: impl AsyncFnOnce(Client)) {
+pub(crate) fn run(test: impl AsyncFnOnce(Client)) {
     // Another test may have been first.
     drop(rustls::crypto::ring::default_provider().install_default());
     let runtime = tokio::runtime::Builder::new_current_thread()

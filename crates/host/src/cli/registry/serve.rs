@@ -31,6 +31,8 @@ const REGISTRY: Verb = Verb::new::<Registry>(
 
 /// How long a client may be silent.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many connections are served at once.
+const CONNECTIONS: usize = 1024;
 /// Where registries are usually found.
 const PORT: u16 = 5000;
 
@@ -100,6 +102,7 @@ impl Arguments for Registry {
             tls: self.tls_cert.zip(self.tls_key),
             read_only: self.read_only,
             patience: PATIENCE,
+            connections: CONNECTIONS,
             pull_through,
         };
         engine.serve_registry(&options, &mut |address| {

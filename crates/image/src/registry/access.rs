@@ -12,6 +12,10 @@ use crate::reference::Reference;
 
 /// How registries are reached.
 #[derive(Debug, Clone)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag or a rule of its own"
+)]
 pub struct Access {
     /// Who to be for which registry.
     pub credentials: Credentials,
@@ -27,6 +31,8 @@ pub struct Access {
     pub certificates: Vec<PathBuf>,
     /// One more such directory, whose certificates are for every registry.
     pub certificate_directory: Option<PathBuf>,
+    /// Ask hosts of the public internet alone: somebody else names them.
+    pub public_only: bool,
     /// Proxies to go through.
     pub proxy: Proxy,
     /// Headers to send to the registries themselves (`HttpHeaders` of Docker's configuration).
@@ -60,6 +66,7 @@ impl Default for Access {
             authorities: Vec::new(),
             certificates: Vec::new(),
             certificate_directory: None,
+            public_only: false,
             proxy: Proxy::default(),
             headers: Vec::new(),
             attempts: 5,

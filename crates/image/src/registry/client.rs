@@ -14,6 +14,7 @@ use super::challenge::Challenge;
 use super::configuration::Endpoint;
 use super::credentials::Login;
 use super::failure::Failure;
+use super::public;
 use super::sending::{Pulse, Sending, watch};
 use super::token::Authority;
 use super::transport;
@@ -232,6 +233,7 @@ impl<'a> Client<'a> {
         url: &Url,
         headers: HeaderMap,
     ) -> Result<Response, Failure> {
+        public::check(self.access, &request.method, url)?;
         let builder = self
             .http
             .request(request.method.clone(), url.clone())

@@ -8,6 +8,7 @@ use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Method, StatusCode, Url};
 use serde::Deserialize;
 
+use super::public::NotPublic;
 use crate::redacted::urls_without_secrets;
 
 /// No registry asks for more patience than a person has.
@@ -23,6 +24,8 @@ pub(crate) struct Failure {
     pub(crate) again: Option<Duration>,
     /// Whether the content itself is wrong.
     damaged: bool,
+    /// Whether the host may not be asked.
+    pub(crate) forbidden: bool,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +44,12 @@ struct ReplyError {
 impl Failure {
     /// No answer, or one that broke off.
     pub(crate) fn connection(method: &Method, url: &Url, error: &reqwest::Error) -> Self {
+        let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |cause| {
+            cause.source()
+        });
+        if causes.any(|cause| cause.is::<NotPublic>()) {
+            return Self::forbidden(method, url);
+        }
         let again = (!error.is_redirect() && !error.is_builder()).then_some(Duration::ZERO);
         Self {
             request: request(method, url),
@@ -48,6 +57,7 @@ impl Failure {
             reason: Self::reason(url, error),
             again,
             damaged: false,
+            forbidden: false,
         }
     }
 
@@ -110,6 +120,7 @@ impl Failure {
             reason,
             again,
             damaged: false,
+            forbidden: false,
         }
     }
 
@@ -121,6 +132,7 @@ impl Failure {
             reason: reason.into(),
             again: None,
             damaged: false,
+            forbidden: false,
         }
     }
 
@@ -148,6 +160,14 @@ impl Failure {
         }
     }
 
+    /// A host that may not be asked.
+    pub(crate) fn forbidden(method: &Method, url: &Url) -> Self {
+        Self {
+            forbidden: true,
+            ..Self::protocol(method, url, NotPublic.to_string())
+        }
+    }
+
     /// An answer that ended too early: the rest may come next time.
     pub(crate) fn broken_off(method: &Method, url: &Url, reason: impl Into<String>) -> Self {
         Self {
@@ -164,6 +184,7 @@ impl Failure {
             reason: reason.to_owned(),
             again: None,
             damaged: false,
+            forbidden: false,
         }
     }
 

@@ -20,6 +20,7 @@ mod layers;
 mod list_entries;
 mod login;
 mod manifest;
+mod public;
 mod pull;
 mod pull_artifact;
 mod push;

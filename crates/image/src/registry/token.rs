@@ -153,6 +153,7 @@ impl Client<'_> {
         if registry.scheme() == "https" && url.scheme() != "https" {
             return Err(protocol("its token realm is not https"));
         }
+        super::public::check(self.access, &Method::GET, &url)?;
         let ask = Ask {
             url: &url,
             service,

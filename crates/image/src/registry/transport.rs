@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::access::Access;
+use super::public::PublicOnly;
 
 /// Where distributions keep their bundle: Debian and Alpine, Fedora, openSUSE, others.
 const BUNDLES: [&str; 4] = [
@@ -75,6 +76,10 @@ fn builder(access: &Access, host: &str, unverified: bool) -> Result<reqwest::Cli
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(access.patience.min(Duration::from_secs(15)))
         .no_proxy();
+    if access.public_only {
+        let resolver = PublicOnly::new(&access.proxy).map_err(cannot_make_client)?;
+        builder = builder.dns_resolver(resolver);
+    }
     let Some(none) = direct(access.proxy.none.as_deref().unwrap_or_default(), host) else {
         return Ok(builder);
     };

@@ -17,33 +17,63 @@ use super::reply::{Code, Refusal};
 use crate::documents::{Descriptor, Document, MANIFEST_LIMIT};
 use crate::progress::Silent;
 use crate::reference::Reference;
-use crate::registry::{Client, Download, Failure, Tail, Undone};
+use crate::registry::{Access, Client, Download, Failure, Tail, Undone};
 use crate::store::{Store, Transaction, digest_of_reader};
 
 /// Where names lead to, and what is under way.
 pub(super) struct Upstream {
-    through: Arc<PullThrough>,
+    sources: Arc<Sources>,
     /// One download a blob, however many ask for it.
     passing: Arc<Mutex<HashMap<Digest, Arc<Passing>>>>,
+}
+
+/// The registries, and how each is reached.
+struct Sources {
+    through: PullThrough,
+    /// How those are reached that only a client names.
+    guarded: Access,
+}
+
+impl Sources {
+    fn new(through: PullThrough) -> Self {
+        let guarded = Access {
+            public_only: true,
+            ..through.access.clone()
+        };
+        Self { through, guarded }
+    }
+
+    fn is_named(&self, name: &Reference) -> bool {
+        let mut known = self.through.registries.iter();
+        known.any(|registry| registry == name.registry())
+    }
+
+    fn client(&self, name: &Reference) -> Result<Client<'_>, Refusal> {
+        let own = &self.through.access;
+        let access = match self.is_named(name) || own.registries.names(name) {
+            true => own,
+            false => &self.guarded,
+        };
+        let endpoint = own.registries.own_endpoint(name)?;
+        Ok(Client::new(&endpoint, access, &Silent)?)
+    }
 }
 
 impl Upstream {
     pub(super) fn new(through: PullThrough) -> Self {
         Self {
-            through: Arc::new(through),
+            sources: Arc::new(Sources::new(through)),
             passing: Arc::default(),
         }
     }
 
     /// Whether it is asked about a repository: a client cannot make it connect to just any host.
     pub(super) fn serves(&self, name: &Reference) -> bool {
-        let mut known = self.through.registries.iter();
-        self.through.any || known.any(|registry| registry == name.registry())
+        self.sources.through.any || self.sources.is_named(name)
     }
 
     fn client(&self, name: &Reference) -> Result<Client<'_>, Refusal> {
-        let endpoint = self.through.access.registries.own_endpoint(name)?;
-        Ok(Client::new(&endpoint, &self.through.access, &Silent)?)
+        self.sources.client(name)
     }
 
     /// Makes what a tag or digest leads to at its registry known here; gives it, unless there is no such thing.
@@ -67,6 +97,7 @@ impl Upstream {
             // Stale is better than nothing, and nothing is what the registry says it is.
             Err(Fetch::Failed(failure)) if here.is_some() && !failure.is_final_answer() => Ok(here),
             Err(Fetch::Failed(failure)) if failure.is_final_answer() => Ok(None),
+            Err(Fetch::Failed(failure)) if failure.forbidden => Err(refused(&failure)),
             Err(Fetch::Failed(failure)) => Err(Refusal::new(Code::Unknown, failure.to_string())),
             Err(Fetch::Refused(refusal)) => Err(refusal),
         }
@@ -111,7 +142,7 @@ impl Upstream {
         passing.insert(digest.clone(), Arc::clone(&one));
         drop(passing);
         let arriving = Arriving {
-            through: Arc::clone(&self.through),
+            sources: Arc::clone(&self.sources),
             name: name.clone(),
             blob: Descriptor::new("", digest.clone(), size),
             tail: Tail::new(file, 0, false),
@@ -161,7 +192,7 @@ impl Upstream {
 
 /// A download that goes on when whoever asked for it has left.
 struct Arriving {
-    through: Arc<PullThrough>,
+    sources: Arc<Sources>,
     name: Reference,
     blob: Descriptor,
     tail: Tail,
@@ -170,9 +201,7 @@ struct Arriving {
 
 impl Arriving {
     async fn download(&self) -> Result<(), Refusal> {
-        let access = &self.through.access;
-        let endpoint = access.registries.own_endpoint(&self.name)?;
-        let client = Client::new(&endpoint, access, &Silent)?;
+        let client = self.sources.client(&self.name)?;
         let download = Download {
             blob: &self.blob,
             tail: &self.tail,
@@ -192,6 +221,7 @@ impl Arriving {
 fn refused(failure: &Failure) -> Refusal {
     let code = match failure.is_final_answer() {
         true => Code::BlobUnknown,
+        false if failure.forbidden => Code::Denied,
         false => Code::Unknown,
     };
     Refusal::new(code, failure.to_string())

@@ -255,3 +255,62 @@ fn what_is_fetched_for_others_changes_no_image_of_this_machine() {
     assert!(!part.exists());
     assert_eq!(unchanged(), 1);
 }
+
+#[test]
+fn nobody_makes_it_ask_what_is_not_public() {
+    let content = Content::new();
+    let manifest = content.manifest.clone();
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let registry = serve(move |request| {
+        count.fetch_add(1, Ordering::SeqCst);
+        content.answer(request)
+    });
+    let port = registry.rsplit_once(':').unwrap().1;
+    let served = |configured: bool| {
+        Served::with(|options| {
+            let mut access = Access::default();
+            if configured {
+                let place = tempfile::tempdir().unwrap();
+                let file = place.path().join("registries.conf");
+                let text = format!("[[registry]]\nlocation = \"{registry}\"\n");
+                std::fs::write(&file, text).unwrap();
+                access.registries.add_file(&file).unwrap();
+            }
+            options.pull_through = Some(PullThrough {
+                registries: vec!["docker.io".into()],
+                any: true,
+                access,
+            });
+        })
+    };
+    let (open, known) = (served(false), served(true));
+    run(async |http| {
+        let ask = async |served: &Served, host: &str| {
+            let url = format!("http://{}/v2/{host}/team/app/manifests/1", served.address);
+            let answer = http.get(url).send().await.unwrap();
+            (answer.status().as_u16(), answer.text().await.unwrap())
+        };
+        for host in [
+            registry.clone(),
+            format!("localhost:{port}"),
+            format!("127.1.2.3:{port}"),
+            "169.254.169.254:80".into(),
+        ] {
+            let (status, text) = ask(&open, &host).await;
+            assert_eq!(status, 403, "{host}: {text}");
+            assert!(text.contains("no address of the public internet"), "{text}");
+        }
+        assert_eq!(asked.load(Ordering::SeqCst), 0);
+        let (status, _) = ask(&known, &registry).await;
+        assert_eq!(status, 200, "whoever set it up named it");
+        let (status, _) = ask(&known, &format!("localhost:{port}")).await;
+        assert_eq!(status, 403, "it names another host");
+    });
+    assert!(served_has(&known, &manifest));
+}
+
+fn served_has(served: &Served, digest: &str) -> bool {
+    let blobs = served.path().join("oci/blobs/sha256");
+    blobs.join(digest.strip_prefix("sha256:").unwrap()).exists()
+}

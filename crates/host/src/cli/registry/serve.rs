@@ -54,7 +54,7 @@ pub(crate) struct Registry {
     /// Let nobody push or delete
     #[arg(long)]
     read_only: bool,
-    /// Fetch what is not here from this registry, and keep it; without a value from any that a name begins with (can be repeated: names without a registry are the first one's)
+    /// Fetch what is not here from this registry, and keep it; without a value from any of the public internet, and any that registries.conf names, that a name begins with (can be repeated: names without a registry are the first one's)
     #[arg(
         long,
         value_name = "REGISTRY",

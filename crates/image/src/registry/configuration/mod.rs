@@ -189,6 +189,11 @@ impl Registries {
         own.ok_or_else(|| Error::new(Class::Internal, "a registry has mirrors only"))
     }
 
+    /// Whether an entry speaks of a reference.
+    pub(crate) fn names(&self, reference: &Reference) -> bool {
+        self.longest(reference).is_some()
+    }
+
     /// The entry with the longest matching prefix, and what of the name is behind it.
     fn longest<'a>(&'a self, reference: &'a Reference) -> Option<(&'a Registry, String)> {
         let name = reference.name();

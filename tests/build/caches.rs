@@ -117,3 +117,27 @@ fn what_is_in_use_is_not_reclaimable() {
     finish(build);
     assert_eq!(project.run("cat /out"), "x");
 }
+
+/// As in `BuildKit`: once in a build, and commands of one build share what the first has left.
+#[test]
+fn without_the_cache_cache_mounts_begin_empty() {
+    let project = Project::of(
+        "FROM busybox AS a\nARG NAME\n\
+         RUN --mount=type=cache,target=/c,mode=0773 touch /c/$NAME\n\
+         RUN --mount=type=cache,target=/c,mode=0773 ls /c > /out\n",
+    );
+    let build = |options: &[&str], name: &str| {
+        let argument = format!("NAME={name}");
+        let all = [options, &["--build-arg", &argument]].concat();
+        project.build(&all).success();
+        project.run("cat /out")
+    };
+    assert_eq!(build(&[], "one"), "one");
+    assert_eq!(build(&[], "two"), "one\ntwo");
+    assert_eq!(build(&["--no-cache"], "three"), "three");
+    assert_eq!(
+        build(&["--no-cache-filter", "other"], "four"),
+        "four\nthree"
+    );
+    assert_eq!(build(&["--no-cache-filter", "a"], "five"), "five");
+}

@@ -8,6 +8,7 @@ mod contexts;
 mod copy;
 mod corpus;
 mod failures;
+mod frontend;
 mod idioms;
 mod killed;
 mod outputs;

@@ -74,17 +74,87 @@ fn what_cannot_be_written_to_is_not_removed() {
             reader.wait().unwrap();
         }
     }
-    // Two platforms are too many for an archive of files.
-    let output = format!("type=tar,dest={}", at("new"));
-    let platforms = ["--platform", "linux/amd64,wasi/wasm", "-o", &output];
     project.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
-    let failed = project.build(&platforms).status(1);
-    assert!(failed.stderr.contains("several platforms"), "{failed}");
-    assert!(!std::fs::exists(at("new")).unwrap());
     project
         .build(&["-o", &format!("type=tar,dest={}", at("file"))])
         .success();
     assert!(list(at("file").as_ref()).contains("Dockerfile"));
+}
+
+#[test]
+fn an_archive_of_several_platforms_has_a_directory_for_each() {
+    let project = Project::of(
+        "FROM scratch AS of-linux\nCOPY Dockerfile /linux\n\
+         FROM scratch AS of-windows\nCOPY Dockerfile /windows\nFROM of-$TARGETOS\n",
+    );
+    let at = project.sandbox.path().join("files.tar");
+    let output = format!("type=tar,dest={}", at.display());
+    let platforms = ["--platform", "linux/arm,windows/amd64", "-o", &output];
+    project.build(&platforms).success();
+    let found = list(&at);
+    for name in ["linux_arm_v7/linux\n", "windows_amd64/windows\n"] {
+        assert!(found.contains(name), "{found}");
+    }
+}
+
+/// What is asked for, and not what the last base happens to be for.
+#[test]
+fn an_image_is_for_the_platform_that_was_asked_for() {
+    let project = Project::of(
+        "FROM --platform=$BUILDPLATFORM busybox\nARG TARGETPLATFORM\nENV P=$TARGETPLATFORM\n",
+    );
+    let platforms = "--platform=linux/amd64,linux/arm64,linux/arm";
+    project.build(&[platforms]).success();
+    for (platform, architecture) in [("linux/arm64", "arm64"), ("linux/arm/v7", "arm")] {
+        let template = "{{.Architecture}} {{.Config.Env}}";
+        let words = [
+            "image",
+            "inspect",
+            "--platform",
+            platform,
+            "-f",
+            template,
+            "t",
+        ];
+        let found = project.sandbox.berth(&words).success();
+        assert!(found.starts_with(&format!("{architecture} ")), "{found}");
+        assert!(found.contains(&format!("P={platform}]")), "{found}");
+    }
+}
+
+#[test]
+fn an_output_says_names_and_forms_too() {
+    let project = Project::of("FROM scratch\nCOPY Dockerfile /\n");
+    let at = |name: &str| project.sandbox.path().join(name).display().to_string();
+    let context = project.directory.to_str().unwrap();
+    let build = |output: &str| project.sandbox.berth(&["build", "-o", output, context]);
+    let layout = format!(
+        "type=oci,tar=false,dest={},\"name=team/a:1,team/a:2\"",
+        at("layout")
+    );
+    build(&layout).success();
+    let index = std::fs::read_to_string(at("layout/index.json")).unwrap();
+    for name in ["docker.io/team/a:1", "docker.io/team/a:2"] {
+        assert!(index.contains(name), "{index}");
+    }
+    build("type=image,name=team/b,oci-mediatypes=true").success();
+    project
+        .sandbox
+        .berth(&["image", "exists", "team/b"])
+        .success();
+    for (output, reason) in [
+        ("type=local,dest=x,name=y", "only an image has a name"),
+        ("type=docker,tar=false,dest=x", "it takes no tar"),
+        ("type=oci,tar=false", "it needs dest=DIRECTORY"),
+        (
+            "type=image,oci-mediatypes=false",
+            "images are built with OCI documents",
+        ),
+        ("type=oci,push=true,dest=x", "it takes no push"),
+    ] {
+        let refused = build(output).status(1);
+        assert!(refused.stderr.contains(reason), "{refused}");
+    }
 }
 
 /// The other outputs are written too, wherever they stand, and the names are the artifact's.

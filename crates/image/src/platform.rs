@@ -49,6 +49,15 @@ impl Platform {
         Self::new("linux", normal_architecture(std::env::consts::ARCH))
     }
 
+    /// The same with the variant that is meant where none is said: of 32-bit Arm, v7.
+    #[must_use]
+    pub fn with_default_variant(mut self) -> Self {
+        if self.architecture == "arm" {
+            self.variant.get_or_insert_with(|| "v7".to_owned());
+        }
+        self
+    }
+
     /// Whether guests of this platform are wasm.
     #[must_use]
     pub fn is_wasm(&self) -> bool {
@@ -126,6 +135,25 @@ pub(crate) fn choose<'a, T>(
     }
 }
 
+/// Operating systems that a word alone names.
+const SYSTEMS: [&str; 15] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+];
+
 fn normal_architecture(text: &str) -> &str {
     match text {
         "x86_64" | "x86-64" => "amd64",
@@ -157,6 +185,7 @@ impl FromStr for Platform {
             ["wasm" | "wasm32" | "wasi"] => Self::new("wasi", "wasm"),
             [os @ ("wasip1" | "wasip2" | "wasip3")] => Self::new(os, "wasm"),
             ["linux"] => Self::host(),
+            [os] if SYSTEMS.contains(&os) => Self::new(os, &Self::host().architecture),
             [one] => Self::new("linux", normal_architecture(one)),
             [os, architecture] => Self::new(os, normal_architecture(architecture)),
             [os, architecture, variant] => {
@@ -269,6 +298,19 @@ mod tests {
             "linux/amd64"
         );
         assert_eq!("wasm".parse::<Platform>().unwrap().to_string(), "wasi/wasm");
+        let windows = "windows".parse::<Platform>().unwrap();
+        assert_eq!(
+            (windows.os.as_str(), windows.architecture),
+            ("windows", Platform::host().architecture)
+        );
+        for (text, expected) in [
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/v6", "linux/arm/v6"),
+            ("linux/arm64", "linux/arm64"),
+        ] {
+            let platform: Platform = text.parse().unwrap();
+            assert_eq!(platform.with_default_variant().to_string(), expected);
+        }
         for text in ["", "/", "a/", "a/b/c/d", "linux/amd 64"] {
             assert!(text.parse::<Platform>().is_err(), "{text:?}");
         }

@@ -15,8 +15,7 @@ use berth_sys::process;
 use super::cache::{BuildCache, CachedStep};
 use super::contexts::Contexts;
 use super::copy::{FileDigests, Guard};
-use super::dockerfile::check::{self, Inputs};
-use super::dockerfile::{Dockerfile, Stages, check_directive};
+use super::dockerfile::{Dockerfile, Stages};
 use super::ignore::Patterns;
 use super::jobs::Jobs;
 use super::memory::Memory;
@@ -62,6 +61,8 @@ pub(super) struct Build<'a> {
     used: Mutex<BTreeMap<Digest, CachedStep>>,
     /// Where secrets lie while a command needs them.
     pub(super) memory: Memory,
+    /// The cache mounts that were emptied because the cache is not asked.
+    pub(super) begun: Mutex<BTreeSet<String>>,
     /// What is mounted read-only, copied once for all commands.
     pub(super) mounted: Mutex<Copies>,
     /// What ends copies before their time.
@@ -76,6 +77,8 @@ pub(super) struct Build<'a> {
     pub(super) digests: FileDigests,
     /// Images that were looked up, so that two stages do not pull one twice.
     images: Mutex<BTreeMap<(String, String), Arc<Wanted>>>,
+    /// The time of everything, if it is given.
+    pub(super) epoch: Option<i64>,
     /// RFC 3339.
     pub(super) now: String,
 }
@@ -160,14 +163,22 @@ impl Engine {
         // Whoever walks through a stage has each directory on the way open in each of its layers.
         drop(process::raise_open_files());
         let steps = Steps::new(report, cancel);
-        let load = steps.begin("[internal] load build definition from Dockerfile");
-        let file = load.end(Dockerfile::parse(
-            &request.dockerfile_name,
-            request.dockerfile.clone(),
-        ))?;
         let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
             Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
         })?;
+        let load = steps.begin("[internal] load build definition from Dockerfile");
+        let text = &request.dockerfile;
+        let (file, misread) = Dockerfile::read_so_far(&request.dockerfile_name, text);
+        if let Some(misread) = misread {
+            let refused = file.refuse(misread.reason.clone(), misread.lines);
+            let refused = load.end(Err(refused));
+            // What is told beside the mistake is no mistake itself.
+            drop(self.warn_of_dockerfile((&file, Some(misread)), request, &ignored, &steps));
+            return refused;
+        }
+        load.end(Ok(()))?;
+        self.warn_of_dockerfile((&file, None), request, &ignored, &steps)?;
+        let epoch = epoch(&file, request)?;
         // What killed builds left; what cannot be removed now is tried by the next one.
         super::memory::sweep(&self.paths().run().join("build"));
         drop(self.clear_killed_builds());
@@ -198,14 +209,15 @@ impl Engine {
             remembered: Mutex::new(clock::monotonic()),
             used: Mutex::default(),
             memory: Memory::new(self.paths().run()),
+            begun: Mutex::default(),
             mounted: Mutex::default(),
             imports: Imports::default(),
             ignored,
             contexts: Contexts::of(request)?,
             images: Mutex::default(),
-            now: super::time::rfc3339(request.epoch),
+            now: super::time::rfc3339(epoch),
+            epoch,
         };
-        build.warn()?;
         let built = build.everything();
         // What was made is of use to the next build even if this one failed.
         build.remember();
@@ -214,36 +226,6 @@ impl Engine {
 }
 
 impl<'a> Build<'a> {
-    /// Makes the checks; `# check=error=true` makes failures of them.
-    fn warn(&self) -> Result<()> {
-        let mut directive = self.file.directives.check.clone();
-        if let Some(text) = self.request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
-            directive = check_directive(text).map_err(|reason| {
-                Error::new(Class::Invalid, "cannot use BUILDKIT_DOCKERFILE_CHECK").caused_by(reason)
-            })?;
-        }
-        let host = Platform::host();
-        let target = self.request.platforms.first().unwrap_or(&host);
-        let inputs = Inputs {
-            arguments: self.request.arguments.clone(),
-            platform: predefined_arguments((target, &host), self.stage_name()),
-            ignored: Some(&self.ignored),
-            environments: self.engine.known_environments(self.file, self.request),
-            contexts: self.request.contexts.keys().cloned().collect(),
-        };
-        let warnings = check::check(self.file, &directive, &inputs);
-        if warnings.is_empty() {
-            return Ok(());
-        }
-        let text = check::summary(&warnings);
-        if directive.error {
-            return Err(Error::new(Class::Invalid, "lint violation found for rules")
-                .caused_by(text.trim().to_owned()));
-        }
-        self.steps.warnings(&text);
-        Ok(())
-    }
-
     fn stage_name(&self) -> &str {
         self.file.stage_name(self.request.target.as_deref())
     }
@@ -440,42 +422,25 @@ impl<'a> Build<'a> {
     }
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// The time of everything: what is asked for, else what the file says before its first stage.
+fn epoch(file: &Dockerfile, request: &BuildRequest) -> Result<Option<i64>> {
+    const NAME: &str = "SOURCE_DATE_EPOCH";
+    if request.epoch.is_some() || request.arguments.contains_key(NAME) {
+        return Ok(request.epoch);
+    }
+    let host = Platform::host();
+    let predefined = predefined_arguments((&host, &host), "");
+    let (stages, _) = Stages::so_far(file, &request.arguments, &predefined);
+    let text = stages.globals.get(NAME).filter(|text| !text.is_empty());
+    let epoch = text.map(|text| {
+        super::time::epoch_of(text).map_err(|reason| {
+            let message = format!("invalid {NAME}: {text}");
+            Error::new(Class::Invalid, message).caused_by(reason)
+        })
+    });
+    epoch.transpose()
 }
 
-impl Engine {
-    /// The environments of the base images that are here, by the names the file has for them.
-    #[must_use]
-    pub fn known_environments(
-        &self,
-        file: &Dockerfile,
-        request: &BuildRequest,
-    ) -> BTreeMap<String, Vec<String>> {
-        let store = self.store();
-        let mut known = BTreeMap::new();
-        let mut seen = BTreeSet::new();
-        for one in &file.instructions {
-            let super::dockerfile::Instruction::From(from) = &one.instruction else {
-                continue;
-            };
-            let name = from
-                .alias
-                .as_ref()
-                .map(|(name, _)| name.to_ascii_lowercase());
-            for name in std::iter::once(from.base.clone()).chain(name) {
-                let image = match request.named_context(&name) {
-                    Some(NamedContext::Image(image)) => image,
-                    Some(_) => continue,
-                    None => &name,
-                };
-                if seen.insert(name.clone())
-                    && let Ok(image) = store.find(image, None)
-                {
-                    known.insert(name, image.config().config.env.clone());
-                }
-            }
-        }
-        known
-    }
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

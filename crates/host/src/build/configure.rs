@@ -213,11 +213,12 @@ pub(super) fn words(command: &Command, state: &State) -> Vec<String> {
 
 /// What the shell form uses.
 pub(super) fn shell(state: &State) -> Vec<String> {
-    if state.config.shell.is_empty() {
-        vec!["/bin/sh".to_owned(), "-c".to_owned()]
-    } else {
-        state.config.shell.clone()
-    }
+    let words: &[&str] = match state.platform.os.as_str() {
+        _ if !state.config.shell.is_empty() => return state.config.shell.clone(),
+        "windows" => &["cmd", "/S", "/C"],
+        _ => &["/bin/sh", "-c"],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 fn list(words: &[String]) -> String {

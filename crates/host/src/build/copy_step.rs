@@ -70,7 +70,7 @@ impl StageBuilder<'_, '_> {
         ));
         let seen = describe(&mut key, &found, &origin, &manner)
             .explain(|| "cannot read what is copied".into())?;
-        let created_by = history(copy, &told, &destination);
+        let created_by = self.history(copy, &told, &destination)?;
         let now = self.layer_time(&mut key);
         let link = copy.link;
         self.layer(Made { created_by, key }, step, |this| {
@@ -194,6 +194,25 @@ impl StageBuilder<'_, '_> {
         Ok((found, told))
     }
 
+    /// How the history tells it.
+    fn history(&self, copy: &Copy, told: &[String], destination: &str) -> Result<String> {
+        let mut text = copy.verb().to_owned();
+        if copy.parents {
+            text.push_str(" --parents");
+        }
+        for (name, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
+            if let Some(value) = value {
+                text.push_str(&format!(" --{name}={}", self.expanded(value)?));
+            }
+        }
+        for source in told {
+            text.push(' ');
+            text.push_str(source);
+        }
+        text.push_str(&format!(" {destination} # buildkit"));
+        Ok(text)
+    }
+
     fn text(&self, document: &Heredoc) -> Result<Item> {
         let mut content = document.text();
         if document.expands {
@@ -284,22 +303,4 @@ fn owner(text: &str, lower: &Merged) -> Result<(u32, u32)> {
         return Ok((owner(user, lower)?.0, 0));
     }
     crate::engine::Engine::owner(lower, text)
-}
-
-fn history(copy: &Copy, told: &[String], destination: &str) -> String {
-    let mut text = copy.verb().to_owned();
-    if copy.parents {
-        text.push_str(" --parents");
-    }
-    for (name, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
-        if let Some(value) = value {
-            text.push_str(&format!(" --{name}={value}"));
-        }
-    }
-    for source in told {
-        text.push(' ');
-        text.push_str(source);
-    }
-    text.push_str(&format!(" {destination} # buildkit"));
-    text
 }

@@ -13,6 +13,7 @@ mod agent;
 mod builder;
 mod cache;
 mod cache_mount;
+mod checks;
 mod configure;
 mod contexts;
 mod copy;
@@ -42,6 +43,7 @@ mod time;
 pub use builder::Built;
 pub use cache::{BuildCache, CachedStep};
 pub use cache_mount::CacheMount;
+pub use checks::check_directive_of;
 pub use prune::{CacheEntry, CachePruning};
 pub use remote::is_remote;
 pub use remote_cache::{CacheExport, CachePlace};
@@ -51,3 +53,4 @@ pub use request::{
     BuildRequest, Cancel, Destination, NamedContext, NoCache, OnFailure, Output, Secret,
 };
 pub use shell::FailedPlace;
+pub use time::epoch_of;

@@ -12,7 +12,7 @@ use berth_sys::file::Time;
 use sha2::Digest as _;
 
 use super::copy::Item;
-use super::repository::{Repository, is_repository, unfit};
+use super::repository::{Repository, is_of_ssh, is_repository, unfit};
 
 /// More than any file that belongs into an image.
 const SIZE_LIMIT: u64 = 64 << 30;
@@ -36,9 +36,10 @@ pub(super) struct Wish<'a> {
 #[must_use]
 pub fn is_remote(source: &str) -> bool {
     let lower = source.to_ascii_lowercase();
-    ["http://", "https://", "git://", "ssh://", "git@"]
+    ["http://", "https://", "git://", "ssh://"]
         .iter()
         .any(|prefix| lower.starts_with(prefix))
+        || is_of_ssh(source)
 }
 
 /// Fetches a source.
@@ -188,7 +189,22 @@ mod tests {
         ] {
             assert_eq!(file_name(source), OsString::from(name), "{source}");
         }
-        assert!(is_remote("HTTPS://a/b") && is_remote("git@a:b") && !is_remote("a/b"));
-        assert!(is_repository("https://a/b.git#c") && !is_repository("https://a/b.tar"));
+        for (source, fetched, repository) in [
+            ("HTTPS://a/b", true, false),
+            ("https://a/b.git#c", true, true),
+            ("https://a/b.tar", true, false),
+            ("git@a:b", true, true),
+            ("me-2@host.example:team/x#main:dir", true, true),
+            ("ssh://me@host:22/x", true, true),
+            ("a/b", false, false),
+            ("a/me@host:x", false, false),
+            ("me@host", false, false),
+            ("@host:x", false, false),
+            ("me@:x", false, false),
+            ("host:x", false, false),
+        ] {
+            assert_eq!(is_remote(source), fetched, "{source}");
+            assert_eq!(is_repository(source), repository, "{source}");
+        }
     }
 }

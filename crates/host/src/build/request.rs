@@ -138,6 +138,8 @@ pub enum Output {
     Tar(Destination),
     /// The image in an OCI layout, as an archive.
     Oci(Destination),
+    /// The same in a directory.
+    OciDirectory(PathBuf),
     /// The image as `docker load` reads it.
     Docker(Destination),
     /// The wasm module as an artifact of the store.

@@ -8,9 +8,9 @@ use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
-use super::builder::NOTICE;
+use super::builder::{NOTICE, lock};
 use super::cache::Key;
-use super::cache_mount::{About, Hold, Use};
+use super::cache_mount::{About, Hold, Use, remove_unused};
 use super::dockerfile::{MountKind, Sharing};
 use super::run_mounts::{Mounted, Wanted};
 use super::run_step::Held;
@@ -66,11 +66,34 @@ impl StageBuilder<'_, '_> {
         }
         let mut places = BTreeMap::new();
         for (name, sharing) in wanted {
+            self.begin_anew(&name)?;
             let hold = self.lock_cache(&name, sharing)?;
             places.insert(name, hold.place().to_owned());
             held.locks.push(hold);
         }
         Ok(Caches(places))
+    }
+
+    /// Without the cache, cache mounts begin empty, too: each once in a build, unless another one uses it now.
+    fn begin_anew(&self, name: &str) -> Result<()> {
+        if !self.build.ignores_cache(self.stage.name.as_deref()) {
+            return Ok(());
+        }
+        // Held meanwhile: whoever comes second finds what the first one has left.
+        let mut begun = lock(&self.build.begun);
+        if !begun.insert(name.to_owned()) {
+            return Ok(());
+        }
+        let entries = std::fs::read_dir(self.build.cache.mounts());
+        for entry in entries.into_iter().flatten().flatten() {
+            let own = entry.file_name();
+            let rest = own.to_str().and_then(|own| own.strip_prefix(name));
+            // Those of commands that do not share it are numbered.
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('-')) {
+                remove_unused(&entry.path())?;
+            }
+        }
+        Ok(())
     }
 
     fn lock_cache(&self, name: &str, sharing: Sharing) -> Result<Hold> {

@@ -62,6 +62,12 @@ impl Scope {
         }
     }
 
+    /// Takes away all that is known of a name.
+    pub fn remove(&mut self, name: &str) {
+        self.arguments.remove(name);
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// Declares an argument; a name alone changes no value.
     pub fn declare(&mut self, name: &str, value: Option<String>) {
         if !self.declared.iter().any(|known| known == name) {
@@ -137,6 +143,7 @@ pub fn predefined_arguments(
         for (name, value) in [
             ("PLATFORM", platform.to_string()),
             ("OS", platform.os.clone()),
+            ("OSVERSION", String::new()),
             ("ARCH", platform.architecture.clone()),
             ("VARIANT", variant),
         ] {

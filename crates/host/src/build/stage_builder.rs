@@ -12,9 +12,9 @@ use super::builder::{Build, Graph};
 use super::cache::{CachedStep, Key};
 use super::configure::{Given, Values, apply};
 use super::copy::Read;
-use super::dockerfile::expand::expand;
-use super::dockerfile::instruction::Copy;
-use super::dockerfile::{Base, Instruction, Lines, Stage, parse_one};
+use super::dockerfile::expand::{expand, expand_shown};
+use super::dockerfile::instruction::{Command, Copy};
+use super::dockerfile::{Base, Instruction, Lines, MountKind, Stage, parse_one};
 use super::report::Step;
 use super::request::NamedContext;
 use super::shell::Remains;
@@ -217,16 +217,50 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         shown
     }
 
+    /// What is shown of a step, with what its variables hold, but for those that are secrets of its command.
+    fn with_values(&self, instruction: &Instruction, shown: &str) -> String {
+        let escape = self.build.file.directives.escape;
+        let mut scope = self.state.scope.clone();
+        if let Instruction::Run(run) = instruction {
+            for mount in &run.mounts {
+                let text = self.expanded(&mount.text).unwrap_or_default();
+                if let Ok(MountKind::Secret {
+                    variable: Some(name),
+                    ..
+                }) = MountKind::parse(&text)
+                {
+                    scope.remove(&name);
+                }
+            }
+            let command = match &run.command {
+                Command::Shell(line) => line.as_str(),
+                Command::Exec(_) => "",
+            };
+            if let [document] = &run.heredocs[..]
+                && !document.opening_as_written(command).is_empty()
+            {
+                let first = document.summary();
+                return format!("{} ({first})", expand_shown(shown, escape, &scope));
+            }
+        }
+        expand_shown(shown, escape, &scope)
+    }
+
     fn instruction(&mut self, instruction: &Instruction, shown: &str) -> Result<()> {
         if !is_step(instruction) {
             return self
                 .configure(instruction)
                 .map_err(|error| self.explain(error));
         }
+        // What waits for other stages is not at work yet.
+        for index in self.graph.stages.needed_by(instruction, self.stage.index) {
+            self.build.stage(self.graph, index)?;
+        }
         let _job = self.build.jobs.begin(self.build.cancel);
+        let shown = self.with_values(instruction, shown);
         let step = self.begin(&match instruction {
-            Instruction::Copy(copy) if copy.add => urls_without_secrets(shown),
-            _ => urls_without_logins(shown),
+            Instruction::Copy(copy) if copy.add => urls_without_secrets(&shown),
+            _ => urls_without_logins(&shown),
         });
         let result = match instruction {
             Instruction::Run(run) => self.run(run, step),
@@ -272,7 +306,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         let given = Given {
             escape: build.file.directives.escape,
             arguments: &arguments,
-            created: build.request.epoch.map(|_| build.now.as_str()),
+            created: build.epoch.map(|_| build.now.as_str()),
         };
         apply(instruction, &mut self.state, given)
             .map(drop)
@@ -292,7 +326,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
 
     /// The time of files that have none of their own.
     pub(super) fn file_time(&self) -> Time {
-        let seconds = self.build.request.epoch.unwrap_or_else(|| {
+        let seconds = self.build.epoch.unwrap_or_else(|| {
             i64::try_from(berth_sys::clock::realtime() / 1_000_000_000).unwrap_or(0)
         });
         Time {
@@ -303,7 +337,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
 
     /// The same for the layer of a step, which depends on it when it was asked for.
     pub(super) fn layer_time(&self, key: &mut Key) -> Time {
-        if let Some(given) = self.build.request.epoch {
+        if let Some(given) = self.build.epoch {
             key.text("time");
             key.bytes(&given.to_le_bytes());
         }
@@ -312,8 +346,8 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
 
     /// What later times become.
     pub(super) fn latest(&self) -> Option<i64> {
-        let request = self.build.request;
-        request.epoch.filter(|_| request.rewrite_timestamp)
+        let build = self.build;
+        build.epoch.filter(|_| build.request.rewrite_timestamp)
     }
 
     /// Adds a step's layer: the cache's, or one that is made now.
@@ -346,7 +380,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         if place != Place::New {
             step.cached();
         }
-        let epoch = build.request.epoch.map(|_| build.now.clone());
+        let epoch = build.epoch.map(|_| build.now.clone());
         let created = epoch.or(created);
         let about = created_by.clone();
         self.state.add(layer, created_by, created.clone());

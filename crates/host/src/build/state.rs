@@ -32,13 +32,14 @@ pub(super) struct State {
 impl State {
     /// Nothing.
     pub(super) fn scratch(platform: Platform) -> Self {
-        let config = if platform.is_wasm() {
-            ContainerConfig::default()
-        } else {
-            ContainerConfig {
-                env: vec![format!("PATH={PATH}")],
-                ..ContainerConfig::default()
-            }
+        let has_path = !platform.is_wasm() && platform.os != "windows";
+        let config = ContainerConfig {
+            env: has_path
+                .then(|| format!("PATH={PATH}"))
+                .into_iter()
+                .collect(),
+            working_dir: if platform.is_wasm() { "" } else { "/" }.to_owned(),
+            ..ContainerConfig::default()
         };
         Self {
             scope: Scope::of_environment(&config.env),
@@ -60,7 +61,8 @@ impl State {
         let mut config = configuration.config.clone();
         let triggers = std::mem::take(&mut config.on_build);
         let names_path = |pair: &String| pair.starts_with("PATH=");
-        if !image.platform().is_wasm() && !config.env.iter().any(names_path) {
+        let has_path = !image.platform().is_wasm() && image.platform().os != "windows";
+        if has_path && !config.env.iter().any(names_path) {
             config.env.push(format!("PATH={PATH}"));
         }
         let diff_ids = configuration.rootfs.diff_ids.iter();

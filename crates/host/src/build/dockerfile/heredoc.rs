@@ -26,6 +26,15 @@ impl Heredoc {
         lines.map(|line| line.trim_start_matches('\t')).collect()
     }
 
+    /// Its first line, and whether others follow.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        let mut lines = self.content.trim().lines();
+        let first = lines.next().unwrap_or_default();
+        let more = if lines.next().is_some() { "..." } else { "" };
+        format!("{first}{more}")
+    }
+
     /// The word that opens it, if a whole line is nothing but that; else an empty text.
     #[must_use]
     pub fn opening_as_written<'a>(&self, line: &'a str) -> &'a str {

@@ -3,7 +3,7 @@
 //! ```text
 //!  text ─► line: statements ─► read: instructions ─► stage: a graph ─► (the build)
 //!                │                   │                   │
-//!                └───────────────────┴──────► check: 21 checks
+//!                └───────────────────┴──────► check: 22 checks
 //!  expand: variables, when the build knows them     print: back to text
 //! ```
 
@@ -61,26 +61,40 @@ impl Dockerfile {
     /// # Errors
     /// The reason and its place.
     pub fn read(name: &str, text: &str) -> Result<Self, Misread> {
-        let found = line::statements(text)?;
-        let escape = found.directives.escape;
-        let mut instructions = Vec::with_capacity(found.statements.len());
-        for statement in found.statements {
-            let instruction = read::instruction(&statement, escape)
-                .map_err(|reason| Misread::new(reason, statement.lines))?;
-            instructions.push(Located {
-                instruction,
-                keyword: statement.keyword,
-                lines: statement.lines,
-                comments: statement.comments,
-            });
+        match Self::read_so_far(name, text) {
+            (file, None) => Ok(file),
+            (_, Some(misread)) => Err(misread),
         }
-        Ok(Self {
+    }
+
+    /// Reads a Dockerfile up to the first mistake, which is told beside what stands before it.
+    #[must_use]
+    pub fn read_so_far(name: &str, text: &str) -> (Self, Option<Misread>) {
+        let mut file = Self {
             name: name.to_owned(),
             text: text.to_owned(),
-            directives: found.directives,
-            instructions,
-            empty_continuations: found.empty_continuations,
-        })
+            directives: Directives::default(),
+            instructions: Vec::new(),
+            empty_continuations: Vec::new(),
+        };
+        let found = match line::statements(text) {
+            Ok(found) => found,
+            Err(misread) => return (file, Some(misread)),
+        };
+        file.directives = found.directives;
+        file.empty_continuations = found.empty_continuations;
+        for statement in found.statements {
+            match read::instruction(&statement, file.directives.escape) {
+                Ok(instruction) => file.instructions.push(Located {
+                    instruction,
+                    keyword: statement.keyword,
+                    lines: statement.lines,
+                    comments: statement.comments,
+                }),
+                Err(reason) => return (file, Some(Misread::new(reason, statement.lines))),
+            }
+        }
+        (file, None)
     }
 
     /// What the predefined argument `TARGETSTAGE` says: the stage that is asked for, else the last one.

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use berth_image::Reference;
+use berth_image::{Platform, Reference};
 
 use super::expand::{Expanded, Variables, expand};
 use super::instruction::{Argument, From, Instruction, Located};
@@ -83,6 +83,20 @@ impl Variables for Globals<'_> {
     }
 }
 
+impl Globals<'_> {
+    /// What is probably meant by a name that is not set: ` (did you mean …?)`.
+    fn suggestion(&self, text: &str, escape: char) -> String {
+        let missing = expand(text, escape, self).map(|expanded| expanded.missing);
+        let known = || {
+            let platform = self.platform.keys();
+            self.values.keys().chain(platform).map(String::as_str)
+        };
+        let near = missing.unwrap_or_default();
+        let near = near.iter().find_map(|name| super::nearest(name, known()));
+        near.map_or_else(String::new, |near| format!(" (did you mean {near}?)"))
+    }
+}
+
 impl Stages {
     /// Divides a Dockerfile into stages.
     ///
@@ -96,25 +110,54 @@ impl Stages {
         given: &BTreeMap<String, String>,
         platform: &BTreeMap<String, String>,
     ) -> Result<Self, Misread> {
-        let escape = file.directives.escape;
+        match Self::so_far(file, given, platform) {
+            (stages, None) => Ok(stages),
+            (_, Some(misread)) => Err(misread),
+        }
+    }
+
+    /// Divides a Dockerfile into stages up to the first mistake, which is told beside the stages before it.
+    #[must_use]
+    pub fn so_far(
+        file: &Dockerfile,
+        given: &BTreeMap<String, String>,
+        platform: &BTreeMap<String, String>,
+    ) -> (Self, Option<Misread>) {
         let mut globals = Globals {
             values: BTreeMap::new(),
             platform,
         };
-        let mut declared = BTreeSet::new();
-        let mut stages: Vec<Stage> = Vec::new();
+        let mut stages = Self {
+            stages: Vec::new(),
+            globals: BTreeMap::new(),
+            declared: BTreeSet::new(),
+            contexts: BTreeSet::new(),
+        };
+        let misread = stages.fill(file, given, &mut globals).err();
+        stages.globals = globals.values;
+        (stages, misread)
+    }
+
+    fn fill(
+        &mut self,
+        file: &Dockerfile,
+        given: &BTreeMap<String, String>,
+        globals: &mut Globals<'_>,
+    ) -> Result<(), Misread> {
+        let escape = file.directives.escape;
         for one in &file.instructions {
             let misread = |reason: String| Misread::new(reason, one.lines);
-            match (&one.instruction, stages.last_mut()) {
+            match (&one.instruction, self.stages.last_mut()) {
                 (Instruction::From(from), _) => {
-                    let stage = stage(from, one, &stages, (escape, &globals)).map_err(misread)?;
-                    stages.push(stage);
+                    let known = (escape, &*globals);
+                    let stage = stage(from, one, &self.stages, known).map_err(misread)?;
+                    self.stages.push(stage);
                 }
                 (_, Some(stage)) => stage.instructions.push(one.clone()),
                 (Instruction::Arg(arguments), None) => {
                     for argument in arguments {
-                        declared.insert(argument.name.clone());
-                        let value = global(argument, given, escape, &globals).map_err(misread)?;
+                        self.declared.insert(argument.name.clone());
+                        let value = global(argument, given, escape, globals).map_err(misread)?;
                         if let Some(value) = value {
                             globals.values.insert(argument.name.clone(), value);
                         }
@@ -128,26 +171,22 @@ impl Stages {
                 }
             }
         }
-        if stages.is_empty() {
-            return Err(Misread::new("the file has no FROM", Lines::one(1)));
+        if self.stages.is_empty() {
+            let reason = "the file contains no stages to build: it has no FROM";
+            return Err(Misread::new(reason, Lines::one(1)));
         }
-        for one in stages.iter().flat_map(|stage| &stage.instructions) {
+        for one in self.stages.iter().flat_map(|stage| &stage.instructions) {
             for name in sources(&one.instruction) {
                 if name
                     .parse::<usize>()
-                    .is_ok_and(|index| index >= stages.len())
+                    .is_ok_and(|index| index >= self.stages.len())
                 {
                     let reason = format!("invalid stage index {name}");
                     return Err(Misread::new(reason, one.lines));
                 }
             }
         }
-        Ok(Self {
-            stages,
-            globals: globals.values,
-            declared,
-            contexts: BTreeSet::new(),
-        })
+        Ok(())
     }
 
     /// Puts named contexts in the place of what is called like them: a stage of the name is overwritten, and whoever
@@ -169,6 +208,12 @@ impl Stages {
             }
         }
         self
+    }
+
+    /// Whether a named context stands for a name that files are taken from.
+    #[must_use]
+    pub fn is_context(&self, name: &str) -> bool {
+        self.contexts.contains(&context_name(name))
     }
 
     /// A stage by name or number, before the stage `before`.
@@ -208,14 +253,22 @@ impl Stages {
             needs.push(base);
         }
         for one in &stage.instructions {
-            for name in sources(&one.instruction) {
-                if !self.contexts.contains(&context_name(&name)) {
-                    needs.extend(self.find(&name, index));
-                }
-            }
+            needs.extend(self.needed_by(&one.instruction, index));
         }
         needs.dedup();
         needs
+    }
+
+    /// The stages before the stage `before` that an instruction takes files from.
+    pub fn needed_by(
+        &self,
+        instruction: &Instruction,
+        before: usize,
+    ) -> impl Iterator<Item = usize> {
+        let names = sources(instruction).into_iter();
+        names
+            .filter(|name| !self.is_context(name))
+            .filter_map(move |name| self.find(&name, before))
     }
 
     /// The stages a target needs, itself last, in an order in which each comes after what it needs.
@@ -282,7 +335,16 @@ fn stage(
         Some(platform) => {
             let text = expanded(platform)?;
             if text.is_empty() {
-                return Err(format!("empty platform value from expression {platform}"));
+                let near = globals.suggestion(platform, escape);
+                return Err(format!(
+                    "empty platform value from expression {platform}{near}"
+                ));
+            }
+            if let Err(error) = text.parse::<Platform>() {
+                let near = globals.suggestion(platform, escape);
+                return Err(format!(
+                    "failed to parse platform {platform}: {error}{near}"
+                ));
             }
             Some(text)
         }
@@ -399,11 +461,18 @@ mod tests {
                 "RUN x",
                 "no build stage in current context: RUN stands before the first FROM",
             ),
-            ("ARG a", "the file has no FROM"),
+            (
+                "ARG a",
+                "the file contains no stages to build: it has no FROM",
+            ),
             ("FROM $x", "base name ($x) should not be blank"),
             (
                 "FROM --platform=$x a",
                 "empty platform value from expression $x",
+            ),
+            (
+                "FROM --platform=$BULIDPLATFORM a",
+                "empty platform value from expression $BULIDPLATFORM (did you mean BUILDPLATFORM?)",
             ),
             ("FROM a\nCOPY --from=1 b c", "invalid stage index 1"),
         ] {

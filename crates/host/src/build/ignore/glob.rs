@@ -96,6 +96,15 @@ impl Glob {
         self.literal
     }
 
+    /// Whether every name at the top matches: `*`, `**` or `**/*`.
+    #[must_use]
+    pub fn matches_every_name(&self) -> bool {
+        matches!(
+            self.parts[..],
+            [Part::Star] | [Part::All] | [Part::Directories, Part::Inside, Part::Star]
+        )
+    }
+
     /// Whether all of a path matches.
     #[must_use]
     pub fn matches(&self, path: &str) -> bool {

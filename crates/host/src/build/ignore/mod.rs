@@ -41,6 +41,9 @@ impl Patterns {
                 Some(rest) => ("!", rest.trim()),
                 None => ("", line),
             };
+            if rest.is_empty() {
+                return sign.to_owned();
+            }
             let cleaned = clean(rest);
             let relative = match cleaned.strip_prefix('/') {
                 Some(rest) if !rest.is_empty() => rest,
@@ -113,6 +116,39 @@ impl Patterns {
             }
         }
         (matched, Parent(own))
+    }
+
+    /// Whether nothing is left of the whole but what a later pattern takes back.
+    #[must_use]
+    pub fn ignores_everything(&self) -> bool {
+        let decides = |pattern: &&Pattern| pattern.negated || pattern.glob.matches_every_name();
+        let last = self.patterns.iter().rfind(decides);
+        last.is_some_and(|pattern| !pattern.negated)
+    }
+
+    /// Whether something is spared that a matched path names, which may hold wildcards, or that is within it.
+    #[must_use]
+    pub fn may_spare(&self, path: &str) -> bool {
+        let literal = &path[..path.find(['*', '?', '[', '\\']).unwrap_or(path.len())];
+        let mut spared = false;
+        for pattern in &self.patterns {
+            if !pattern.negated {
+                let ends = path.match_indices('/').map(|(end, _)| end);
+                let mut above = ends.chain([path.len()]).map(|end| &path[..end]);
+                spared &= !above.any(|above| pattern.glob.matches(above));
+                continue;
+            }
+            let prefix = pattern.glob.literal_prefix();
+            let is_exact = pattern.glob.is_literal() && literal.len() == path.len();
+            spared |= if is_exact {
+                prefix
+                    .strip_prefix(path)
+                    .is_some_and(|rest| rest.starts_with('/'))
+            } else {
+                prefix.starts_with(literal) || literal.starts_with(prefix)
+            };
+        }
+        spared
     }
 
     /// Whether something within a matched directory may not be matched, so that it has to be looked at.
@@ -293,6 +329,36 @@ mod tests {
     }
 
     #[test]
+    fn what_is_copied_may_be_spared_in_part() {
+        for (patterns, path, expected) in [
+            ("sub\n!sub/b.txt", "sub/a.txt", false),
+            ("sub\n!other.txt", "sub/a.txt", false),
+            ("!sub/b.txt\nsub", "sub/a.txt", false),
+            ("!sub/b.txt\nsub", "sub", false),
+            ("sub\n!sub/a.txt", "sub", true),
+            ("sub\n!sub/a.txt", "sub/*.txt", true),
+            ("sub\n!other/a.txt", "sub/*.txt", false),
+            ("su.b\n!su\\.b/keep.txt", "su.b", true),
+            ("*\n!**/x", "sub", true),
+        ] {
+            let patterns = Patterns::from_file(patterns).unwrap();
+            assert_eq!(patterns.may_spare(path), expected, "{patterns:?} {path}");
+        }
+        for (patterns, expected) in [
+            ("*", true),
+            ("a\n**", true),
+            ("**/*\nb", true),
+            (".*", false),
+            ("*\n!x", false),
+            ("!x\n*", true),
+            ("", false),
+        ] {
+            let found = Patterns::from_file(patterns).unwrap().ignores_everything();
+            assert_eq!(found, expected, "{patterns:?}");
+        }
+    }
+
+    #[test]
     fn only_directories_that_may_hold_something_spared_are_entered() {
         let patterns = Patterns::from_file("*\n!docs/a/*.md").unwrap();
         assert!(patterns.may_spare_within("docs") && patterns.may_spare_within("docs/a"));
@@ -310,6 +376,7 @@ mod tests {
         for text in ["[", "a[", "a[]b", "[^]", "[z-", "!", "\\", "a\\"] {
             assert!(Patterns::new([text]).is_err(), "{text}");
         }
+        assert!(Patterns::from_file("a\n! \n").is_err());
         assert!(Patterns::new(["", "  "]).unwrap().is_empty());
     }
 

@@ -7,7 +7,7 @@ use berth_image::{Merged, write_archive};
 use berth_sys::error::Explain as _;
 use berth_sys::file::{Directory, Time};
 
-use super::{Results, only, with_sink};
+use super::{Results, with_sink};
 use crate::build::builder::Build;
 use crate::build::copy::{FileDigests, Manner, Origin, Place, Target, items, put};
 use crate::build::ignore::Patterns;
@@ -16,6 +16,28 @@ use crate::build::state::State;
 
 /// Puts the files into a directory; those of several platforms each into one of its own.
 pub(super) fn directory(build: &Build<'_>, results: &Results, path: &Path) -> Result<()> {
+    // They belong to whoever builds, as with every other program that writes files.
+    let owner = (
+        berth_sys::user::effective_id(),
+        berth_sys::user::effective_group(),
+    );
+    fill(build, results, path, Some(owner))
+}
+
+/// Writes the files as an archive, those of several platforms likewise.
+pub(super) fn archive(build: &Build<'_>, results: &Results, to: &Destination) -> Result<()> {
+    let scratch = build.assembly.directory()?;
+    fill(build, results, &scratch, None)?;
+    let latest = build.epoch.filter(|_| build.request.rewrite_timestamp);
+    with_sink(build, to, |sink| write_archive(&scratch, sink, latest))
+}
+
+fn fill(
+    build: &Build<'_>,
+    results: &Results,
+    path: &Path,
+    owner: Option<(u32, u32)>,
+) -> Result<()> {
     for (platform, state) in results {
         let into = if results.len() == 1 {
             path.to_owned()
@@ -23,24 +45,9 @@ pub(super) fn directory(build: &Build<'_>, results: &Results, path: &Path) -> Re
             path.join(platform.to_string().replace('/', "_"))
         };
         std::fs::create_dir_all(&into).explain(|| format!("cannot make {}", into.display()))?;
-        // They belong to whoever builds, as with every other program that writes files.
-        let owner = (
-            berth_sys::user::effective_id(),
-            berth_sys::user::effective_group(),
-        );
-        copy(build, state, &into, Some(owner))?;
+        copy(build, state, &into, owner)?;
     }
     Ok(())
-}
-
-/// Writes the files as an archive.
-pub(super) fn archive(build: &Build<'_>, results: &Results, to: &Destination) -> Result<()> {
-    let state = only(results, "an archive")?;
-    let scratch = build.assembly.directory()?;
-    copy(build, state, &scratch, None)?;
-    let request = build.request;
-    let latest = request.epoch.filter(|_| request.rewrite_timestamp);
-    with_sink(build, to, |sink| write_archive(&scratch, sink, latest))
 }
 
 fn copy(build: &Build<'_>, state: &State, into: &Path, owner: Option<(u32, u32)>) -> Result<()> {

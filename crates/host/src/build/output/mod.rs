@@ -7,6 +7,7 @@ mod wasm;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 
 use berth_contract::{Class, Digest, Error, Result};
@@ -55,6 +56,10 @@ pub(super) fn finish(build: &Build<'_>, mut results: Vec<(Platform, Arc<State>)>
                 "exporting to oci image format",
                 save(build, &built, ArchiveFormat::OciArchive, to),
             ),
+            Output::OciDirectory(path) => (
+                "exporting to oci image format",
+                save_into(build, &built, ArchiveFormat::OciDirectory, path),
+            ),
             Output::Docker(to) => (
                 "exporting to docker image format",
                 save(build, &built, ArchiveFormat::Combined, to),
@@ -81,6 +86,18 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
     let mut ids: Vec<Digest> = Vec::new();
     for (platform, state) in results {
         let mut configuration = state.configuration(Some(&build.now));
+        // What is asked for is what the image is for, whatever its base is for.
+        if !request.platforms.is_empty() {
+            let is_other = (&configuration.os, &configuration.architecture)
+                != (&platform.os, &platform.architecture);
+            configuration.os.clone_from(&platform.os);
+            configuration
+                .architecture
+                .clone_from(&platform.architecture);
+            if is_other || platform.variant.is_some() {
+                configuration.variant.clone_from(&platform.variant);
+            }
+        }
         let labels = request.labels.iter().cloned();
         configuration.config.labels.extend(labels);
         if request.inline_cache {
@@ -132,6 +149,23 @@ fn push(build: &Build<'_>, compression: Option<&Recompression>) -> Result<()> {
 
 /// Writes an archive of the image, as `save` does.
 fn save(build: &Build<'_>, built: &Built, format: ArchiveFormat, to: &Destination) -> Result<()> {
+    with_sink(build, to, |sink| {
+        let to = berth_image::Destination::Stream(sink);
+        save_to(build, built, format, to)
+    })
+}
+
+fn save_into(build: &Build<'_>, built: &Built, format: ArchiveFormat, to: &Path) -> Result<()> {
+    let to = berth_image::Destination::Directory(to);
+    save_to(build, built, format, to)
+}
+
+fn save_to(
+    build: &Build<'_>,
+    built: &Built,
+    format: ArchiveFormat,
+    to: berth_image::Destination<'_>,
+) -> Result<()> {
     let names: Vec<String> = match build.request.tags.as_slice() {
         [] => vec![built.target.digest.to_string()],
         tags => tags.iter().map(ToString::to_string).collect(),
@@ -140,14 +174,7 @@ fn save(build: &Build<'_>, built: &Built, format: ArchiveFormat, to: &Destinatio
         format,
         ..SaveOptions::default()
     };
-    with_sink(build, to, |sink| {
-        berth_image::save(
-            &build.store,
-            &names,
-            &options,
-            berth_image::Destination::Stream(sink),
-        )
-    })
+    berth_image::save(&build.store, &names, &options, to)
 }
 
 /// Opens where an archive goes; a file of our making that could not be written whole is taken away again. What was

@@ -54,10 +54,7 @@ pub(super) fn squash(build: &Build<'_>, state: &State) -> Result<State> {
     let (base_root, full_root) = (root(&below)?, root(&all)?);
     let layer = Directory::open(&directory).explain(cannot)?;
     hide(&layer, &base_root, &full_root).explain(cannot)?;
-    let latest = build
-        .request
-        .epoch
-        .filter(|_| build.request.rewrite_timestamp);
+    let latest = build.epoch.filter(|_| build.request.rewrite_timestamp);
     let layer = build.assembly.layer(&directory, base, latest)?;
     let mut squashed = state.clone();
     squashed.layers = base.to_vec();

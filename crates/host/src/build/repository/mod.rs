@@ -48,10 +48,25 @@ const OF_ONE_REPOSITORY: [&str; 17] = [
 pub fn is_repository(source: &str) -> bool {
     let lower = source.to_ascii_lowercase();
     let path = lower.split(['#', '?']).next().unwrap_or_default();
-    ["git://", "ssh://", "git@"]
+    ["git://", "ssh://"]
         .iter()
         .any(|prefix| lower.starts_with(prefix))
         || path.ends_with(".git")
+        || is_of_ssh(source)
+}
+
+/// Whether a source is `USER@HOST:PATH`, as git and scp have it.
+pub(super) fn is_of_ssh(source: &str) -> bool {
+    let is_made_of = |text: &str, others: &[u8]| {
+        let mut bytes = text.bytes();
+        !text.is_empty() && bytes.all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
+    };
+    let parts = || {
+        let (user, rest) = source.split_once('@')?;
+        let (host, _) = rest.split_once(':')?;
+        Some((user, host))
+    };
+    parts().is_some_and(|(user, host)| is_made_of(user, b"-_") && is_made_of(host, b"-."))
 }
 
 /// A repository, and what of it is meant: `URL#REF:DIRECTORY`, or `?ref=…&subdir=…`.

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
-use berth_host::build::BuildRequest;
 use berth_host::build::dockerfile::outline::{Outline, Target, outline, targets};
-use berth_host::build::dockerfile::{Dockerfile, Stages, check, check_directive};
+use berth_host::build::dockerfile::{Dockerfile, Stages, check};
 use berth_host::build::ignore::Patterns;
 use berth_host::build::scope::predefined_arguments;
+use berth_host::build::{BuildRequest, check_directive_of};
 use berth_image::Platform;
 
 use crate::cli::{Context, Outcome};
@@ -50,7 +50,6 @@ impl Call {
         };
         let question = match name {
             "" | "build" => Question::Build,
-            "check" | "lint" if json => return Err("the checks have no JSON form".to_owned()),
             "check" | "lint" => Question::Check,
             "outline" => Question::Outline,
             "targets" => Question::Targets,
@@ -71,10 +70,11 @@ impl Call {
         engine: &Engine,
         request: &BuildRequest,
     ) -> Outcome {
-        let file = Dockerfile::parse(&request.dockerfile_name, request.dockerfile.clone())?;
+        let name = &request.dockerfile_name;
         if self.question == Question::Check {
-            return report_checks(context, engine, request, &file);
+            return self.report_checks(context, engine, request);
         }
+        let file = Dockerfile::parse(name, request.dockerfile.clone())?;
         let platform = predefined(&file, request);
         let stages = Stages::of(&file, &request.arguments, &platform)
             .map_err(|misread| file.refuse(misread.reason, misread.lines))?;
@@ -99,6 +99,34 @@ impl Call {
         };
         context.screen.data(&text)?;
         Ok(0)
+    }
+
+    /// `--check`: 1 when something was found.
+    fn report_checks(self, context: &Context, engine: &Engine, request: &BuildRequest) -> Outcome {
+        let (file, misread) =
+            Dockerfile::read_so_far(&request.dockerfile_name, &request.dockerfile);
+        let directive = check_directive_of(&file, request)?;
+        let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
+            Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
+        })?;
+        let everything = request.target.is_none();
+        let place = (request, &ignored);
+        let found = engine.check_dockerfile((&file, misread), place, &directive, everything);
+        let mut failure = found.failure.clone();
+        let first = found.warnings.first();
+        if let (None, true, Some(first)) = (&failure, directive.error, first) {
+            failure = Some(check::Failure::of_warnings(&found.warnings, first.lines));
+        }
+        let text = if self.json {
+            pretty(&check::document(&file, &found.warnings, failure.as_ref()))
+        } else {
+            check::report(&file, &found.warnings, failure.is_some())
+        };
+        context.screen.data(&text)?;
+        match failure {
+            Some(failure) => Err(failure.into_error(&file)),
+            None => Ok(u8::from(!found.warnings.is_empty())),
+        }
     }
 }
 
@@ -179,34 +207,6 @@ fn outline_text(outline: &Outline) -> String {
     parts.join("\n")
 }
 
-/// `--check`: 1 when something was found.
-fn report_checks(
-    context: &Context,
-    engine: &Engine,
-    request: &BuildRequest,
-    file: &Dockerfile,
-) -> Outcome {
-    let mut directive = file.directives.check.clone();
-    if let Some(text) = request.arguments.get("BUILDKIT_DOCKERFILE_CHECK") {
-        directive = check_directive(text).map_err(|reason| {
-            Error::new(Class::Invalid, "cannot use BUILDKIT_DOCKERFILE_CHECK").caused_by(reason)
-        })?;
-    }
-    let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
-        Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)
-    })?;
-    let inputs = check::Inputs {
-        arguments: request.arguments.clone(),
-        platform: predefined(file, request),
-        ignored: Some(&ignored),
-        environments: engine.known_environments(file, request),
-        contexts: request.contexts.keys().cloned().collect(),
-    };
-    let warnings = check::check(file, &directive, &inputs);
-    context.screen.data(&check::report(file, &warnings))?;
-    Ok(u8::from(!warnings.is_empty()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,7 +219,7 @@ mod tests {
             ("lint", Some((Question::Check, false))),
             ("outline", Some((Question::Outline, false))),
             ("targets,format=json", Some((Question::Targets, true))),
-            ("check,format=json", None),
+            ("check,format=json", Some((Question::Check, true))),
             ("list", None),
             ("outline,x=y", None),
         ] {

@@ -167,6 +167,14 @@ fn within(directory: &Path, file: Option<&str>, scratch: Assembly) -> Result<Fou
             is_alone: false,
         });
     }
+    // An absolute path is one of this machine: the context's own begin at its root.
+    if let Some(file) = file.filter(|file| file.starts_with('/') && Path::new(file).is_file()) {
+        let found = in_directory(directory, Some(file))?;
+        return Ok(Found {
+            scratch: Some(scratch),
+            ..found
+        });
+    }
     let names: Vec<&str> = match file {
         Some(file) => vec![file],
         None => NAMES.to_vec(),

@@ -174,63 +174,82 @@ fn layout_image(text: &str, layout: &str) -> Result<String> {
     })
 }
 
+/// What `--output` asks for.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    pub(super) outputs: Vec<Output>,
+    /// What the image is called beside what `--tag` says.
+    pub(super) names: Vec<String>,
+    /// Whether files that are newer than the time that is given get that time.
+    pub(super) rewrite_timestamp: bool,
+}
+
 /// `type=T[,dest=PATH]`, or a directory, or `-` for an archive on standard output.
-pub(super) fn outputs(texts: &[String]) -> Result<Vec<Output>> {
-    let mut outputs = Vec::new();
+pub(super) fn outputs(texts: &[String]) -> Result<Outputs> {
+    let mut found = Outputs::default();
     for text in texts {
-        if text == "-" {
-            outputs.push(Output::Tar(Destination::Stdout));
-            continue;
-        }
-        if !text.contains('=') {
-            outputs.push(Output::Local(PathBuf::from(text)));
-            continue;
-        }
-        let mut keys = keys("--output", text)?;
-        let kind = keys.remove("type").unwrap_or_default();
-        let place = keys.remove("dest").or_else(|| keys.remove("destination"));
-        let pushes = match (kind.as_str(), keys.remove("push")) {
-            ("registry", None) => true,
-            ("image" | "registry", Some(value)) => {
-                truth(&value).map_err(|reason| invalid("--output", text, reason))?
-            }
-            (_, Some(_)) => return Err(invalid("--output", text, "only an image is pushed")),
-            (_, None) => false,
+        let output = if text == "-" {
+            Output::Tar(Destination::Stdout)
+        } else if text.contains('=') {
+            output(text, &mut found)?
+        } else {
+            Output::Local(PathBuf::from(text))
         };
-        if pushes {
-            if place.is_some() {
-                return Err(invalid("--output", text, "it takes no dest"));
-            }
-            let compression = compression("--output", text, &mut keys)?;
-            nothing_else("--output", text, &keys)?;
-            outputs.push(Output::Push(compression));
-            continue;
-        }
-        nothing_else("--output", text, &keys)?;
-        let archive = |place: Option<String>| match place.as_deref() {
-            None | Some("-") => Destination::Stdout,
-            Some(path) => Destination::File(PathBuf::from(path)),
-        };
-        outputs.push(match (kind.as_str(), place) {
-            ("image" | "registry", None) => Output::Image,
-            ("docker", None) => Output::Image,
-            ("wasm", None) => Output::Wasm,
-            ("local", Some(path)) => Output::Local(PathBuf::from(path)),
-            ("local", None) => return Err(invalid("--output", text, "it needs dest=DIRECTORY")),
-            ("tar", place) => Output::Tar(archive(place)),
-            ("oci", place) => Output::Oci(archive(place)),
-            ("docker", place) => Output::Docker(archive(place)),
-            ("image" | "registry" | "wasm", Some(_)) => {
-                return Err(invalid("--output", text, "it takes no dest"));
-            }
-            (other, _) => {
-                return Err(invalid(
-                    "--output",
-                    text,
-                    format!("there is no type {other:?}"),
-                ));
-            }
-        });
+        found.outputs.push(output);
     }
-    Ok(outputs)
+    Ok(found)
+}
+
+fn output(text: &str, found: &mut Outputs) -> Result<Output> {
+    let flag = "--output";
+    let mut keys = keys(flag, text)?;
+    let kind = keys.remove("type").unwrap_or_default();
+    let place = keys.remove("dest").or_else(|| keys.remove("destination"));
+    let is_image = matches!(kind.as_str(), "image" | "registry" | "oci" | "docker");
+    let mut is = |key: &str, default: bool, fits: bool| match keys.remove(key) {
+        Some(_) if !fits => Err(invalid(flag, text, format!("it takes no {key}"))),
+        Some(value) => truth(&value).map_err(|reason| invalid(flag, text, reason)),
+        None => Ok(default),
+    };
+    let has_registry = matches!(kind.as_str(), "image" | "registry");
+    let pushes = is("push", kind == "registry", has_registry)?;
+    let is_tar = is("tar", true, kind == "oci")?;
+    found.rewrite_timestamp |= is("rewrite-timestamp", false, kind != "wasm")?;
+    if !is("oci-mediatypes", true, is_image)? {
+        return Err(Error::new(Class::Unsupported, "cannot write such an image")
+            .caused_by("images are built with OCI documents")
+            .hint("leave oci-mediatypes away; berth image convert writes Docker's documents"));
+    }
+    if let Some(names) = keys.remove("name") {
+        if !is_image {
+            return Err(invalid(flag, text, "only an image has a name"));
+        }
+        let names = names.split(',').filter(|name| !name.is_empty());
+        found.names.extend(names.map(str::to_owned));
+    }
+    let compression = match pushes {
+        true => compression(flag, text, &mut keys)?,
+        false => None,
+    };
+    nothing_else(flag, text, &keys)?;
+    let archive = |place: Option<String>| match place.as_deref() {
+        None | Some("-") => Destination::Stdout,
+        Some(path) => Destination::File(PathBuf::from(path)),
+    };
+    Ok(match (kind.as_str(), place) {
+        ("image" | "registry" | "wasm", Some(_)) => {
+            return Err(invalid(flag, text, "it takes no dest"));
+        }
+        ("image" | "registry", None) if pushes => Output::Push(compression),
+        ("image" | "registry" | "docker", None) => Output::Image,
+        ("wasm", None) => Output::Wasm,
+        ("local", Some(path)) => Output::Local(PathBuf::from(path)),
+        ("oci", Some(path)) if !is_tar => Output::OciDirectory(PathBuf::from(path)),
+        ("local", None) => return Err(invalid(flag, text, "it needs dest=DIRECTORY")),
+        ("oci", None) if !is_tar => return Err(invalid(flag, text, "it needs dest=DIRECTORY")),
+        ("tar", place) => Output::Tar(archive(place)),
+        ("oci", place) => Output::Oci(archive(place)),
+        ("docker", place) => Output::Docker(archive(place)),
+        (other, _) => return Err(invalid(flag, text, format!("there is no type {other:?}"))),
+    })
 }

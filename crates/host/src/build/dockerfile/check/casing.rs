@@ -2,14 +2,7 @@
 
 use super::{Rule, Warning};
 use crate::build::dockerfile::position::Lines;
-use crate::build::dockerfile::stage::{Stage, Stages};
-
-pub(super) fn check(stages: &Stages, warnings: &mut Vec<Warning>) {
-    for stage in &stages.stages {
-        stage_name(stage, warnings);
-    }
-    instructions(stages, warnings);
-}
+use crate::build::dockerfile::{Dockerfile, Instruction, Located};
 
 fn is_lower(word: &str) -> bool {
     word == word.to_lowercase()
@@ -19,18 +12,22 @@ fn is_upper(word: &str) -> bool {
     word == word.to_uppercase()
 }
 
-fn stage_name(stage: &Stage, warnings: &mut Vec<Warning>) {
-    let Some((name, word)) = &stage.from.alias else {
+/// The name of a stage, and the word before it.
+pub(super) fn from(one: &Located, warnings: &mut Vec<Warning>) {
+    let Instruction::From(from) = &one.instruction else {
+        return;
+    };
+    let Some((name, word)) = &from.alias else {
         return;
     };
     if !is_lower(name) {
         warnings.push(Warning {
             rule: Rule::StageNameCasing,
             detail: format!("Stage name '{name}' should be lowercase"),
-            lines: stage.lines,
+            lines: one.lines,
         });
     }
-    let from = &stage.keyword;
+    let from = &one.keyword;
     let fits = if is_lower(from) {
         is_lower(word)
     } else {
@@ -41,19 +38,17 @@ fn stage_name(stage: &Stage, warnings: &mut Vec<Warning>) {
         warnings.push(Warning {
             rule: Rule::FromAsCasing,
             detail: format!("'{word}' and '{from}' keywords' casing do not match"),
-            lines: stage.lines,
+            lines: one.lines,
         });
     }
 }
 
-/// What most instructions are written in is right.
-fn instructions(stages: &Stages, warnings: &mut Vec<Warning>) {
+/// What most instructions are written in is right; what stands before the first stage does not count.
+pub(super) fn instructions(file: &Dockerfile, warnings: &mut Vec<Warning>) {
     let keywords = || {
-        stages.stages.iter().flat_map(|stage| {
-            let inner = stage.instructions.iter();
-            let inner = inner.map(|one| (one.keyword.as_str(), one.lines));
-            std::iter::once((stage.keyword.as_str(), stage.lines)).chain(inner)
-        })
+        let all = file.instructions.iter();
+        let stages = all.skip_while(|one| !matches!(one.instruction, Instruction::From(_)));
+        stages.map(|one| (one.keyword.as_str(), one.lines))
     };
     let lower = keywords().filter(|(word, _)| is_lower(word)).count();
     let upper = keywords().filter(|(word, _)| is_upper(word)).count();

@@ -17,6 +17,7 @@ pub enum Rule {
     UndefinedVar,
     MultipleInstructionsDisallowed,
     LegacyKeyValueFormat,
+    InvalidBaseImagePlatform,
     RedundantTargetPlatform,
     SecretsUsedInArgOrEnv,
     InvalidDefaultArgInFrom,
@@ -27,7 +28,41 @@ pub enum Rule {
     ExposeInvalidFormat,
 }
 
+/// When a check is made; a mistake ends the checks of its phase and those of later ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Phase {
+    /// On the lines.
+    Text,
+    /// While instructions are read.
+    Reading,
+    /// On all of them together.
+    Names,
+    /// On each `FROM`.
+    Bases,
+    /// On what follows it.
+    Steps,
+}
+
 impl Rule {
+    /// When it is made.
+    pub(super) fn phase(self) -> Phase {
+        match self {
+            Self::NoEmptyContinuation => Phase::Text,
+            Self::StageNameCasing
+            | Self::FromAsCasing
+            | Self::MaintainerDeprecated
+            | Self::InvalidDefinitionDescription => Phase::Reading,
+            Self::DuplicateStageName
+            | Self::ReservedStageName
+            | Self::ConsistentInstructionCasing
+            | Self::InvalidDefaultArgInFrom => Phase::Names,
+            Self::UndefinedArgInFrom
+            | Self::RedundantTargetPlatform
+            | Self::FromPlatformFlagConstDisallowed => Phase::Bases,
+            _ => Phase::Steps,
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -40,13 +75,13 @@ impl Rule {
         self.facts().2
     }
 
-    /// Where it is documented.
+    /// Where it is documented, if it is.
     #[must_use]
-    pub fn address(self) -> String {
-        format!(
-            "https://docs.docker.com/go/dockerfile/rule/{}/",
-            self.facts().1
-        )
+    pub fn address(self) -> Option<String> {
+        let page = Some(self.facts().1).filter(|page| !page.is_empty())?;
+        Some(format!(
+            "https://docs.docker.com/go/dockerfile/rule/{page}/"
+        ))
     }
 
     /// Whether it is made only when it is asked for.
@@ -122,6 +157,11 @@ impl Rule {
                 "LegacyKeyValueFormat",
                 "legacy-key-value-format",
                 "Legacy key/value format with whitespace separator should not be used",
+            ),
+            Self::InvalidBaseImagePlatform => (
+                "InvalidBaseImagePlatform",
+                "",
+                "Base image platform does not match expected target platform",
             ),
             Self::RedundantTargetPlatform => (
                 "RedundantTargetPlatform",

@@ -6,56 +6,115 @@ use berth_image::Reference;
 
 use super::{Inputs, Rule, Warning, suggestion, variables};
 use crate::build::dockerfile::Dockerfile;
-use crate::build::dockerfile::instruction::{Command, Instruction};
+use crate::build::dockerfile::expand::expand;
+use crate::build::dockerfile::instruction::{Command, From, Instruction};
 use crate::build::dockerfile::position::Lines;
 use crate::build::dockerfile::stage::{Base, Stage, Stages};
 
-pub(super) fn check(
+/// The names of stages.
+pub(super) fn names(stages: &Stages, warnings: &mut Vec<Warning>) {
+    let mut names = BTreeSet::new();
+    for stage in &stages.stages {
+        let Some(name) = &stage.name else { continue };
+        let mut warn = |rule, detail| {
+            warnings.push(Warning {
+                rule,
+                detail,
+                lines: stage.lines,
+            });
+        };
+        if !names.insert(name.clone()) {
+            let detail = format!("Duplicate stage name {name:?}, stage names should be unique");
+            warn(Rule::DuplicateStageName, detail);
+        }
+        if matches!(name.as_str(), "context" | "scratch") {
+            let detail =
+                format!("Stage name should not use the same name as reserved stage {name:?}");
+            warn(Rule::ReservedStageName, detail);
+        }
+    }
+}
+
+/// What stages are made from, the last of which may be of no use.
+pub(super) fn bases(
     file: &Dockerfile,
     stages: &Stages,
     inputs: &Inputs<'_>,
     warnings: &mut Vec<Warning>,
 ) {
-    let mut names = BTreeSet::new();
-    for stage in &stages.stages {
-        let mut warn = |rule, detail, lines| {
-            warnings.push(Warning {
-                rule,
-                detail,
-                lines,
-            });
-        };
-        if let Some(name) = &stage.name {
-            if !names.insert(name.clone()) {
-                let detail = format!("Duplicate stage name {name:?}, stage names should be unique");
-                warn(Rule::DuplicateStageName, detail, stage.lines);
-            }
-            if matches!(name.as_str(), "context" | "scratch") {
-                let detail =
-                    format!("Stage name should not use the same name as reserved stage {name:?}");
-                warn(Rule::ReservedStageName, detail, stage.lines);
-            }
+    let mut warn = warner(warnings);
+    for one in &file.instructions {
+        if let Instruction::From(from) = &one.instruction {
+            base(file, (from, one.lines), stages, inputs, &mut warn);
         }
-        base(file, stage, stages, inputs, &mut warn);
+    }
+    for stage in &stages.stages {
         platform(file, stage, inputs, &mut warn);
+    }
+}
+
+/// What stands in stages, taken together.
+pub(super) fn steps(
+    stages: &Stages,
+    looked_at: &BTreeSet<usize>,
+    inputs: &Inputs<'_>,
+    warnings: &mut Vec<Warning>,
+) {
+    let mut warn = warner(warnings);
+    for index in looked_at {
+        let stage = &stages.stages[*index];
         commands(stage, stages, &mut warn);
         working_directory(stage, stages, &mut warn);
+        base_platform(stage, inputs, &mut warn);
     }
-    default_arguments(file, inputs, warnings);
+}
+
+fn warner(warnings: &mut Vec<Warning>) -> impl FnMut(Rule, String, Lines) {
+    |rule, detail, lines| {
+        warnings.push(Warning {
+            rule,
+            detail,
+            lines,
+        });
+    }
+}
+
+/// An image that was chosen although it is for something else.
+fn base_platform(stage: &Stage, inputs: &Inputs<'_>, warn: &mut Warn<'_>) {
+    let Base::Image(name) = &stage.base else {
+        return;
+    };
+    let known = inputs.images.get(name);
+    let Some((own, wanted)) = known.and_then(|known| known.platforms.as_ref()) else {
+        return;
+    };
+    let kind = |platform: &str| {
+        platform
+            .splitn(3, '/')
+            .take(2)
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    if kind(own) != kind(wanted) {
+        let detail = format!(
+            "Base image {name} was pulled with platform {own:?}, expected {wanted:?} for current build"
+        );
+        warn(Rule::InvalidBaseImagePlatform, detail, stage.lines);
+    }
 }
 
 type Warn<'a> = dyn FnMut(Rule, String, Lines) + 'a;
 
 fn base(
     file: &Dockerfile,
-    stage: &Stage,
+    (from, lines): (&From, Lines),
     stages: &Stages,
     inputs: &Inputs<'_>,
     warn: &mut Warn<'_>,
 ) {
     let escape = file.directives.escape;
-    let mut texts = vec![stage.from.base.as_str()];
-    texts.extend(stage.from.platform.as_deref());
+    let mut texts = vec![from.base.as_str()];
+    texts.extend(from.platform.as_deref());
     let known: BTreeSet<&str> = stages
         .declared
         .iter()
@@ -66,7 +125,7 @@ fn base(
         if !known.contains(name.as_str()) {
             let near = suggestion(&name, "", known.iter().copied());
             let detail = format!("FROM argument '{name}' is not declared{near}");
-            warn(Rule::UndefinedArgInFrom, detail, stage.lines);
+            warn(Rule::UndefinedArgInFrom, detail, lines);
         }
     }
 }
@@ -161,40 +220,32 @@ fn inherits(stage: &Stage, stages: &Stages, is_meant: impl Fn(&Instruction) -> b
 }
 
 /// A file should build without any `--build-arg`.
-fn default_arguments(file: &Dockerfile, inputs: &Inputs<'_>, warnings: &mut Vec<Warning>) {
-    let defaults = Stages::of(file, &BTreeMap::new(), &inputs.platform);
-    let mut warn = |base: &str, lines| {
-        warnings.push(Warning {
-            rule: Rule::InvalidDefaultArgInFrom,
-            detail: format!(
-                "Default value for ARG {base} results in empty or invalid base image name"
-            ),
-            lines,
-        });
-    };
-    match defaults {
-        Ok(stages) => {
-            for stage in &stages.stages {
-                let Base::Image(name) = &stage.base else {
-                    continue;
-                };
-                let varies = !variables(&stage.from.base, file.directives.escape).is_empty();
-                if varies && Reference::parse(name).is_err() {
-                    warn(&stage.from.base, stage.lines);
-                }
-            }
-        }
-        Err(misread) => {
-            let from = file
-                .instructions
-                .iter()
-                .find_map(|one| match &one.instruction {
-                    Instruction::From(from) if one.lines == misread.lines => Some(from),
-                    _ => None,
-                });
-            if let Some(from) = from {
-                warn(&from.base, misread.lines);
-            }
+pub(super) fn default_arguments(
+    file: &Dockerfile,
+    inputs: &Inputs<'_>,
+    warnings: &mut Vec<Warning>,
+) {
+    let escape = file.directives.escape;
+    let (stages, _) = Stages::so_far(file, &BTreeMap::new(), &inputs.platform);
+    let mut values = inputs.platform.clone();
+    values.extend(stages.globals);
+    for one in &file.instructions {
+        let Instruction::From(from) = &one.instruction else {
+            continue;
+        };
+        let varies = !variables(&from.base, escape).is_empty();
+        let Ok(expanded) = expand(&from.base, escape, &values) else {
+            return;
+        };
+        if varies && Reference::parse(&expanded.text).is_err() {
+            warnings.push(Warning {
+                rule: Rule::InvalidDefaultArgInFrom,
+                detail: format!(
+                    "Default value for ARG {} results in empty or invalid base image name",
+                    from.base
+                ),
+                lines: one.lines,
+            });
         }
     }
 }

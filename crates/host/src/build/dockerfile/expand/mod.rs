@@ -72,6 +72,37 @@ pub fn expand_raw(text: &str, variables: &dyn Variables) -> Result<Expanded, Str
     run(text, '\\', variables, Quotes::Plain)
 }
 
+/// The text of a step as it is shown: what variables hold stands in their place, and everything else, those that are
+/// not set included, is as it is written.
+#[must_use]
+pub fn expand_shown(text: &str, escape: char, variables: &dyn Variables) -> String {
+    let mut lexer = Lexer {
+        characters: text.chars().collect(),
+        position: 0,
+        escape,
+        quotes: Quotes::Plain,
+        variables,
+        missing: BTreeSet::new(),
+    };
+    let mut shown = String::new();
+    let mut quote = None;
+    while let Some(character) = lexer.peek() {
+        if character == '$' && quote != Some('\'') {
+            shown.push_str(&lexer.dollar_shown());
+            continue;
+        }
+        lexer.position += 1;
+        shown.push(character);
+        match (quote, character) {
+            (None, '\'' | '"') => quote = Some(character),
+            (Some(open), close) if open == close => quote = None,
+            (open, found) if found == escape && open != Some('\'') => shown.extend(lexer.next()),
+            _ => {}
+        }
+    }
+    shown
+}
+
 fn run(
     text: &str,
     escape: char,
@@ -297,6 +328,24 @@ impl Lexer<'_> {
             Some('/') => self.replaced(&name, depth),
             Some(other) => Err(format!("unsupported modifier ({other}) in substitution")),
             None => Err("syntax error: missing '}'".to_owned()),
+        }
+    }
+
+    /// A variable's value, or how it is written when it has none.
+    fn dollar_shown(&mut self) -> String {
+        let start = self.position;
+        self.missing.clear();
+        let value = self.dollar(0);
+        let written: String = self.characters[start..self.position].iter().collect();
+        let has_modifier =
+            written.starts_with("${") && written.contains([':', '-', '+', '?', '#', '%', '/']);
+        match value {
+            Ok(value) if self.missing.is_empty() || has_modifier => value,
+            Ok(_) => written,
+            Err(_) => {
+                self.position = start + 1;
+                "$".to_owned()
+            }
         }
     }
 

@@ -135,3 +135,29 @@ fn absurd_nesting_is_refused_and_absurd_patterns_end() {
     let stars = format!("${{long##{}b}}", "*a".repeat(200));
     assert_eq!(expand(&stars, '\\', &many).unwrap().text.len(), 20_000);
 }
+
+#[test]
+fn steps_are_shown_with_what_their_variables_hold() {
+    let variables: BTreeMap<String, String> = [("A", "1"), ("E", ""), ("S", "x y")]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into();
+    for (text, expected) in [
+        ("RUN echo $A ${A} \"$A\" '$A'", "RUN echo 1 1 \"1\" '$A'"),
+        (
+            "RUN for i in $S; do echo $i ${i}; done",
+            "RUN for i in x y; do echo $i ${i}; done",
+        ),
+        (
+            "RUN echo \\$A \\\\ it\\'s $A$E.",
+            "RUN echo \\$A \\\\ it\\'s 1.",
+        ),
+        ("RUN a ${N:-d} ${A:+b} ${N#x}", "RUN a d b "),
+        (
+            "RUN a ${N:?no} $(b $A) $? $$ ${",
+            "RUN a ${N:?no} $(b 1) $? $$ ${",
+        ),
+        ("COPY \"${S}\" /", "COPY \"x y\" /"),
+    ] {
+        assert_eq!(expand_shown(text, '\\', &variables), expected, "{text}");
+    }
+}

@@ -191,9 +191,7 @@ fn copy(statement: &Statement, flags: &mut Flags, add: bool, escape: char) -> Re
     let name = if add { "ADD" } else { "COPY" };
     let mut words = match word::json(&statement.arguments)? {
         Some(list) => list,
-        None => word::quoted(&statement.arguments, escape)
-            .into_iter()
-            .collect(),
+        None => blank_separated(&statement.arguments, name, escape)?,
     };
     if words.len() < 2 {
         return Err(format!(
@@ -234,6 +232,17 @@ fn copy(statement: &Statement, flags: &mut Flags, add: bool, escape: char) -> Re
         heredocs: statement.heredocs.clone(),
         destination,
     })
+}
+
+/// Words between blanks, which neither quotes nor escapes join.
+fn blank_separated(text: &str, name: &str, escape: char) -> Result<Vec<String>, String> {
+    let words: Vec<String> = text.split_whitespace().map(str::to_owned).collect();
+    if words != word::quoted(text, escape) {
+        return Err(format!(
+            "{name} divides its arguments at every blank, quoted or not: paths with blanks need the JSON form, as in {name} [\"a b\", \"/c/\"]"
+        ));
+    }
+    Ok(words)
 }
 
 fn pairs(text: &str, escape: char, name: &str) -> Result<Pairs, String> {

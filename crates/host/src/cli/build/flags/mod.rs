@@ -120,7 +120,7 @@ pub(crate) struct Build {
     load: bool,
 
     /// Give everything this time: seconds since 1970; the variable `SOURCE_DATE_EPOCH` does the same
-    #[arg(long, value_name = "SECONDS", value_parser = prepare::epoch_of, allow_hyphen_values = true)]
+    #[arg(long, value_name = "SECONDS", value_parser = berth_host::build::epoch_of, allow_hyphen_values = true)]
     source_date_epoch: Option<i64>,
 
     /// Give files that are newer than that time that time

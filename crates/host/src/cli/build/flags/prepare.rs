@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
-use berth_host::build::{BuildRequest, Destination, NoCache, Output};
+use berth_host::build::{BuildRequest, Destination, NoCache, Output, epoch_of};
 use berth_image::{Assembly, Platform, PullOptions, PullPolicy, Reference};
 
 use super::Build;
@@ -40,10 +40,9 @@ impl Build {
     ) -> Result<Prepared> {
         let environment = &context.environment;
         let call = self.call.filter(Call::asks);
-        let platforms = self.platform.iter().map(|text| text.parse());
-        let platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
-        let tags = self.tag.iter().map(|text| tag(text));
-        let tags = tags.collect::<Result<Vec<Reference>>>()?;
+        let platforms = self.platforms()?;
+        let asked = sources::outputs(&self.output)?;
+        let tags = self.names(&asked.names)?;
         // What a Dockerfile names is not named by the command.
         let named = tags.iter().map(ToString::to_string);
         let pull_options = PullOptions {
@@ -65,7 +64,7 @@ impl Build {
         )?;
         let (allow_insecure, allow_host_network, allow_devices) = self.allowed()?;
         let conduct = self.conduct.settled(context.screen, environment)?;
-        let outputs = self.outputs()?;
+        let outputs = self.outputs(asked.outputs, tags.is_empty())?;
         let cache_to = caches::caches_to(&self.cache_to)?;
         let inline = is_set("BUILDKIT_INLINE_CACHE");
         Ok(Prepared {
@@ -101,7 +100,7 @@ impl Build {
                 pull_options,
                 squash: self.squash,
                 epoch,
-                rewrite_timestamp: self.rewrite_timestamp,
+                rewrite_timestamp: self.rewrite_timestamp || asked.rewrite_timestamp,
                 allow_insecure,
                 allow_host_network,
                 allow_devices,
@@ -115,6 +114,26 @@ impl Build {
             iidfile: self.iidfile,
             metadata_file: self.metadata_file,
         })
+    }
+
+    fn platforms(&self) -> Result<Vec<Platform>> {
+        let platforms = self.platform.iter().map(|text| {
+            let platform: Result<Platform> = text.parse();
+            platform.map(Platform::with_default_variant)
+        });
+        platforms.collect()
+    }
+
+    /// What the image is called, each name once.
+    fn names(&self, others: &[String]) -> Result<Vec<Reference>> {
+        let mut names: Vec<Reference> = Vec::new();
+        for text in self.tag.iter().chain(others) {
+            let name = tag(text)?;
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     /// The build arguments, and the time of everything.
@@ -136,6 +155,8 @@ impl Build {
             Some(text) => Some(text.as_str()),
             None => environment.text("SOURCE_DATE_EPOCH"),
         };
+        // An empty one is none, nor is the Dockerfile's own asked then.
+        let given = given.filter(|text| !text.is_empty());
         let epoch = match (self.source_date_epoch, given) {
             (Some(epoch), _) => Some(epoch),
             (None, Some(text)) => Some(epoch_of(text).map_err(|reason| {
@@ -151,8 +172,7 @@ impl Build {
     }
 
     /// What is done with the result.
-    fn outputs(&self) -> Result<Vec<Output>> {
-        let mut outputs = sources::outputs(&self.output)?;
+    fn outputs(&self, mut outputs: Vec<Output>, is_nameless: bool) -> Result<Vec<Output>> {
         if self.load {
             outputs.insert(0, Output::Image);
         }
@@ -173,7 +193,7 @@ impl Build {
             );
         }
         let pushes = |output: &Output| matches!(output, Output::Push(_));
-        if outputs.iter().any(pushes) && self.tag.is_empty() {
+        if outputs.iter().any(pushes) && is_nameless {
             return Err(
                 Error::new(Class::Invalid, "cannot push an image without a name")
                     .hint("berth build --push -t REGISTRY/NAME:TAG ."),
@@ -213,20 +233,6 @@ fn tag(text: &str) -> Result<Reference> {
         );
     }
     Ok(reference)
-}
-
-/// A time in seconds that can be written as images write times: with a year of four digits.
-pub(super) fn epoch_of(text: &str) -> std::result::Result<i64, String> {
-    let seconds = text
-        .trim()
-        .parse::<i64>()
-        .map_err(|error| error.to_string())?;
-    let is_written =
-        jiff::Timestamp::from_second(seconds).is_ok_and(|time| !time.to_string().starts_with('-'));
-    if is_written {
-        return Ok(seconds);
-    }
-    Err("a year has four digits".to_owned())
 }
 
 fn pairs(flag: &str, texts: &[String]) -> Result<Vec<(String, String)>> {

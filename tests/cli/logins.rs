@@ -157,11 +157,17 @@ fn pulling_through_asks_the_registries_it_was_told_of_alone() {
     assert!(home.seen().iter().any(Option::is_some));
     drop(served);
 
-    // Without a value, any is asked; the login is none for it.
-    let served = Served::with(
-        &sandbox,
-        &["--pull-through", &through, "--creds", "me:secret"],
-    );
+    // Without a value, any is asked that is public, or that somebody configured; the login is none for it.
+    let anywhere = ["--pull-through", &through, "--creds", "me:secret"];
+    let served = Served::with(&sandbox, &anywhere);
+    assert!(manifest_from(&served.address, &other.image("x")).contains("403 "));
+    assert!(other.seen().is_empty());
+    drop(served);
+    let place = sandbox.path().join(".config/containers");
+    std::fs::create_dir_all(&place).unwrap();
+    let text = format!("[[registry]]\nlocation = \"{}\"\n", other.address);
+    std::fs::write(place.join("registries.conf"), text).unwrap();
+    let served = Served::with(&sandbox, &anywhere);
     assert!(!manifest_from(&served.address, &other.image("x")).contains("200 OK"));
     assert!(!other.seen().is_empty() && other.seen().iter().all(Option::is_none));
 

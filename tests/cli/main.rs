@@ -11,6 +11,7 @@ mod documents;
 mod errors;
 mod files;
 mod frozen;
+mod hosts;
 mod imagetools;
 mod isolation;
 mod layers;

@@ -11,7 +11,7 @@ use reqwest::{Method, Response, StatusCode, Url};
 
 use super::access::Access;
 use super::challenge::Challenge;
-use super::configuration::Endpoint;
+use super::configuration::{Endpoint, Scheme};
 use super::credentials::Login;
 use super::failure::Failure;
 use super::public;
@@ -36,6 +36,8 @@ pub(crate) struct Client<'a> {
     /// `https://host/v2/`.
     root: Url,
     repository: String,
+    /// The registry that the host stands for, if it is to know.
+    namespace: Option<String>,
     /// Plain HTTP is tried when HTTPS does not answer.
     lenient: bool,
     /// It was tried, and is what is spoken here.
@@ -115,21 +117,44 @@ impl<'a> Client<'a> {
             "docker.io" => "registry-1.docker.io",
             other => other,
         };
-        let lenient = access.insecure || endpoint.insecure || is_loopback(host);
-        let root = parse_url(&format!("https://{host}/v2/"))?;
+        let special = endpoint.host.as_deref();
+        let root = match special.and_then(|special| special.root.clone()) {
+            Some(root) => root,
+            None => parse_url(&format!("https://{host}/v2/"))?,
+        };
+        let anyone = access.insecure || endpoint.insecure;
+        let unverified = anyone || special.is_some_and(|special| special.unverified);
+        let (lenient, unverified, plain) = match special.filter(|special| special.root.is_some()) {
+            None => {
+                let loopback = is_loopback(host);
+                (anyone || loopback, unverified || loopback, false)
+            }
+            // Its address says what is spoken.
+            Some(special) => {
+                let either = special.scheme == Scheme::Either;
+                (
+                    anyone || either,
+                    unverified,
+                    special.scheme == Scheme::Plain,
+                )
+            }
+        };
         let headers = access.headers.iter().filter_map(|(name, value)| {
             Some((name.parse::<HeaderName>().ok()?, value.parse().ok()?))
         });
+        let mut headers: HeaderMap = headers.collect();
+        headers.extend(special.map(|one| one.headers.clone()).unwrap_or_default());
         Ok(Self {
             access,
             progress,
-            http: transport::client(access, host, lenient)?,
+            http: transport::client(access, host, unverified, special)?,
             root,
             repository: endpoint.repository.clone(),
+            namespace: special.and_then(|special| special.namespace.clone()),
             lenient,
-            plain: AtomicBool::new(false),
+            plain: AtomicBool::new(plain),
             reached: AtomicBool::new(false),
-            headers: headers.collect(),
+            headers,
             authority: Authority::new(login),
             warnings: Warnings::default(),
         })
@@ -152,7 +177,12 @@ impl<'a> Client<'a> {
             root.set_scheme("http").ok();
         }
         let joined = root.join(path);
-        joined.map_err(|error| Failure::protocol(&Method::GET, &self.root, error.to_string()))
+        let mut url = joined
+            .map_err(|error| Failure::protocol(&Method::GET, &self.root, error.to_string()))?;
+        if let Some(namespace) = &self.namespace {
+            url.query_pairs_mut().append_pair("ns", namespace);
+        }
+        Ok(url)
     }
 
     /// Sends a request until it succeeds or trying again is pointless.

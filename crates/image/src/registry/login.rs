@@ -7,7 +7,6 @@ use reqwest::{Method, StatusCode};
 use super::access::Access;
 use super::challenge::Challenge;
 use super::client::{Client, REPLY_LIMIT, Request};
-use super::configuration::Endpoint;
 use super::credentials::Login;
 use super::failure::Failure;
 use crate::progress::Silent;
@@ -18,12 +17,7 @@ use crate::progress::Silent;
 /// Class `Denied` if the registry does not take it, `Unavailable` if it does not answer.
 pub fn login(registry: &str, login: &Login, access: &Access) -> Result<Login> {
     let runtime = super::transport::runtime()?;
-    let endpoint = Endpoint {
-        registry: registry.to_owned(),
-        repository: String::new(),
-        insecure: access.registries.is_insecure(registry),
-        mirror: false,
-    };
+    let endpoint = access.registries.whole_registry(registry)?;
     let client = Client::with_login(&endpoint, access, &Silent, Some(login.clone()))?;
     runtime
         .block_on(present(&client, login))

@@ -13,6 +13,7 @@ use berth_contract::{Class, Digest, Error, Result};
 
 use super::access::Access;
 use super::client::Client;
+use super::configuration::Endpoint;
 use super::layers::{Job, stage_layers};
 use super::manifest::Received;
 use super::transport;
@@ -150,16 +151,52 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
+    /// What a tag leads to, where hosts that may not tell it can be asked for content all the same.
+    fn resolve(
+        &self,
+        endpoints: &[Endpoint],
+        runtime: &tokio::runtime::Runtime,
+    ) -> Result<Option<Digest>> {
+        let access = &self.options.access;
+        let tag = self
+            .reference
+            .tag()
+            .filter(|_| self.reference.digest().is_none());
+        let Some(tag) = tag.filter(|_| endpoints.iter().any(|one| !one.resolves)) else {
+            return Ok(None);
+        };
+        for endpoint in endpoints.iter().filter(|endpoint| endpoint.resolves) {
+            let client = Client::new(endpoint, access, self.progress)?;
+            let answer = runtime.block_on(access.interrupt.unless(client.digest_of_tag(tag)));
+            match answer {
+                Some(Ok(Some(digest))) => return Ok(Some(digest)),
+                // Whoever is asked for all of it next tells why.
+                Some(Ok(None) | Err(_)) => {}
+                None => {
+                    let message = format!("cannot pull {}", self.reference.familiar());
+                    return Err(access.interrupt.error(&message));
+                }
+            }
+        }
+        Ok(None)
+    }
+
     /// Asks one host after the other; the first that has it all wins. What the others sent is kept, so that
     /// nothing is fetched twice.
     pub(super) fn ask_endpoints<T>(&self, fetch: &dyn Fn(&Pull<'_>) -> Result<T>) -> Result<T> {
         let registries = &self.options.access.registries;
-        let mut endpoints = registries.endpoints(self.reference)?.into_iter().peekable();
         let runtime = transport::runtime()?;
+        let endpoints = registries.endpoints(self.reference)?;
+        let resolved = self.resolve(&endpoints, &runtime)?;
+        let by_digest = resolved.is_some() || self.reference.digest().is_some();
+        let asked = endpoints.into_iter();
+        let mut endpoints = asked.filter(|one| by_digest || one.resolves).peekable();
         loop {
             let Some(endpoint) = endpoints.next() else {
-                let message = format!("no registry stands for {}", self.reference.familiar());
-                return Err(Error::new(Class::Internal, message));
+                let message = format!("cannot pull {}", self.reference.familiar());
+                return Err(Error::new(Class::Denied, message)
+                    .caused_by("hosts.toml lets no host tell what its tag leads to (capabilities)")
+                    .hint("name the image by its digest"));
             };
             let attempt = || {
                 let client = Client::new(&endpoint, &self.options.access, self.progress)?;
@@ -169,6 +206,7 @@ impl Question<'_> {
                     options: self.options,
                     progress: self.progress,
                     kind: self.kind,
+                    resolved: resolved.as_ref(),
                     client: &client,
                     runtime: &runtime,
                     familiar: self.reference.familiar(),
@@ -193,6 +231,8 @@ impl Question<'_> {
 }
 
 pub(super) struct Pull<'a> {
+    /// What the tag leads to, if somebody else has told.
+    resolved: Option<&'a Digest>,
     pub(super) store: &'a Store,
     pub(super) reference: &'a Reference,
     pub(super) options: &'a PullOptions,
@@ -283,6 +323,7 @@ impl Pull<'_> {
     pub(super) fn target(&self) -> Result<Fetched> {
         let digest = match (self.reference.digest(), self.reference.tag()) {
             (Some(digest), _) => Some(digest.clone()),
+            (None, Some(_)) if self.resolved.is_some() => self.resolved.cloned(),
             (None, Some(tag)) => self.wait(self.client.digest_of_tag(tag))?,
             (None, None) => None,
         };

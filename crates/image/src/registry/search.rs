@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::access::Access;
 use super::client::{Client, Request};
-use super::configuration::{Endpoint, default_registry};
+use super::configuration::default_registry;
 use super::failure::Failure;
 use super::tags::next_page;
 use super::transport;
@@ -77,16 +77,12 @@ pub fn search(term: &str, limit: usize, access: &Access) -> Result<Vec<Found>> {
     let runtime = transport::runtime()?;
     let mut found = Vec::new();
     for registry in registries {
-        let insecure = access.registries.is_insecure(&registry);
-        let endpoint = Endpoint {
-            registry: match registry.as_str() {
-                name if name == default_registry() => "index.docker.io".to_owned(),
-                other => other.to_owned(),
-            },
-            repository: String::new(),
-            insecure,
-            mirror: false,
-        };
+        let mut endpoint = access.registries.whole_registry(&registry)?;
+        if registry == default_registry() {
+            // What is searched is no registry.
+            endpoint.registry = "index.docker.io".to_owned();
+            endpoint.host = None;
+        }
         let client = Client::new(&endpoint, access, &Silent)?;
         let hits = runtime
             .block_on(client.search(term, limit))

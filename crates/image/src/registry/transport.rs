@@ -13,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::access::Access;
+use super::configuration::Host;
 use super::public::PublicOnly;
 
 /// Where distributions keep their bundle: Debian and Alpine, Fedora, openSUSE, others.
@@ -25,9 +26,15 @@ const BUNDLES: [&str; 4] = [
 pub(super) const REDIRECT_LIMIT: usize = 10;
 
 /// Makes a client for a host; `unverified` accepts any certificate. Redirects are left to the caller.
-pub(super) fn client(access: &Access, host: &str, unverified: bool) -> Result<reqwest::Client> {
+pub(super) fn client(
+    access: &Access,
+    host: &str,
+    unverified: bool,
+    special: Option<&Host>,
+) -> Result<reqwest::Client> {
     // How long an answer may take depends on what was asked (`sending.rs`).
-    let builder = builder(access, host, unverified)?.redirect(reqwest::redirect::Policy::none());
+    let builder = builder(access, host, unverified, special)?;
+    let builder = builder.redirect(reqwest::redirect::Policy::none());
     builder.build().map_err(cannot_make_client)
 }
 
@@ -46,18 +53,23 @@ pub(crate) fn following_client(access: &Access, host: &str) -> Result<reqwest::C
             attempt.follow()
         }
     });
-    let builder = builder(access, host, access.insecure)?
+    let builder = builder(access, host, access.insecure, None)?
         .redirect(policy)
         .read_timeout(access.patience);
     builder.build().map_err(cannot_make_client)
 }
 
-fn builder(access: &Access, host: &str, unverified: bool) -> Result<reqwest::ClientBuilder> {
+fn builder(
+    access: &Access,
+    host: &str,
+    unverified: bool,
+    special: Option<&Host>,
+) -> Result<reqwest::ClientBuilder> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(cannot_make_client)?;
-    let own = Certificates::of_host(access, host)?;
+    let own = Certificates::of_host(access, host, special)?;
     let builder = if unverified {
         let anyone = Arc::new(Anyone(provider));
         builder.dangerous().with_custom_certificate_verifier(anyone)
@@ -74,11 +86,19 @@ fn builder(access: &Access, host: &str, unverified: bool) -> Result<reqwest::Cli
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(concat!("berth/", env!("CARGO_PKG_VERSION")))
-        .connect_timeout(access.patience.min(Duration::from_secs(15)))
+        .connect_timeout(
+            special
+                .and_then(|special| special.dial_timeout)
+                .unwrap_or_else(|| access.patience.min(Duration::from_secs(15))),
+        )
         .no_proxy();
     if access.public_only {
         let resolver = PublicOnly::new(&access.proxy).map_err(cannot_make_client)?;
         builder = builder.dns_resolver(resolver);
+    }
+    if let Some(proxy) = special.and_then(|special| special.proxy.as_ref()) {
+        let proxy = reqwest::Proxy::all(proxy).map_err(cannot_make_client)?;
+        return Ok(builder.proxy(proxy));
     }
     let Some(none) = direct(access.proxy.none.as_deref().unwrap_or_default(), host) else {
         return Ok(builder);
@@ -130,13 +150,23 @@ struct Certificates {
 }
 
 impl Certificates {
-    fn of_host(access: &Access, host: &str) -> Result<Self> {
+    fn of_host(access: &Access, host: &str, special: Option<&Host>) -> Result<Self> {
         let mut own = Self::default();
+        if let Some(special) = special {
+            own.authorities.clone_from(&special.authorities);
+            let identity = special.identity.as_ref();
+            let identity = identity.map(|(chain, key)| identity_of(chain, key));
+            own.identity = identity.transpose()?;
+        }
+        let further = special.and_then(|special| special.directory.clone());
         let named = access
             .certificates
             .iter()
             .map(|directory| directory.join(host));
-        for directory in named.chain(access.certificate_directory.clone()) {
+        for directory in named
+            .chain(access.certificate_directory.clone())
+            .chain(further)
+        {
             let Ok(entries) = std::fs::read_dir(&directory) else {
                 continue;
             };
@@ -148,7 +178,7 @@ impl Certificates {
                 match path.extension().and_then(|extension| extension.to_str()) {
                     Some("crt") => own.authorities.push(path),
                     Some("cert") if own.identity.is_none() => {
-                        own.identity = Some(identity(&path)?);
+                        own.identity = Some(identity_of(&path, &path.with_extension("key"))?);
                     }
                     _ => {}
                 }
@@ -158,14 +188,16 @@ impl Certificates {
     }
 }
 
-fn identity(path: &Path) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
+fn identity_of(
+    path: &Path,
+    key_path: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)> {
     let read =
         |path: &Path| std::fs::read(path).explain(|| format!("cannot read {}", path.display()));
     let chain = CertificateDer::pem_slice_iter(&read(path)?)
         .filter_map(Result::ok)
         .collect();
-    let key_path = path.with_extension("key");
-    let key = PrivateKeyDer::from_pem_slice(&read(&key_path)?).map_err(|error| {
+    let key = PrivateKeyDer::from_pem_slice(&read(key_path)?).map_err(|error| {
         let message = format!("{} has no private key", key_path.display());
         Error::new(Class::Invalid, message).caused_by(error.to_string())
     })?;

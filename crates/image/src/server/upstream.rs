@@ -50,11 +50,11 @@ impl Sources {
 
     fn client(&self, name: &Reference) -> Result<Client<'_>, Refusal> {
         let own = &self.through.access;
-        let access = match self.is_named(name) || own.registries.names(name) {
+        let endpoint = own.registries.own_endpoint(name)?;
+        let access = match self.is_named(name) || endpoint.configured {
             true => own,
             false => &self.guarded,
         };
-        let endpoint = own.registries.own_endpoint(name)?;
         Ok(Client::new(&endpoint, access, &Silent)?)
     }
 }

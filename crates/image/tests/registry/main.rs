@@ -15,6 +15,7 @@ mod content;
 mod faulty;
 mod foreign;
 mod hostile;
+mod hosts;
 mod lists;
 mod push;
 mod search;

@@ -350,3 +350,51 @@ fn proxies_are_asked_for_others_and_not_for_those_left_out() {
     pull_from("plain.test", &through(Some("example.com,.other.test"))).unwrap();
     assert!(!taken().is_empty());
 }
+
+#[test]
+fn hosts_toml_says_whom_to_believe_and_who_to_be() {
+    let Some(authority) = Authority::new() else {
+        return;
+    };
+    let content = Arc::new(Content::new());
+    let target = authority.serve(true, Arc::clone(&content));
+    let (address, asked) = proxy(Some(target), content);
+    let with = |text: &str| {
+        let place = tempfile::tempdir().unwrap();
+        let directory = place.path().join(NAME);
+        std::fs::create_dir(&directory).unwrap();
+        for name in ["ca.crt", "client.cert", "client.key"] {
+            std::fs::copy(authority.path(name), directory.join(name)).unwrap();
+        }
+        let text = format!("proxy = \"http://{address}\"\n{text}");
+        std::fs::write(directory.join("hosts.toml"), text).unwrap();
+        let options = options(|access| access.registries.add_hosts(place.path().to_owned()));
+        pull_from(NAME, &options).map(drop)
+    };
+    let reason = |text: &str| Report::from(&with(text).unwrap_err()).line();
+    let known = "client = [[\"client.cert\", \"client.key\"]]";
+    with(&format!("ca = \"ca.crt\"\n{known}")).unwrap();
+    with(&format!("skip_verify = true\n{known}")).unwrap();
+    assert!(
+        reason(known).contains("certificate"),
+        "whom to believe is not said"
+    );
+    let stranger = reason("ca = \"ca.crt\"");
+    assert!(stranger.contains("CertificateRequired"), "{stranger}");
+    let absent = reason("ca = \"none.crt\"");
+    assert!(absent.contains("none.crt"), "{absent}");
+    assert!(
+        !asked.lock().unwrap().is_empty(),
+        "the file's proxy was asked"
+    );
+    // A directory without the file is one of certificates, as Docker has it.
+    let place = certificates(
+        NAME,
+        &["ca.crt", "client.cert", "client.key"].map(|name| authority.path(name)),
+    );
+    let options = options(|access| {
+        access.proxy.https = Some(format!("http://{address}"));
+        access.registries.add_hosts(place.path().to_owned());
+    });
+    pull_from(NAME, &options).unwrap();
+}

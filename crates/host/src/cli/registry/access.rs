@@ -150,9 +150,13 @@ pub(crate) fn proxy_variables(
     both.filter(|(name, _)| !is_set(name)).collect()
 }
 
-/// `registries.conf` and its drop-ins; one that `CONTAINERS_REGISTRIES_CONF` names stands alone.
+/// `registries.conf` and its drop-ins, of which one that `CONTAINERS_REGISTRIES_CONF` names stands alone; and the
+/// directories of `hosts.toml`.
 fn registries(environment: &Environment) -> Result<Registries> {
     let mut registries = Registries::default();
+    for directory in hosts_directories(environment) {
+        registries.add_hosts(directory);
+    }
     if let Some(file) = environment.path("CONTAINERS_REGISTRIES_CONF") {
         registries.add_file(&file)?;
         return Ok(registries);
@@ -171,11 +175,22 @@ fn registries(environment: &Environment) -> Result<Registries> {
     Ok(registries)
 }
 
+/// The user's, then containerd's own.
+fn hosts_directories(environment: &Environment) -> Vec<PathBuf> {
+    let own = configuration_directory(environment).map(|own| own.join("containerd/certs.d"));
+    let system = PathBuf::from("/etc/containerd/certs.d");
+    own.into_iter().chain([system]).collect()
+}
+
+/// `~/.config`.
+fn configuration_directory(environment: &Environment) -> Option<PathBuf> {
+    let home = || environment.path("HOME").map(|home| home.join(".config"));
+    environment.path("XDG_CONFIG_HOME").or_else(home)
+}
+
 /// `~/.config/containers`.
 fn containers_directory(environment: &Environment) -> Option<PathBuf> {
-    let home = || environment.path("HOME").map(|home| home.join(".config"));
-    let config = environment.path("XDG_CONFIG_HOME").or_else(home)?;
-    Some(config.join("containers"))
+    configuration_directory(environment).map(|own| own.join("containers"))
 }
 
 fn certificate_directories(environment: &Environment) -> Vec<PathBuf> {

@@ -68,7 +68,7 @@ impl<'a> Transfer<'a> {
         access: &'a Access,
         progress: &'a dyn Progress,
     ) -> Result<Self> {
-        let endpoint = access.registries.own_endpoint(target)?;
+        let endpoint = access.registries.push_endpoint(target)?;
         let mut client = Client::new(&endpoint, access, progress)?;
         client
             .authority

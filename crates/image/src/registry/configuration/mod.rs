@@ -1,17 +1,20 @@
 //! Which hosts stand for a registry: `registries.conf` and its drop-in files.
 //!
 //! The longest prefix of a reference decides. Its mirrors are asked in their order, the registry itself
-//! last; a bare name goes through the aliases, then through the search list, else to `docker.io`.
+//! last; a bare name goes through the aliases, then through the search list, else to `docker.io`. Of what no
+//! prefix speaks, containerd's `hosts.toml` does.
 
 mod file;
+mod hosts;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
 
 use self::file::{File, Registry, Source};
+pub(crate) use self::hosts::{Host, Scheme};
 use crate::reference::Reference;
 
 /// What the configuration says about registries.
@@ -21,10 +24,16 @@ pub struct Registries {
     search: Vec<String>,
     aliases: BTreeMap<String, String>,
     helpers: Vec<String>,
+    /// Directories with one for each registry, as containerd has them.
+    hosts: Vec<PathBuf>,
 }
 
 /// One host to ask.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what it may be asked for, each by itself"
+)]
 pub(crate) struct Endpoint {
     /// Host and port, as logins and certificates name it.
     pub(crate) registry: String,
@@ -32,6 +41,33 @@ pub(crate) struct Endpoint {
     pub(crate) repository: String,
     pub(crate) insecure: bool,
     pub(crate) mirror: bool,
+    /// Whether it may be asked for content.
+    pulls: bool,
+    /// Whether it may tell what a tag leads to.
+    pub(crate) resolves: bool,
+    /// Whether images go there.
+    pushes: bool,
+    /// Whether somebody named it here, rather than a reference alone.
+    pub(crate) configured: bool,
+    /// What `hosts.toml` says of it.
+    pub(crate) host: Option<Box<Host>>,
+}
+
+impl Endpoint {
+    /// A registry of which nothing is said.
+    fn new(registry: &str, repository: &str) -> Self {
+        Self {
+            registry: registry.to_owned(),
+            repository: repository.to_owned(),
+            insecure: false,
+            mirror: false,
+            pulls: true,
+            resolves: true,
+            pushes: true,
+            configured: false,
+            host: None,
+        }
+    }
 }
 
 /// The registry that is meant where none is named.
@@ -77,6 +113,12 @@ impl Registries {
             .collect();
         paths.sort();
         paths.iter().try_for_each(|path| self.add_file(path))
+    }
+
+    /// Adds a directory with one for each registry, in which containerd's `hosts.toml` lies (or certificates, as
+    /// Docker has them). It counts where no registry of the files has the reference.
+    pub fn add_hosts(&mut self, directory: PathBuf) {
+        self.hosts.push(directory);
     }
 
     fn add(&mut self, file: File) {
@@ -129,7 +171,7 @@ impl Registries {
     }
 
     /// Whether plain HTTP and any certificate do for a registry.
-    pub(super) fn is_insecure(&self, registry: &str) -> bool {
+    fn is_insecure(&self, registry: &str) -> bool {
         let mut all = self.registries.iter();
         all.any(|known| known.insecure && (known.location == registry || known.prefix == registry))
     }
@@ -137,16 +179,24 @@ impl Registries {
     /// The hosts to ask for a reference, in order.
     ///
     /// # Errors
-    /// Class `Denied` if the configuration blocks it.
+    /// Class `Denied` if the configuration blocks it; `Invalid` for a `hosts.toml` that cannot be used.
     pub(crate) fn endpoints(&self, reference: &Reference) -> Result<Vec<Endpoint>> {
-        let plain = |registry: &str, repository: &str| Endpoint {
-            registry: registry.to_owned(),
-            repository: repository.to_owned(),
-            insecure: false,
-            mirror: false,
-        };
+        let mut endpoints = self.all_endpoints(reference)?;
+        endpoints.retain(|endpoint| endpoint.pulls);
+        if endpoints.is_empty() {
+            let what = format!("cannot pull {}", reference.familiar());
+            return Err(Error::new(Class::Denied, what)
+                .caused_by("hosts.toml lets no host be asked for it (capabilities)"));
+        }
+        Ok(endpoints)
+    }
+
+    fn all_endpoints(&self, reference: &Reference) -> Result<Vec<Endpoint>> {
+        let plain = Endpoint::new;
         let Some((registry, rest)) = self.longest(reference) else {
-            return Ok(vec![plain(reference.registry(), reference.repository())]);
+            let (registry, repository) = (reference.registry(), reference.repository());
+            let known = hosts::endpoints(&self.hosts, registry, repository)?;
+            return Ok(known.unwrap_or_else(|| vec![plain(registry, repository)]));
         };
         if registry.blocked {
             return Err(Error::new(
@@ -169,6 +219,7 @@ impl Registries {
                 let mut endpoint = rewritten(&mirror.location, &rest)?;
                 endpoint.insecure = mirror.insecure;
                 endpoint.mirror = true;
+                endpoint.pushes = false;
                 endpoints.push(endpoint);
             }
         }
@@ -178,20 +229,50 @@ impl Registries {
             rewritten(&registry.location, &rest)?
         };
         own.insecure = registry.insecure;
+        own.configured = true;
         endpoints.push(own);
         Ok(endpoints)
     }
 
-    /// The host to push to, or to ask about a registry as a whole: never a mirror.
+    /// The host to ask about a registry as a whole: never a mirror.
     pub(crate) fn own_endpoint(&self, reference: &Reference) -> Result<Endpoint> {
-        let endpoints = self.endpoints(reference)?;
+        let endpoints = self.all_endpoints(reference)?;
         let own = endpoints.into_iter().find(|endpoint| !endpoint.mirror);
         own.ok_or_else(|| Error::new(Class::Internal, "a registry has mirrors only"))
     }
 
-    /// Whether an entry speaks of a reference.
-    pub(crate) fn names(&self, reference: &Reference) -> bool {
-        self.longest(reference).is_some()
+    /// The host to push to.
+    ///
+    /// # Errors
+    /// As for [`Registries::endpoints`].
+    pub(crate) fn push_endpoint(&self, reference: &Reference) -> Result<Endpoint> {
+        let endpoints = self.all_endpoints(reference)?;
+        let first = endpoints.into_iter().find(|endpoint| endpoint.pushes);
+        first.ok_or_else(|| {
+            let message = format!("cannot push to {}", reference.familiar());
+            Error::new(Class::Denied, message)
+                .caused_by("hosts.toml lets no host be pushed to (capabilities)")
+        })
+    }
+
+    /// A registry as a whole, for logins and searches.
+    ///
+    /// # Errors
+    /// A `hosts.toml` cannot be used.
+    pub(super) fn whole_registry(&self, registry: &str) -> Result<Endpoint> {
+        let plain = Endpoint {
+            insecure: self.is_insecure(registry),
+            ..Endpoint::new(registry, "")
+        };
+        let mut known = self.registries.iter();
+        if known.any(|known| known.location == registry || known.prefix == registry) {
+            return Ok(plain);
+        }
+        let endpoints = hosts::endpoints(&self.hosts, registry, "")?.unwrap_or_default();
+        // A login is for this host, and no other one sees it.
+        let mut own = endpoints.into_iter();
+        let own = own.find(|one| !one.mirror && one.registry == registry);
+        Ok(own.unwrap_or(plain))
     }
 
     /// The entry with the longest matching prefix, and what of the name is behind it.
@@ -228,10 +309,8 @@ fn rewritten(location: &str, rest: &str) -> Result<Endpoint> {
     // What a file says becomes part of URLs and paths: it has to be a reference like any other.
     Reference::parse(&name)?;
     Ok(Endpoint {
-        registry: registry.to_owned(),
-        repository: repository.to_owned(),
-        insecure: false,
-        mirror: false,
+        configured: true,
+        ..Endpoint::new(registry, repository)
     })
 }
 

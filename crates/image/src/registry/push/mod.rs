@@ -207,7 +207,7 @@ impl<'a> Push<'a> {
                 .caused_by("a digest is computed, not given")
                 .hint("name a tag"));
         }
-        let endpoint = options.access.registries.own_endpoint(destination)?;
+        let endpoint = options.access.registries.push_endpoint(destination)?;
         let mut client = Client::new(&endpoint, &options.access, progress)?;
         client
             .authority

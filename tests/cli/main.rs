@@ -26,6 +26,7 @@ mod promises;
 mod reference;
 mod remote_lists;
 mod removal;
+mod scp;
 mod security;
 mod storage;
 mod store;

@@ -59,7 +59,7 @@ impl Arguments for Load {
 }
 
 /// What was loaded, as Docker prints it.
-pub(super) fn lines(loaded: &[Loaded]) -> String {
+pub(crate) fn lines(loaded: &[Loaded]) -> String {
     let mut text = String::new();
     for image in loaded {
         if image.names.is_empty() {

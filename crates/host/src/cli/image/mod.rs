@@ -9,6 +9,7 @@ mod mount;
 mod names;
 pub(crate) mod prune;
 pub(crate) mod save;
+mod scp;
 mod selection;
 
 use super::listing::exists;
@@ -41,6 +42,7 @@ const VERBS: &[Verb] = &[
     convert::VERB,
     mount::MOUNT,
     mount::UNMOUNT,
+    scp::VERB,
     EXISTS,
 ];
 

@@ -254,6 +254,12 @@ fn a_named_directory_has_its_own_ignore_file() {
     project.write("other/.dockerignore", "[\n");
     let failed = project.build(&["--build-context", &other]).status(1);
     assert!(failed.stderr.contains("/other/.dockerignore"), "{failed}");
+    let (docker, podman) = (".dockerignore", ".containerignore");
+    let at = |name: &str| project.directory.join("other").join(name);
+    std::fs::remove_file(at(docker)).unwrap();
+    project.write(&format!("other/{podman}"), "left\nother\n");
+    project.build(&["--build-context", &other]).success();
+    assert_eq!(project.run("ls /copied"), "kept");
 }
 
 /// The name of an image may be written in more than one way, and a context may be nothing at all.
@@ -307,7 +313,7 @@ fn checks_know_the_contexts() {
             "--build-context",
             &context,
             "--build-context",
-            "base=docker-image://busybox",
+            "base=docker://busybox",
         ])
         .status(1);
     assert!(

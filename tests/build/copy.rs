@@ -188,6 +188,39 @@ fn what_is_not_there_is_said() {
     assert_eq!(project.sh("ls /there"), "Dockerfile\nf\ng");
 }
 
+/// Several files have no room at one name, also when a wildcard stands for them; the contents of directories have.
+#[test]
+fn one_name_is_for_one_file() {
+    let project = Project::new()
+        .file("a.txt", "A")
+        .file("b.txt", "B")
+        .file("d/1", "1")
+        .file("e/2", "2");
+    for sources in ["*.txt", "a.txt *.txt", "a.txt d", "a.* b.*"] {
+        let text = format!("FROM busybox\nCOPY {sources} /name\n");
+        project.write("Dockerfile", &text);
+        let refused = project.build(&[]).status(1);
+        let reason = "must be a directory, or end with a / to become one";
+        assert!(refused.stderr.contains(reason), "{sources}: {refused}");
+    }
+    for (sources, found) in [
+        ("a.*", "/name"),
+        ("none* a.txt", "/name"),
+        ("d e", "/name\n/name/1\n/name/2"),
+        ("[de]", "/name\n/name/1\n/name/2"),
+        ("d a.txt", "/name\n/name/1\n/name/a.txt"),
+    ] {
+        let text = format!("FROM busybox\nCOPY {sources} /name\n");
+        project.write("Dockerfile", &text);
+        assert_eq!(project.sh("find /name | sort"), found, "{sources}");
+    }
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nRUN mkdir /name\nCOPY *.txt /name\n",
+    );
+    assert_eq!(project.sh("ls /name"), "a.txt\nb.txt");
+}
+
 /// As with `BuildKit`: of a directory the content is copied, and the destination is a new one; what is mounted is the
 /// directory itself.
 #[test]
@@ -237,6 +270,15 @@ fn names_of_owners_are_known_for_linked_layers_too() {
         project.sh("stat -c '%u:%g' /1 /2; find /p -type f | sort"),
         "1000:2000\n1000:0\n/p/d/e/g\n/p/f"
     );
+}
+
+/// Variables without values name nobody, and nobody is not root.
+#[test]
+fn an_owner_without_a_name_is_refused() {
+    let project = Project::of("FROM busybox\nCOPY --chown=$U:$G f /f\n").file("f", "");
+    let refused = project.build(&[]).status(1);
+    let reason = "it names neither a user nor a group";
+    assert!(refused.stderr.contains(reason), "{refused}");
 }
 
 /// A link that leads out of the context leads to nothing, and no ignore file has to do with it.

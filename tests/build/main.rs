@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a failing step fails the test")]
 
+mod adjustments;
 mod cache;
 mod caches;
 mod contexts;
 mod copy;
 mod corpus;
+mod dockerfiles;
 mod failures;
 mod frontend;
 mod idioms;

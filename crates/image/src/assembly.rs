@@ -376,12 +376,18 @@ impl Assembly {
     ///
     /// # Errors
     /// The store cannot be written.
-    pub fn index(&self, entries: &[(Platform, Descriptor)]) -> Result<Descriptor> {
+    pub fn index(
+        &self,
+        entries: &[(Platform, Descriptor)],
+        annotations: &BTreeMap<String, String>,
+    ) -> Result<Descriptor> {
         let entry = |(platform, descriptor): &(Platform, Descriptor)| Descriptor {
             platform: Some(platform.clone()),
             ..descriptor.clone()
         };
-        self.document(&Index::new(entries.iter().map(entry).collect()))
+        let mut index = Index::new(entries.iter().map(entry).collect());
+        index.annotations.clone_from(annotations);
+        self.document(&index)
     }
 
     /// Writes everything to disk.

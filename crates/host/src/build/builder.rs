@@ -77,6 +77,8 @@ pub(super) struct Build<'a> {
     pub(super) digests: FileDigests,
     /// Images that were looked up, so that two stages do not pull one twice.
     images: Mutex<BTreeMap<(String, String), Arc<Wanted>>>,
+    /// The arguments that stages have declared.
+    pub(super) declared: Mutex<BTreeSet<String>>,
     /// The time of everything, if it is given.
     pub(super) epoch: Option<i64>,
     /// RFC 3339.
@@ -169,6 +171,7 @@ impl Engine {
         let load = steps.begin("[internal] load build definition from Dockerfile");
         let text = &request.dockerfile;
         let (file, misread) = Dockerfile::read_so_far(&request.dockerfile_name, text);
+        let file = file.with_base(request.base.as_deref());
         if let Some(misread) = misread {
             let refused = file.refuse(misread.reason.clone(), misread.lines);
             let refused = load.end(Err(refused));
@@ -215,6 +218,7 @@ impl Engine {
             ignored,
             contexts: Contexts::of(request)?,
             images: Mutex::default(),
+            declared: Mutex::default(),
             now: super::time::rfc3339(epoch),
             epoch,
         };
@@ -237,6 +241,7 @@ impl<'a> Build<'a> {
         } else {
             self.request.platforms.clone()
         };
+        self.request.annotations.check(&platforms)?;
         let mut results = Vec::new();
         for platform in platforms {
             let predefined = predefined_arguments((&platform, &host), self.stage_name());
@@ -257,6 +262,7 @@ impl<'a> Build<'a> {
             results.push((platform, state));
         }
         self.digests.save();
+        self.warn_of_request();
         let states: Vec<Arc<State>> = results.iter().map(|(_, state)| Arc::clone(state)).collect();
         let built = output::finish(self, results)?;
         remote_cache::export(self, states.iter().map(AsRef::as_ref))?;

@@ -5,12 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use berth_contract::{Class, Error, Result};
 use berth_image::Platform;
 
+use super::builder::{Build, lock};
 use super::dockerfile::check::{self, Findings, Inputs, KnownImage};
 use super::dockerfile::{CheckDirective, Dockerfile, Misread, Stages, check_directive};
 use super::ignore::Patterns;
 use super::report::Steps;
 use super::request::{BuildRequest, NamedContext};
-use super::scope::predefined_arguments;
+use super::scope::{predefined_arguments, undeclared_arguments};
 use crate::engine::Engine;
 
 impl Engine {
@@ -101,6 +102,25 @@ impl Engine {
             }
         }
         known
+    }
+}
+
+impl Build<'_> {
+    /// Names what was given and means nothing to this build: arguments, as Docker's first builder did and Podman does.
+    pub(super) fn warn_of_request(&self) {
+        let mut declared = lock(&self.declared).clone();
+        declared.extend(self.file.arguments().map(str::to_owned));
+        let unused = undeclared_arguments(&self.request.arguments, &declared);
+        if !unused.is_empty() {
+            let names = unused.join(" ");
+            let text = format!("[Warning] One or more build-args [{names}] were not consumed\n");
+            self.steps.warnings(&text);
+        }
+        if self.request.rewrite_timestamp && self.epoch.is_none() {
+            self.steps.warnings(
+                "[Warning] rewrite-timestamp changes nothing: no source-date-epoch says to which time\n",
+            );
+        }
     }
 }
 

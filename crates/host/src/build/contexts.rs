@@ -52,22 +52,29 @@ impl Contexts {
 
 /// What the ignore file of a directory says.
 fn ignored(path: &Path) -> Result<Option<Patterns>> {
-    let file = path.join(".dockerignore");
+    let directory =
+        Directory::open(path).explain(|| format!("cannot open the context {}", path.display()))?;
+    for name in [".dockerignore", ".containerignore"] {
+        let file = path.join(name);
+        let cannot = || format!("cannot read {}", file.display());
+        // Whoever filled the directory cannot have files of the host read for it.
+        match directory.file(Path::new(name), Links::InRoot) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            opened => return patterns(&file, opened.explain(cannot)?).map(Some),
+        }
+    }
+    Ok(None)
+}
+
+fn patterns(file: &Path, opened: File) -> Result<Patterns> {
     let cannot = || format!("cannot read {}", file.display());
-    let directory = Directory::open(path).explain(cannot)?;
-    // Whoever filled the directory cannot have files of the host read for it.
-    let opened = match directory.file(Path::new(".dockerignore"), Links::InRoot) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        opened => opened.explain(cannot)?,
-    };
     let mut text = String::new();
     let mut opened = opened.take(IGNORE_LIMIT);
     opened.read_to_string(&mut text).explain(cannot)?;
-    let patterns = Patterns::from_file(&text).map_err(|reason| {
+    Patterns::from_file(&text).map_err(|reason| {
         let message = format!("cannot use {}", file.display());
         Error::new(Class::Invalid, message).caused_by(reason)
-    })?;
-    Ok(Some(patterns))
+    })
 }
 
 impl Build<'_> {

@@ -48,9 +48,8 @@ impl StageBuilder<'_, '_> {
         let destination = self.expanded(&copy.destination)?;
         let target = Target::parse(&destination, &self.state.config.working_dir);
         let (found, told) = self.items(copy, &origin, &manner, step)?;
-        let listed = copy.sources.len() + copy.heredocs.len();
         let has_name = !target.is_directory && !copy.parents;
-        if listed > 1 && has_name && !is_directory(&lower, &target)? {
+        if has_name && !has_room(&found) && !is_directory(&lower, &target)? {
             return Err(Error::new(
                 Class::Invalid,
                 format!("cannot {} to {destination}", copy.verb()),
@@ -144,6 +143,7 @@ impl StageBuilder<'_, '_> {
             owner,
             asked_owner,
             mode,
+            time: None,
             parents: copy.parents,
             excluded: Patterns::new(&excluded).map_err(invalid)?,
             is_mount: false,
@@ -254,6 +254,12 @@ fn local(copy: &Copy, source: &str, origin: &Origin<'_>, manner: &Manner) -> Res
     found.ok_or_else(|| missing(origin.tree, source, copy.from.as_deref()))
 }
 
+/// Whether all of it can be at one name: one thing can, and so can what follows a directory, whose content makes the
+/// name one. `BuildKit` has it so for directories, and leaves of several files the last.
+fn has_room(items: &[Item]) -> bool {
+    items.len() < 2 || items.first().is_some_and(Item::is_directory)
+}
+
 fn is_directory(lower: &Merged, target: &Target) -> Result<bool> {
     let place = lower.place(&target.path, Links::InRoot);
     let place = place.explain(|| format!("cannot look for {}", target.path.display()))?;
@@ -298,6 +304,11 @@ fn owner(text: &str, lower: &Merged) -> Result<(u32, u32)> {
         && number <= 0x7fff_ffff
     {
         return Ok((number, number));
+    }
+    // As of two variables without values, which would be root otherwise.
+    if text == ":" {
+        return Err(Error::new(Class::Invalid, "cannot use the owner \":\"")
+            .caused_by("it names neither a user nor a group"));
     }
     if let Some(user) = text.strip_suffix(':') {
         return Ok((owner(user, lower)?.0, 0));

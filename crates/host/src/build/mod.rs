@@ -10,6 +10,7 @@
 //! ```
 
 mod agent;
+mod annotations;
 mod builder;
 mod cache;
 mod cache_mount;
@@ -40,6 +41,7 @@ mod state;
 mod stubs;
 mod time;
 
+pub use annotations::{Annotation, Annotations};
 pub use builder::Built;
 pub use cache::{BuildCache, CachedStep};
 pub use cache_mount::CacheMount;
@@ -50,7 +52,8 @@ pub use remote_cache::{CacheExport, CachePlace};
 pub use report::{Event, Quiet, Report};
 pub use repository::{check_out, is_repository};
 pub use request::{
-    BuildRequest, Cancel, Destination, NamedContext, NoCache, OnFailure, Output, Secret,
+    Adjustments, BuildRequest, Cancel, Destination, NamedContext, NoCache, OnFailure, Output,
+    Secret, Squash,
 };
 pub use shell::FailedPlace;
 pub use time::epoch_of;

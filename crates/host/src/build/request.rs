@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use berth_contract::ContainerId;
 use berth_image::{Interrupt, Platform, PullOptions, PullPolicy, Recompression, Reference};
 
+use super::annotations::Annotations;
 use super::dockerfile::context_name;
 use super::remote_cache::{CacheExport, CachePlace};
 use crate::api::types::HostConfig;
@@ -24,6 +25,8 @@ pub struct BuildRequest {
     pub dockerfile: String,
     /// The text of the ignore file.
     pub ignore: String,
+    /// What the first `FROM` names, if it is not what the Dockerfile says.
+    pub base: Option<String>,
     /// The names the image gets.
     pub tags: Vec<Reference>,
     /// The stage that is built; otherwise the last.
@@ -34,8 +37,8 @@ pub struct BuildRequest {
     pub platforms: Vec<Platform>,
     /// Labels the image gets.
     pub labels: Vec<(String, String)>,
-    /// Annotations the manifest gets.
-    pub annotations: BTreeMap<String, String>,
+    /// Annotations of manifests and of their index.
+    pub annotations: Annotations,
     /// Further contexts, by name ([`context_name`](super::dockerfile::context_name)).
     pub contexts: BTreeMap<String, NamedContext>,
     /// Secrets, by id.
@@ -56,8 +59,10 @@ pub struct BuildRequest {
     pub pull: PullPolicy,
     /// Who to be for registries, and how to reach them.
     pub pull_options: PullOptions,
-    /// Whether the image's own layers become one.
-    pub squash: bool,
+    /// Which layers of the image become one.
+    pub squash: Squash,
+    /// What the image has, whatever the Dockerfile says.
+    pub adjustments: Adjustments,
     /// The time of everything that is made: seconds since the epoch.
     pub epoch: Option<i64>,
     /// Whether later times of files become that one.
@@ -92,6 +97,33 @@ impl BuildRequest {
     pub fn named_context(&self, name: &str) -> Option<&NamedContext> {
         self.contexts.get(&context_name(name))
     }
+}
+
+/// Which layers of an image become one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Squash {
+    /// None.
+    #[default]
+    Nothing,
+    /// Those that its base does not have.
+    Own,
+    /// All of them.
+    All,
+}
+
+/// What an image has, whatever its Dockerfile says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adjustments {
+    /// Variables of every base's environment.
+    pub environment: Vec<(String, String)>,
+    /// Variables that the image does not have.
+    pub unset_variables: Vec<String>,
+    /// Labels that base images do not pass on.
+    pub unset_labels: Vec<String>,
+    /// Whether base images and stages pass labels on at all.
+    pub inherits_labels: bool,
+    /// Whether nothing tells how the image was made.
+    pub omits_history: bool,
 }
 
 /// A context beside the main one.

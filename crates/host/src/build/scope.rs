@@ -153,6 +153,25 @@ pub fn predefined_arguments(
     arguments
 }
 
+/// The arguments that are given and that neither an `ARG` nor the builder itself knows.
+#[must_use]
+pub fn undeclared_arguments<'a>(
+    given: &'a BTreeMap<String, String>,
+    declared: &BTreeSet<String>,
+) -> Vec<&'a str> {
+    let host = Platform::host();
+    let predefined = predefined_arguments((&host, &host), "");
+    let is_known = |name: &String| {
+        declared.contains(name)
+            || predefined.contains_key(name)
+            || PROXIES.contains(&name.as_str())
+            || name.starts_with("BUILDKIT_")
+            || name == "SOURCE_DATE_EPOCH"
+    };
+    let unknown = given.keys().filter(|name| !is_known(name));
+    unknown.map(String::as_str).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -190,6 +209,21 @@ mod tests {
             scope.names().into_iter().collect::<Vec<_>>(),
             ["A", "B", "E", "PATH"]
         );
+    }
+
+    #[test]
+    fn arguments_that_mean_nothing_are_found() {
+        let names = [
+            "OWN",
+            "TYPO",
+            "http_proxy",
+            "TARGETOS",
+            "BUILDKIT_INLINE_CACHE",
+            "SOURCE_DATE_EPOCH",
+        ];
+        let given = names.map(|name| (name.to_owned(), String::new())).into();
+        let declared = BTreeSet::from(["OWN".to_owned(), "OTHER".to_owned()]);
+        assert_eq!(undeclared_arguments(&given, &declared), ["TYPO"]);
     }
 
     #[test]

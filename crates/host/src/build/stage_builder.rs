@@ -8,7 +8,7 @@ use berth_image::{Layer, Merged, Platform, urls_without_logins, urls_without_sec
 use berth_sys::error::Explain as _;
 use berth_sys::file::Time;
 
-use super::builder::{Build, Graph};
+use super::builder::{Build, Graph, lock};
 use super::cache::{CachedStep, Key};
 use super::configure::{Given, Values, apply};
 use super::copy::Read;
@@ -81,6 +81,9 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     /// Builds it.
     pub(super) fn build(&mut self) -> Result<State> {
         self.base()?;
+        let is_stage = matches!(self.stage.base, Base::Stage(_));
+        let adjustments = &self.build.request.adjustments;
+        self.state.adjust_base(adjustments, is_stage);
         for text in std::mem::take(&mut self.state.triggers) {
             let instruction = parse_one(&text).map_err(|reason| {
                 Error::new(
@@ -294,6 +297,11 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     fn configure(&mut self, instruction: &Instruction) -> Result<()> {
         let build = self.build;
         let graph = self.graph;
+        // Also what a base image has for whoever is made from it.
+        if let Instruction::Arg(declared) = instruction {
+            let names = declared.iter().map(|argument| argument.name.clone());
+            lock(&build.declared).extend(names);
+        }
         let arguments = |name: &str| Values {
             given: build.request.arguments.get(name).cloned(),
             global: graph

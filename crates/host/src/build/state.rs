@@ -4,6 +4,7 @@ use berth_image::{
     Configuration, ContainerConfig, History, Image, Layer, Platform, urls_without_logins,
 };
 
+use super::request::Adjustments;
 use super::scope::{PATH, Scope};
 
 /// The comment of every step in the history, which tools look for.
@@ -96,6 +97,24 @@ impl State {
         derived.has_own_cmd = false;
         derived.triggers = std::mem::take(&mut derived.config.on_build);
         derived
+    }
+
+    /// Makes of a base what the request says of all: the variables they have, and the labels they pass on.
+    pub(super) fn adjust_base(&mut self, adjustments: &Adjustments, is_stage: bool) {
+        if !adjustments.inherits_labels {
+            self.config.labels.clear();
+        }
+        // What a stage began with was adjusted, and it may have said something else since.
+        if is_stage {
+            return;
+        }
+        for name in &adjustments.unset_labels {
+            self.config.labels.remove(name);
+        }
+        for (name, value) in &adjustments.environment {
+            self.scope.set(name, value);
+            self.config.env = self.scope.environment();
+        }
     }
 
     /// Writes a step down that made no layer.

@@ -54,6 +54,8 @@ pub(super) struct Manner {
     /// The owner that is asked for: what is in an archive has owners of its own.
     pub(super) asked_owner: Option<(u32, u32)>,
     pub(super) mode: Option<ModeChange>,
+    /// The time of everything, if it is not what each has.
+    pub(super) time: Option<Time>,
     pub(super) parents: bool,
     pub(super) excluded: Patterns,
     /// Whether a directory that is made for the content of another becomes like that one: not for `COPY`, but what is
@@ -91,9 +93,14 @@ pub(super) enum Item {
 }
 
 impl Item {
-    /// Whether it is a directory.
+    /// Whether it is a directory, or is unpacked into one.
     pub(super) fn is_directory(&self) -> bool {
-        matches!(self, Self::Tree(one) if one.entry.is_directory())
+        match self {
+            Self::Tree(one) => one.entry.is_directory(),
+            Self::Archive(_) | Self::Directory(_) => true,
+            Self::Text { .. } => false,
+            Self::Fetched { unpack, .. } => *unpack,
+        }
     }
 }
 
@@ -285,6 +292,7 @@ pub(super) fn put(
     let mut placer = Placer::new(place.lower, layer, place.now, origin.guard);
     placer.owner = manner.owner;
     placer.mode = manner.mode.as_ref();
+    placer.time = manner.time;
     let (_, exists) = placer.resolve(&target.path)?;
     let into = target.is_directory || items.len() > 1 || exists || manner.parents;
     for item in items {

@@ -35,6 +35,8 @@ pub(super) struct Placer<'a> {
     pub(super) directory_mode: Option<&'a ModeChange>,
     /// The time of what has none of its own.
     pub(super) now: Time,
+    /// The time of everything, if it is not what each has.
+    pub(super) time: Option<Time>,
     /// Whether a directory takes the place of what is none, and the other way round, as unpacking does and copying
     /// does not.
     pub(super) replaces: bool,
@@ -56,6 +58,7 @@ impl<'a> Placer<'a> {
             mode: None,
             directory_mode: None,
             now,
+            time: None,
             replaces: false,
             guard,
             directories: BTreeMap::new(),
@@ -109,8 +112,8 @@ impl<'a> Placer<'a> {
         if let Some(entry) = below.as_ref().filter(|entry| entry.is_directory()) {
             above.create_directory(name, 0o700)?;
             self.attributes(&above, name, entry, Change::Kept)?;
-            self.directories
-                .insert(path.to_owned(), entry.metadata().modified);
+            let time = self.time_of(entry);
+            self.directories.insert(path.to_owned(), time);
         } else {
             if below.is_some() && !self.replaces {
                 return Err(no_directory(path));
@@ -122,7 +125,8 @@ impl<'a> Placer<'a> {
             if let Some((uid, gid)) = self.owner {
                 above.set_owner(name, uid, gid)?;
             }
-            self.directories.insert(path.to_owned(), self.now);
+            let time = self.time.unwrap_or(self.now);
+            self.directories.insert(path.to_owned(), time);
         }
         above.directory(Path::new(name), Links::Refused)
     }
@@ -197,8 +201,14 @@ impl<'a> Placer<'a> {
         }
         let name = OsStr::new(".");
         self.attributes(&directory, name, entry, Change::Asked)?;
-        self.directories.insert(place, entry.metadata().modified);
+        let time = self.time_of(entry);
+        self.directories.insert(place, time);
         Ok(())
+    }
+
+    /// When what is copied of an entry was changed.
+    fn time_of(&self, entry: &Entry) -> Time {
+        self.time.unwrap_or(entry.metadata().modified)
     }
 
     fn file(
@@ -230,7 +240,8 @@ impl<'a> Placer<'a> {
             self.first_names.insert(place.to_owned(), inode);
         }
         self.attributes(to, name, entry, Change::Asked)?;
-        to.set_times(name, metadata.accessed, metadata.modified)
+        let accessed = self.time.unwrap_or(metadata.accessed);
+        to.set_times(name, accessed, self.time_of(entry))
     }
 
     fn content(&self, source: &File, target: &mut File) -> io::Result<()> {

@@ -97,6 +97,29 @@ impl Dockerfile {
         (file, None)
     }
 
+    /// The same, beginning with another base if one is given.
+    #[must_use]
+    pub fn with_base(mut self, base: Option<&str>) -> Self {
+        let mut all = self.instructions.iter_mut();
+        let first = all.find_map(|one| match &mut one.instruction {
+            Instruction::From(from) => Some(from),
+            _ => None,
+        });
+        if let (Some(first), Some(base)) = (first, base) {
+            base.clone_into(&mut first.base);
+        }
+        self
+    }
+
+    /// The names of the arguments that it declares, in stages that are built or not.
+    pub fn arguments(&self) -> impl Iterator<Item = &str> {
+        let declared = self.instructions.iter().map(|one| match &one.instruction {
+            Instruction::Arg(arguments) => arguments.as_slice(),
+            _ => &[],
+        });
+        declared.flatten().map(|argument| argument.name.as_str())
+    }
+
     /// What the predefined argument `TARGETSTAGE` says: the stage that is asked for, else the last one.
     #[must_use]
     pub fn stage_name<'a>(&'a self, wanted: Option<&'a str>) -> &'a str {

@@ -28,8 +28,7 @@ pub(super) fn directory(build: &Build<'_>, results: &Results, path: &Path) -> Re
 pub(super) fn archive(build: &Build<'_>, results: &Results, to: &Destination) -> Result<()> {
     let scratch = build.assembly.directory()?;
     fill(build, results, &scratch, None)?;
-    let latest = build.epoch.filter(|_| build.request.rewrite_timestamp);
-    with_sink(build, to, |sink| write_archive(&scratch, sink, latest))
+    with_sink(build, to, |sink| write_archive(&scratch, sink, build.epoch))
 }
 
 fn fill(
@@ -61,8 +60,14 @@ fn copy(build: &Build<'_>, state: &State, into: &Path, owner: Option<(u32, u32)>
         digests: &unknown,
         guard: &build.guard,
     };
+    // Of an image's files that time is one of the layers, to rewrite or not; of files alone it is theirs.
+    let time = build.epoch.map(|seconds| Time {
+        seconds,
+        nanoseconds: 0,
+    });
     let manner = Manner {
         owner,
+        time,
         ..Manner::default()
     };
     let found = items(&origin, "/", &manner, false)

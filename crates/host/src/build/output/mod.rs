@@ -4,7 +4,6 @@ mod files;
 mod squash;
 mod wasm;
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
@@ -12,14 +11,15 @@ use std::sync::Arc;
 
 use berth_contract::{Class, Digest, Error, Result};
 use berth_image::{
-    ArchiveFormat, Descriptor, Platform, PushOptions, Recompression, SaveOptions, Silent,
+    ArchiveFormat, Configuration, Descriptor, Platform, PushOptions, Recompression, SaveOptions,
+    Silent,
 };
 use berth_sys::error::Explain as _;
 
 use super::builder::{Build, Built};
 use super::remote_cache::CacheConfig;
 use super::report::Step;
-use super::request::{Destination, Output};
+use super::request::{Adjustments, Destination, Output, Squash};
 use super::state::State;
 
 /// What was built for each platform.
@@ -28,7 +28,7 @@ type Results = [(Platform, Arc<State>)];
 /// Writes the images and gives them their names, then whatever else is asked for.
 pub(super) fn finish(build: &Build<'_>, mut results: Vec<(Platform, Arc<State>)>) -> Result<Built> {
     let request = build.request;
-    if request.squash {
+    if request.squash != Squash::Nothing {
         for (_, state) in &mut results {
             let step = build.steps.begin("squashing");
             *state = Arc::new(step.end(squash::squash(build, state))?);
@@ -100,21 +100,29 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
         }
         let labels = request.labels.iter().cloned();
         configuration.config.labels.extend(labels);
+        adjust(&mut configuration, &request.adjustments);
         if request.inline_cache {
             let cache = CacheConfig::of_image(&build.steps_used(), &state.layers);
             configuration.set_inline_cache(&cache.to_bytes());
         }
-        let (target, config) =
-            build
-                .assembly
-                .image(&configuration, &state.layers, &request.annotations)?;
+        let of_manifest = request.annotations.of_manifest(platform);
+        let (target, config) = build
+            .assembly
+            .image(&configuration, &state.layers, &of_manifest)?;
         ids.push(config);
-        entries.push((platform.clone(), target));
+        let annotations = request.annotations.of_entry(platform);
+        entries.push((
+            platform.clone(),
+            Descriptor {
+                annotations,
+                ..target
+            },
+        ));
     }
     let (target, id) = match (&entries[..], &ids[..]) {
         ([(_, only)], [id]) => (only.clone(), id.clone()),
         (several, _) => {
-            let target = build.assembly.index(several)?;
+            let target = build.assembly.index(several, &request.annotations.index)?;
             (target.clone(), target.digest)
         }
     };
@@ -127,6 +135,18 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
         step.note(&format!("naming to {tag}"));
     }
     Ok(Built { target, id })
+}
+
+/// Takes out what the image is not to have.
+fn adjust(configuration: &mut Configuration, adjustments: &Adjustments) {
+    configuration.config.env.retain(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        let mut unset = adjustments.unset_variables.iter();
+        unset.all(|unset| unset != name)
+    });
+    if adjustments.omits_history {
+        configuration.history.clear();
+    }
 }
 
 /// Sends the image to where its names are.
@@ -220,9 +240,4 @@ fn only<'r>(results: &'r Results, what: &str) -> Result<&'r State> {
         )
         .hint("build for one --platform")),
     }
-}
-
-/// No annotations.
-fn nothing() -> BTreeMap<String, String> {
-    BTreeMap::new()
 }

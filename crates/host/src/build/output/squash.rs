@@ -1,4 +1,4 @@
-//! `--squash`: the layers a build has made become one, upon those of its base.
+//! `--squash`: the layers a build has made become one, upon those of its base or, with `--squash-all`, with them.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,13 +11,16 @@ use berth_sys::file::{Directory, Kind, Links, Time};
 use crate::build::builder::Build;
 use crate::build::copy::{FileDigests, Manner, Origin, Place, Target, items, put};
 use crate::build::ignore::Patterns;
+use crate::build::request::Squash;
 use crate::build::state::State;
 
-/// Joins the layers of a stage that are not its base's.
+/// Joins the layers of a stage: those that are not its base's, or all.
 pub(super) fn squash(build: &Build<'_>, state: &State) -> Result<State> {
-    let (base, own) = state
-        .layers
-        .split_at(state.inherited.min(state.layers.len()));
+    let kept = match build.request.squash {
+        Squash::All => 0,
+        _ => state.inherited.min(state.layers.len()),
+    };
+    let (base, own) = state.layers.split_at(kept);
     if own.len() < 2 {
         return Ok(state.clone());
     }

@@ -7,7 +7,7 @@ use berth_contract::{Class, Error, ProgramKind, Result};
 use berth_image::{Descriptor, Merged, documents::media};
 use berth_sys::error::Explain as _;
 
-use super::{Results, nothing, only};
+use super::{Results, only};
 use crate::build::builder::{Build, Built};
 use crate::build::report::Step;
 
@@ -46,8 +46,8 @@ pub(super) fn artifact(build: &Build<'_>, results: &Results, step: Step<'_>) -> 
     });
     let bytes = document.to_string().into_bytes();
     let id = build.assembly.blob(&bytes)?;
-    let mut annotations = nothing();
-    annotations.extend(build.request.annotations.clone());
+    let platform = results.first().map(|(platform, _)| platform);
+    let annotations = platform.map(|platform| build.request.annotations.of_manifest(platform));
     let target = build.assembly.manifest(
         Descriptor::new(media::WASM_CONFIG, id.clone(), bytes.len() as u64),
         vec![Descriptor::new(
@@ -55,7 +55,7 @@ pub(super) fn artifact(build: &Build<'_>, results: &Results, step: Step<'_>) -> 
             digest,
             module.len() as u64,
         )],
-        &annotations,
+        &annotations.unwrap_or_default(),
     )?;
     build.assembly.name(&build.request.tags, &target)?;
     step.note(&format!("writing artifact {}", target.digest));

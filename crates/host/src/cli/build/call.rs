@@ -75,6 +75,7 @@ impl Call {
             return self.report_checks(context, engine, request);
         }
         let file = Dockerfile::parse(name, request.dockerfile.clone())?;
+        let file = file.with_base(request.base.as_deref());
         let platform = predefined(&file, request);
         let stages = Stages::of(&file, &request.arguments, &platform)
             .map_err(|misread| file.refuse(misread.reason, misread.lines))?;
@@ -105,6 +106,7 @@ impl Call {
     fn report_checks(self, context: &Context, engine: &Engine, request: &BuildRequest) -> Outcome {
         let (file, misread) =
             Dockerfile::read_so_far(&request.dockerfile_name, &request.dockerfile);
+        let file = file.with_base(request.base.as_deref());
         let directive = check_directive_of(&file, request)?;
         let ignored = Patterns::from_file(&request.ignore).map_err(|reason| {
             Error::new(Class::Invalid, "cannot use the ignore file").caused_by(reason)

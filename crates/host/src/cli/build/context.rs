@@ -1,10 +1,12 @@
 //! Where a build's files and its Dockerfile come from.
 
+use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
+use berth_host::build::ignore::clean;
 use berth_host::build::{check_out, is_remote, is_repository};
 use berth_image::{Assembly, PullOptions};
 use berth_sys::file::{Directory, Links};
@@ -33,8 +35,23 @@ pub(super) struct Found {
     is_alone: bool,
 }
 
-/// Finds context and Dockerfile from the argument and `-f`.
+/// Finds context and Dockerfile from the argument and `-f`; an ignore file that is named counts in place of theirs.
 pub(super) fn find(
+    path: Option<&str>,
+    (file, ignore): (Option<&str>, Option<&Path>),
+    engine: &Engine,
+    options: &PullOptions,
+    keep_git: bool,
+) -> Result<Found> {
+    let mut found = find_all(path, file, engine, options, keep_git)?;
+    if let Some(path) = ignore {
+        let opened = File::open(path).map_err(|error| cannot(path, error))?;
+        found.ignore = text(path, opened)?;
+    }
+    Ok(found)
+}
+
+fn find_all(
     path: Option<&str>,
     file: Option<&str>,
     engine: &Engine,
@@ -104,7 +121,7 @@ fn received(source: &mut dyn io::Read, file: Option<&str>, engine: &Engine) -> R
     let cannot = |error: io::Error| {
         Error::new(Class::Unavailable, "cannot read the context").caused_by(error)
     };
-    let mut received = std::fs::File::options()
+    let mut received = File::options()
         .read(true)
         .write(true)
         .create_new(true)
@@ -180,11 +197,11 @@ fn within(directory: &Path, file: Option<&str>, scratch: Assembly) -> Result<Fou
         None => NAMES.to_vec(),
     };
     for name in names {
-        let Some(text) = read_beneath(Some(&root), Path::new(name)) else {
+        let Some(text) = read_beneath(&root, Path::new(name)) else {
             continue;
         };
         let own = Path::new(name).with_added_extension("dockerignore");
-        let ignore = match read_beneath(Some(&root), &own) {
+        let ignore = match read_beneath(&root, &own) {
             Some(ignore) => ignore?,
             None => ignore_file(directory)?,
         };
@@ -202,31 +219,32 @@ fn within(directory: &Path, file: Option<&str>, scratch: Assembly) -> Result<Fou
 }
 
 fn in_directory(directory: &Path, file: Option<&str>) -> Result<Found> {
-    let absolute = std::path::absolute(directory).map_err(|error| {
-        Error::new(
-            Class::NotFound,
-            format!("cannot use the context {}", directory.display()),
-        )
-        .caused_by(error)
-    })?;
-    let (name, text, own_ignore) = match file {
+    let missing = |error: io::Error| {
+        let message = format!("cannot use the context {}", directory.display());
+        Error::new(Class::NotFound, message).caused_by(error)
+    };
+    let absolute = std::path::absolute(directory).map_err(missing)?;
+    let context = Surroundings {
+        root: Directory::open(&absolute).map_err(missing)?,
+        path: PathBuf::from(clean(&absolute.to_string_lossy())),
+    };
+    let (name, text, at) = match file {
         Some("-") => ("Dockerfile".to_owned(), standard_input()?, None),
         Some(file) => {
-            let text = read(Path::new(file))?;
-            let name = Path::new(file)
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            (name, text, Some(format!("{file}.dockerignore")))
+            let at = context.location(Path::new(file));
+            let opened = context.open(&at);
+            let text = text(&at, opened.map_err(|error| context.cannot(&at, error))?)?;
+            let name = at.file_name().unwrap_or_default();
+            (name.to_string_lossy().into_owned(), text, Some(at))
         }
-        None => default_file(directory)?,
+        None => context.default_file(directory)?,
     };
-    let ignore = match own_ignore
-        .as_deref()
-        .map(|path| read_beneath(None, Path::new(path)))
-    {
-        Some(Some(text)) => text?,
+    let own = at.map(|at| at.with_added_extension("dockerignore"));
+    let ignore = match own.map(|path| (context.open(&path), path)) {
+        Some((Ok(file), path)) => self::text(&path, file)?,
+        Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(cannot(&path, error));
+        }
         _ => ignore_file(directory)?,
     };
     Ok(Found {
@@ -239,23 +257,68 @@ fn in_directory(directory: &Path, file: Option<&str>) -> Result<Found> {
     })
 }
 
-/// `Dockerfile`, else `Containerfile`, else `dockerfile`.
-fn default_file(directory: &Path) -> Result<(String, String, Option<String>)> {
-    for name in NAMES {
-        let path = directory.join(name);
-        if let Some(text) = read_beneath(None, &path) {
-            return Ok((
-                name.to_owned(),
-                text?,
-                Some(format!("{}.dockerignore", path.display())),
-            ));
+/// A directory of the host as a context. It may be somebody else's: what is read of it to begin with cannot be a link
+/// to what is not in it, as none of the files that are copied can.
+struct Surroundings {
+    root: Directory,
+    /// Absolute, without `..`.
+    path: PathBuf,
+}
+
+impl Surroundings {
+    /// Where a file that was named is: as seen from the working directory, else, as with Podman, from the context.
+    fn location(&self, file: &Path) -> PathBuf {
+        let within = self.path.join(file);
+        if file.is_relative() && !file.exists() && within.exists() {
+            return within;
+        }
+        file.to_owned()
+    }
+
+    /// The path as it is within the context, if it is written as one of it.
+    fn within(&self, path: &Path) -> Option<PathBuf> {
+        let absolute = std::path::absolute(path).ok()?;
+        let absolute = PathBuf::from(clean(&absolute.to_string_lossy()));
+        absolute.strip_prefix(&self.path).ok().map(Path::to_owned)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<File> {
+        let Some(within) = self.within(path) else {
+            return File::open(path);
+        };
+        match self.root.file(&within, Links::InRoot) {
+            // A pipe that somebody writes to, which is not what a link leads to.
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput && !path.is_symlink() => {
+                File::open(path)
+            }
+            opened => opened,
         }
     }
-    Err(Error::new(
-        Class::NotFound,
-        format!("no Dockerfile in {}", directory.display()),
-    )
-    .hint("berth build -f FILE names another one"))
+
+    /// `Dockerfile`, else `Containerfile`, else `dockerfile`.
+    fn default_file(&self, directory: &Path) -> Result<(String, String, Option<PathBuf>)> {
+        for name in NAMES {
+            let path = directory.join(name);
+            match self.root.file(Path::new(name), Links::InRoot) {
+                Ok(file) => return Ok((name.to_owned(), text(&path, file)?, Some(path))),
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !path.is_symlink() => {}
+                Err(error) => return Err(self.cannot(&path, error)),
+            }
+        }
+        let message = format!("no Dockerfile in {}", directory.display());
+        Err(Error::new(Class::NotFound, message).hint("berth build -f FILE names another one"))
+    }
+
+    fn cannot(&self, path: &Path, error: io::Error) -> Error {
+        let leads_out = error.kind() == io::ErrorKind::NotFound
+            && self.within(path).is_some()
+            && std::fs::metadata(path).is_ok();
+        if !leads_out {
+            return cannot(path, error);
+        }
+        Error::new(Class::NotFound, format!("cannot read {}", path.display()))
+            .caused_by("it is a link to what is not in the context")
+    }
 }
 
 fn ignore_file(directory: &Path) -> Result<String> {
@@ -267,34 +330,23 @@ fn ignore_file(directory: &Path) -> Result<String> {
         .caused_by(error)
     })?;
     for name in [".dockerignore", ".containerignore"] {
-        if let Some(text) = read_beneath(Some(&root), Path::new(name)) {
+        if let Some(text) = read_beneath(&root, Path::new(name)) {
             return text;
         }
     }
     Ok(String::new())
 }
 
-/// A text file; `None` when it is not there. Beneath a directory links cannot lead out of it.
-fn read_beneath(root: Option<&Directory>, path: &Path) -> Option<Result<String>> {
-    let file = match root {
-        Some(root) => root.file(path, Links::InRoot),
-        None => std::fs::File::open(path),
-    };
-    match file {
+/// A text file beneath a directory, which links cannot lead out of; `None` when it is not there.
+fn read_beneath(root: &Directory, path: &Path) -> Option<Result<String>> {
+    match root.file(path, Links::InRoot) {
         Ok(file) => Some(text(path, file)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => Some(Err(cannot(path, error))),
     }
 }
 
-fn read(path: &Path) -> Result<String> {
-    match std::fs::File::open(path) {
-        Ok(file) => text(path, file),
-        Err(error) => Err(cannot(path, error)),
-    }
-}
-
-fn text(path: &Path, file: std::fs::File) -> Result<String> {
+fn text(path: &Path, file: File) -> Result<String> {
     let mut text = Vec::new();
     file.take(TEXT_LIMIT)
         .read_to_end(&mut text)

@@ -1,5 +1,6 @@
 //! `berth build`: makes an image of a Dockerfile.
 
+mod annotations;
 mod caches;
 mod call;
 mod conduct;

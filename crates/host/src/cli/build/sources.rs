@@ -120,7 +120,9 @@ pub(super) fn contexts(texts: &[String]) -> Result<BTreeMap<String, NamedContext
             .ok_or_else(|| invalid("--build-context", text, "it must be NAME=SOURCE"))?;
         let image = source
             .strip_prefix("docker-image://")
-            .or_else(|| source.strip_prefix("container-image://"));
+            .or_else(|| source.strip_prefix("container-image://"))
+            // As Podman's own transport is written.
+            .or_else(|| source.strip_prefix("docker://"));
         let context = if image == Some("scratch") {
             NamedContext::Scratch
         } else if let Some(image) = image {

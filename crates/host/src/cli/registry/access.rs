@@ -34,6 +34,9 @@ pub(crate) struct RegistryFlags {
     /// Make a request that fails for no lasting reason this often again
     #[arg(long, value_name = "TIMES", help_heading = "Registry options")]
     pub(crate) retry: Option<u32>,
+    /// Whether the file of logins may be a new one.
+    #[arg(skip)]
+    pub(crate) writes_logins: bool,
 }
 
 impl RegistryFlags {
@@ -58,6 +61,13 @@ pub(crate) fn access(
     names: impl IntoIterator<Item = impl AsRef<str>>,
 ) -> Result<Access> {
     let environment = &context.environment;
+    if let Some(file) = &flags.authfile
+        && !flags.writes_logins
+        && let Err(error) = std::fs::metadata(file)
+    {
+        let message = format!("cannot read the logins of {}", file.display());
+        return Err(Error::new(Class::NotFound, message).caused_by(error));
+    }
     let registries = registries(environment)?;
     let programs = environment
         .variable("PATH")

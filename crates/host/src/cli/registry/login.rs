@@ -66,6 +66,7 @@ impl Arguments for Login {
         let registry = server(self.registry.as_deref());
         let flags = RegistryFlags {
             authfile: self.authfile.clone(),
+            writes_logins: true,
             cert_dir: self.cert_dir.clone(),
             tls_verify: self.tls_verify,
             ..RegistryFlags::none()
@@ -176,6 +177,7 @@ impl Arguments for Logout {
     fn run(self, context: &Context) -> Outcome {
         let flags = RegistryFlags {
             authfile: self.authfile.clone(),
+            writes_logins: true,
             ..RegistryFlags::none()
         };
         let credentials = access(context, &flags, std::iter::empty::<&str>())?.credentials;

@@ -28,7 +28,8 @@ use super::Context;
 use super::parse::limit;
 use super::pull::policy;
 
-pub(crate) use process::variables;
+pub(crate) use process::{entries, variables};
+pub(crate) use security::security_options;
 pub(crate) use storage::bind;
 
 /// The flags `run` and `create` have in common, and their positional arguments.

@@ -216,7 +216,11 @@ fn with_empty_values(entries: Vec<Entry>) -> BTreeMap<String, String> {
         .collect()
 }
 
-fn entries(flag: &str, path: &Path) -> Result<Vec<Entry>> {
+/// The lines of a file of names and values.
+///
+/// # Errors
+/// It cannot be read, or a line is none.
+pub(crate) fn entries(flag: &str, path: &Path) -> Result<Vec<Entry>> {
     environment::file(&read_text(flag, path)?).map_err(|reason| {
         Error::new(
             Class::Invalid,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use berth_contract::{Class, Error, Result};
-use berth_host::api::types::{CreateRequest, DeviceRequest, IdMappings};
+use berth_host::api::types::{CreateRequest, DeviceRequest, HostConfig, IdMappings};
 use clap::Args;
 
 use super::{conflict, read_text};
@@ -110,19 +110,27 @@ impl SecurityFlags {
         host.pid_mode = without_private(self.pid);
         host.uts_mode = without_private(self.uts);
         host.cgroupns_mode = self.cgroupns.unwrap_or_default();
-        for option in self.security_opt {
-            if matches!(
-                option.as_str(),
-                "systempaths=unconfined" | "systempaths:unconfined"
-            ) {
-                host.masked_paths = Some(Vec::new());
-                host.readonly_paths = Some(Vec::new());
-                continue;
-            }
-            host.security_opt.push(with_profile(option)?);
-        }
-        Ok(())
+        security_options(self.security_opt, host)
     }
+}
+
+/// What `--security-opt` asks for.
+///
+/// # Errors
+/// A profile cannot be read.
+pub(crate) fn security_options(options: Vec<String>, host: &mut HostConfig) -> Result<()> {
+    for option in options {
+        if matches!(
+            option.as_str(),
+            "systempaths=unconfined" | "systempaths:unconfined"
+        ) {
+            host.masked_paths = Some(Vec::new());
+            host.readonly_paths = Some(Vec::new());
+            continue;
+        }
+        host.security_opt.push(with_profile(option)?);
+    }
+    Ok(())
 }
 
 /// The Engine API's word for a namespace of its own is the empty one.

@@ -8,8 +8,8 @@ use berth_contract::{Class, Error, Result};
 use berth_host::api::types::{HostConfig, Ulimit};
 use clap::Args;
 
-use crate::cli::parse::{limit, size};
-use crate::cli::request::bind;
+use crate::cli::parse::{limit, name, size};
+use crate::cli::request::{bind, security_options};
 
 /// Flags about the commands of `RUN`.
 #[derive(Debug, Args)]
@@ -20,7 +20,7 @@ pub(super) struct CommandFlags {
     network: Option<String>,
 
     /// Let a name lead to an address: NAME:ADDRESS (can be repeated)
-    #[arg(long, value_name = "NAME:ADDRESS")]
+    #[arg(long, value_name = "NAME:ADDRESS", value_parser = name::extra_host)]
     add_host: Vec<String>,
 
     /// Mount a directory of the host: SOURCE:TARGET[:ro,…] (can be repeated)
@@ -63,6 +63,30 @@ pub(super) struct CommandFlags {
     #[arg(long, value_name = "LIST")]
     cpuset_mems: Option<String>,
 
+    /// Add a capability; ALL for all (can be repeated)
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    cap_add: Vec<String>,
+
+    /// Drop a capability; ALL for all (can be repeated)
+    #[arg(long, value_name = "CAPABILITY", value_delimiter = ',')]
+    cap_drop: Vec<String>,
+
+    /// Run with this further group (can be repeated)
+    #[arg(long, value_name = "GROUP")]
+    group_add: Vec<String>,
+
+    /// Use this name server (can be repeated)
+    #[arg(long, value_name = "ADDRESS", value_parser = name::address)]
+    dns: Vec<String>,
+
+    /// Set a resolver option (can be repeated)
+    #[arg(long, visible_alias = "dns-opt", value_name = "OPTION")]
+    dns_option: Vec<String>,
+
+    /// Search this domain; . searches none (can be repeated)
+    #[arg(long, value_name = "DOMAIN", value_parser = name::domain)]
+    dns_search: Vec<String>,
+
     /// Put the containers' cgroups beneath this one
     #[arg(long, value_name = "CGROUP")]
     cgroup_parent: Option<String>,
@@ -80,7 +104,8 @@ impl CommandFlags {
 
     pub(super) fn host(self) -> Result<HostConfig> {
         let network_mode = match self.network.as_deref() {
-            None | Some("" | "default") => String::new(),
+            // Podman calls a network of its own private.
+            None | Some("" | "default" | "private") => String::new(),
             Some(mode @ ("none" | "host" | "bridge")) => mode.to_owned(),
             Some(other) => {
                 return Err(
@@ -89,7 +114,7 @@ impl CommandFlags {
                 );
             }
         };
-        Ok(HostConfig {
+        let mut host = HostConfig {
             network_mode,
             binds: self.volume,
             extra_hosts: self.add_host,
@@ -103,9 +128,16 @@ impl CommandFlags {
             cpuset_cpus: self.cpuset_cpus.unwrap_or_default(),
             cpuset_mems: self.cpuset_mems.unwrap_or_default(),
             cgroup_parent: self.cgroup_parent.unwrap_or_default(),
-            security_opt: self.security_opt,
+            cap_add: self.cap_add,
+            cap_drop: self.cap_drop,
+            group_add: self.group_add,
+            dns: self.dns,
+            dns_options: self.dns_option,
+            dns_search: self.dns_search,
             ..HostConfig::default()
-        })
+        };
+        security_options(self.security_opt, &mut host)?;
+        Ok(host)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The flags of `build`, Docker's and buildx's.
 
 mod commands;
+mod image;
 mod others;
 mod prepare;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use berth_image::PullPolicy;
 
 use self::commands::CommandFlags;
+use self::image::ImageFlags;
 use self::others::OtherBuilders;
 pub(super) use self::others::REFUSED;
 pub(crate) use self::others::builder;
@@ -32,9 +34,21 @@ pub(crate) struct Build {
     #[arg(short, long, value_name = "FILE")]
     file: Option<String>,
 
+    /// Begin with this image in place of the one that the first FROM names
+    #[arg(long, value_name = "IMAGE")]
+    from: Option<String>,
+
+    /// Read this file in place of .dockerignore
+    #[arg(long, value_name = "FILE")]
+    ignorefile: Option<PathBuf>,
+
     /// Set a build argument: NAME=VALUE, or NAME to take it from the environment (can be repeated)
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
+
+    /// Set the build arguments that this file has, one NAME=VALUE a line (can be repeated)
+    #[arg(long, value_name = "FILE")]
+    build_arg_file: Vec<PathBuf>,
 
     /// Add a context: NAME=DIRECTORY, NAME=URL or NAME=docker-image://IMAGE (can be repeated)
     #[arg(long, value_name = "NAME=SOURCE")]
@@ -60,13 +74,21 @@ pub(crate) struct Build {
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
 
-    /// Annotate the image's manifest (can be repeated)
-    #[arg(long, value_name = "NAME=VALUE")]
+    /// Annotate the image's manifest, or with index:, manifest-descriptor: or manifest[PLATFORM]: that (can be repeated)
+    #[arg(long, value_name = "[KIND:]NAME=VALUE")]
     annotation: Vec<String>,
 
     /// When to ask registries for base images: always (also for --pull alone), missing, never, newer
     #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, default_missing_value = "always", value_parser = policy)]
     pull: Option<PullPolicy>,
+
+    /// For scripts: as --pull=always
+    #[arg(long, hide = true, conflicts_with_all = ["pull", "pull_never"])]
+    pull_always: bool,
+
+    /// For scripts: as --pull=never
+    #[arg(long, hide = true, conflicts_with = "pull")]
+    pull_never: bool,
 
     /// Make every step again
     #[arg(long)]
@@ -75,10 +97,6 @@ pub(crate) struct Build {
     /// Make the steps of these stages again (can be repeated)
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
-
-    /// Join the image's own layers into one
-    #[arg(long)]
-    squash: bool,
 
     /// Look for mistakes in the Dockerfile and build nothing
     #[arg(long)]
@@ -130,6 +148,9 @@ pub(crate) struct Build {
     /// Allow commands what they ask for: security.insecure, network.host, device[=NAME] (can be repeated)
     #[arg(long, value_name = "RIGHT")]
     allow: Vec<String>,
+
+    #[command(flatten)]
+    image: ImageFlags,
 
     #[command(flatten)]
     commands: CommandFlags,

@@ -10,11 +10,13 @@ use berth_image::{Assembly, Platform, PullOptions, PullPolicy, Reference};
 
 use super::Build;
 use crate::cli::Context;
+use crate::cli::build::annotations::annotations;
 use crate::cli::build::call::Call;
 use crate::cli::build::progress::Style;
 use crate::cli::build::{caches, context, sources};
 use crate::cli::parse::truth;
 use crate::cli::registry::{access, proxy_variables};
+use crate::cli::request::entries;
 
 /// A build that can be carried out.
 #[derive(Debug)]
@@ -51,13 +53,14 @@ impl Build {
             ..PullOptions::default()
         };
         let (arguments, epoch) = self.arguments(context)?;
+        let pull = self.pull();
         let is_set = |name: &str| {
             let value = arguments.get(name);
             value.is_some_and(|value| truth(value).unwrap_or(false))
         };
         let found = context::find(
             self.path.as_deref(),
-            self.file.as_deref(),
+            (self.file.as_deref(), self.ignorefile.as_deref()),
             engine,
             &pull_options,
             is_set("BUILDKIT_CONTEXT_KEEP_GIT_DIR"),
@@ -73,14 +76,13 @@ impl Build {
                 dockerfile_name: found.name,
                 dockerfile: found.text,
                 ignore: found.ignore,
+                base: self.from,
                 tags,
                 target: self.target,
                 arguments,
                 platforms,
                 labels: pairs("--label", &self.label)?,
-                annotations: pairs("--annotation", &self.annotation)?
-                    .into_iter()
-                    .collect(),
+                annotations: annotations(&self.annotation)?,
                 contexts: sources::contexts(&self.build_context)?,
                 secrets: sources::secrets(&self.secret, environment)?,
                 ssh: sources::agents(&self.ssh, environment)?,
@@ -96,9 +98,10 @@ impl Build {
                 cache_from: caches::caches_from(&self.cache_from)?,
                 cache_to: cache_to.exports,
                 inline_cache: cache_to.inline || inline,
-                pull: self.pull.unwrap_or(PullPolicy::Missing),
+                pull,
                 pull_options,
-                squash: self.squash,
+                squash: self.image.squash(),
+                adjustments: self.image.adjustments(environment),
                 epoch,
                 rewrite_timestamp: self.rewrite_timestamp || asked.rewrite_timestamp,
                 allow_insecure,
@@ -140,6 +143,12 @@ impl Build {
     fn arguments(&self, context: &Context) -> Result<(BTreeMap<String, String>, Option<i64>)> {
         let environment = &context.environment;
         let mut arguments = BTreeMap::new();
+        for path in &self.build_arg_file {
+            for (name, value) in entries("--build-arg-file", path)? {
+                let value = value.or_else(|| environment.owned(&name));
+                arguments.extend(value.map(|value| (name, value)));
+            }
+        }
         for text in &self.build_arg {
             // A name alone is passed on if it is set.
             let pair = match text.split_once('=') {
@@ -169,6 +178,14 @@ impl Build {
             arguments.insert("SOURCE_DATE_EPOCH".to_owned(), epoch.to_string());
         }
         Ok((arguments, epoch))
+    }
+
+    fn pull(&self) -> PullPolicy {
+        match (self.pull_always, self.pull_never) {
+            (true, _) => PullPolicy::Always,
+            (false, true) => PullPolicy::Never,
+            (false, false) => self.pull.unwrap_or(PullPolicy::Missing),
+        }
     }
 
     /// What is done with the result.

@@ -395,6 +395,10 @@ impl Assembly {
     /// # Errors
     /// A write fails.
     pub fn sync(&self) -> Result<()> {
+        // What bears no mark is there, whoever has made it.
+        if !self.store.has_unsynced() {
+            return Ok(());
+        }
         self.unsynced.sync(&self.ingest)
     }
 

@@ -15,6 +15,7 @@ use berth_sys::process;
 use super::cache::{BuildCache, CachedStep};
 use super::contexts::Contexts;
 use super::copy::{FileDigests, Guard};
+use super::deletion::Deletion;
 use super::dockerfile::{Dockerfile, Stages};
 use super::ignore::Patterns;
 use super::jobs::Jobs;
@@ -65,6 +66,8 @@ pub(super) struct Build<'a> {
     pub(super) begun: Mutex<BTreeSet<String>>,
     /// What is mounted read-only, copied once for all commands.
     pub(super) mounted: Mutex<Copies>,
+    /// What commands have left behind.
+    pub(super) deletion: Deletion,
     /// What ends copies before their time.
     pub(super) guard: Guard,
     /// What other caches know.
@@ -214,6 +217,7 @@ impl Engine {
             memory: Memory::new(self.paths().run()),
             begun: Mutex::default(),
             mounted: Mutex::default(),
+            deletion: Deletion::default(),
             imports: Imports::default(),
             ignored,
             contexts: Contexts::of(request)?,
@@ -225,7 +229,9 @@ impl Engine {
         let built = build.everything();
         // What was made is of use to the next build even if this one failed.
         build.remember();
-        built
+        let deleted = build.deletion.finish();
+        let built = built?;
+        deleted.map(|()| built)
     }
 }
 

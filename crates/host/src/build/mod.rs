@@ -19,6 +19,7 @@ mod configure;
 mod contexts;
 mod copy;
 mod copy_step;
+mod deletion;
 pub mod dockerfile;
 pub mod ignore;
 mod jobs;

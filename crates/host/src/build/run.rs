@@ -9,6 +9,7 @@ use berth_monitor::protocol::Reply;
 use berth_sys::error::Explain as _;
 use berth_sys::file::Directory;
 
+use super::deletion::Deletion;
 use super::report::Step;
 use super::request::Cancel;
 use super::state::State;
@@ -43,6 +44,8 @@ pub(super) struct Runner<'a> {
     pub(super) step: Step<'a>,
     /// What the build holds locked.
     pub(super) builder: &'a Path,
+    /// What deletes the container's directory.
+    pub(super) deletion: &'a Deletion,
     /// What the failure tells to do.
     pub(super) hint: Option<&'a str>,
 }
@@ -94,7 +97,8 @@ impl Runner<'_> {
             force: true,
             volumes: true,
         };
-        let removed = self.engine.remove(&id, &removal);
+        let hidden = self.engine.put_away(&id, &removal);
+        let removed = hidden.map(|hidden| hidden.map(|directory| self.deletion.begin(directory)));
         let value = result?;
         removed?;
         Ok(value)

@@ -91,6 +91,7 @@ impl StageBuilder<'_, '_> {
                 cancel: this.build.cancel,
                 step,
                 builder: &this.build.alive.path,
+                deletion: &this.build.deletion,
                 hint: (this.build.request.on_failure == OnFailure::End).then_some(LOOK_AROUND),
             };
             let assembly = &this.build.assembly;

@@ -21,7 +21,7 @@ use berth_sys::fault;
 use berth_sys::lock::Lock;
 
 use super::{Engine, no_such};
-use crate::records::{Record, read_document};
+use crate::records::{Record, delete, read_document};
 
 impl Engine {
     /// How a container stands, after what a lost monitor left was cleared up. One that goes with its end
@@ -63,7 +63,9 @@ impl Engine {
         match self.goes(id, seen) {
             None => Ok(operation),
             Some(record) => {
-                self.remove_alone(id, Some(&record), true, operation)?;
+                if let Some(hidden) = self.put_away_alone(id, Some(&record), true, operation)? {
+                    delete(&hidden)?;
+                }
                 Err(no_such(id))
             }
         }

@@ -1,6 +1,7 @@
 //! Removing containers, and everything that belongs to them alone.
 
 use std::fs;
+use std::path::PathBuf;
 
 use berth_contract::{Class, ContainerId, Error, Result, Signal, State};
 use berth_monitor::client;
@@ -22,6 +23,19 @@ impl Engine {
     /// # Errors
     /// It runs and `force` is off, or something of it cannot be deleted: it is shown again then.
     pub fn remove(&self, id: &ContainerId, options: &RemoveOptions) -> Result<()> {
+        let hidden = self.put_away(id, options)?;
+        hidden.map_or(Ok(()), |hidden| delete(&hidden))
+    }
+
+    /// As [`Engine::remove`], except that its directory is only out of sight, for the caller to [`delete`].
+    ///
+    /// # Errors
+    /// As for [`Engine::remove`].
+    pub(crate) fn put_away(
+        &self,
+        id: &ContainerId,
+        options: &RemoveOptions,
+    ) -> Result<Option<PathBuf>> {
         // A damaged record must not keep a container from being removed by force.
         let record = match Record::read(&self.paths().container(id)) {
             Ok(record) => record,
@@ -36,7 +50,7 @@ impl Engine {
         let operation = match self.operate(id) {
             Ok(operation) => operation,
             // `--rm` was faster.
-            Err(error) if error.class() == Class::NotFound && options.force => return Ok(()),
+            Err(error) if error.class() == Class::NotFound && options.force => return Ok(None),
             Err(error) => return Err(error),
         };
         // It may have been started meanwhile; from here on it cannot be.
@@ -45,17 +59,17 @@ impl Engine {
         } else if self.observe(id).is_ok_and(|seen| seen.alive) {
             return Err(self.still_running(id));
         }
-        self.remove_alone(id, record.as_ref(), options.volumes, operation)
+        self.put_away_alone(id, record.as_ref(), options.volumes, operation)
     }
 
-    /// Removes a container that does not run and whose operation lock is held.
-    pub(super) fn remove_alone(
+    /// The same for one that does not run and whose operation lock is held.
+    pub(super) fn put_away_alone(
         &self,
         id: &ContainerId,
         record: Option<&Record>,
         volumes: bool,
         operation: Lock,
-    ) -> Result<()> {
+    ) -> Result<Option<PathBuf>> {
         self.collect(id)?;
         fault::point("host-remove-collected");
         self.unmount(id)?;
@@ -69,7 +83,7 @@ impl Engine {
             self.leave_volumes(id, record, volumes)?;
             fault::point("host-remove-left");
         }
-        hidden.map_or(Ok(()), |hidden| delete(&hidden))
+        Ok(hidden)
     }
 
     /// Counts a removed container out of its volumes; with `remove` its anonymous ones go unless another

@@ -211,11 +211,11 @@ fn commands_are_given_what_is_asked_for() {
 #[test]
 fn podmans_other_flags_are_refused_in_a_sentence() {
     let project = Project::of("FROM scratch\nLABEL a=b\n");
-    for flag in ["--format=oci", "--skip-unused-stages", "--pull-never"] {
+    for flag in ["--skip-unused-stages", "--pull-never", "--layers"] {
         project.build(&[flag]).success();
     }
     for (flag, sentence) in [
-        ("--format=docker", "berth push --format v2s2"),
+        ("--format=dir", "use oci or docker"),
         ("--skip-unused-stages=false", "--target builds one"),
         ("--manifest=list", "-t names what is built"),
         ("--timestamp=0", "--source-date-epoch"),
@@ -227,4 +227,55 @@ fn podmans_other_flags_are_refused_in_a_sentence() {
     let missing = project.build(&["--authfile=/none/auth.json"]).status(1);
     let sentence = "cannot read the logins of /none/auth.json";
     assert!(missing.stderr.contains(sentence), "{missing}");
+}
+
+/// Of one kind, whoever's documents the base has; and the parts of a platform are flags, too.
+#[test]
+fn images_are_described_by_whose_documents_is_asked_for() {
+    let project = upon_base("FROM base\nRUN echo > /new\nHEALTHCHECK CMD true\n");
+    let types = || {
+        let text = project
+            .sandbox
+            .berth(&["manifest", "inspect", "t"])
+            .success();
+        let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let of = |part: &serde_json::Value| part["mediaType"].as_str().unwrap().to_owned();
+        let mut found = vec![of(&manifest), of(&manifest["config"])];
+        found.extend(manifest["layers"].as_array().unwrap().iter().map(of));
+        found
+    };
+    project.build(&["--format", "docker"]).success();
+    assert!(
+        types().iter().all(|found| found.contains(".docker.")),
+        "{:?}",
+        types()
+    );
+    assert_eq!(
+        project.config("{{.Config.Healthcheck.Test}}"),
+        "[CMD-SHELL true]"
+    );
+    project.sandbox.berth(&["tag", "t", "base"]).success();
+    project.build(&["--format", "oci"]).success();
+    assert_eq!(types().len(), 5);
+    assert!(
+        types().iter().all(|found| found.contains(".oci.")),
+        "{:?}",
+        types()
+    );
+    let refused = project
+        .build(&["--format=docker", "--annotation=a=b"])
+        .status(1);
+    assert!(
+        refused.stderr.contains("they have no annotations"),
+        "{refused}"
+    );
+    project.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    project
+        .build(&["--arch", "arm64", "--os", "freebsd"])
+        .success();
+    assert_eq!(project.config("{{.Os}}/{{.Architecture}}"), "freebsd/arm64");
+    let both = project
+        .build(&["--arch", "arm64", "--platform", "linux"])
+        .status(125);
+    assert!(both.stderr.contains("cannot be used together"), "{both}");
 }

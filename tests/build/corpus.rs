@@ -220,6 +220,8 @@ fn fields(config: &Value) -> BTreeMap<String, Value> {
         match &mut value {
             // buildah moves a variable that is set again to the end, Docker leaves it where it was.
             Value::Array(list) if name == "Env" => list.sort_by_key(ToString::to_string),
+            // Where nothing says it, commands begin there anyway; BuildKit writes it down.
+            Value::String(path) if name == "WorkingDir" && path == "/" => path.clear(),
             Value::Object(map) => {
                 map.remove("io.buildah.version");
                 // Durations that were not given.

@@ -20,6 +20,7 @@ use berth_sys::file::{Directory, Links, unique_name};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use crate::convert::{DocumentStyle, layer_type_in};
 use crate::documents::{Configuration, Descriptor, Document, Index, Manifest, media, to_json};
 use crate::layer::{Expected, WriteOptions, inherit, unpack, write};
 use crate::platform::Platform;
@@ -316,30 +317,40 @@ impl Assembly {
         Ok(digest)
     }
 
-    /// Writes an image's config and manifest; returns the manifest's descriptor and the config's digest.
+    /// Writes an image's config and manifest; returns the manifest's descriptor and the config's digest. Docker's
+    /// documents have no annotations.
     ///
     /// # Errors
-    /// The store cannot be written.
+    /// The store cannot be written, or such documents have no such layers.
     pub fn image(
         &self,
         config: &Configuration,
         layers: &[Layer],
         annotations: &BTreeMap<String, String>,
+        style: DocumentStyle,
     ) -> Result<(Descriptor, Digest)> {
         let mut config = config.clone();
         config.rootfs.diff_ids = layers.iter().map(|layer| layer.diff_id.clone()).collect();
         let bytes = to_json(&config);
         let id = self.blob(&bytes)?;
-        let descriptors = layers
-            .iter()
-            .map(|layer| layer.descriptor.clone())
-            .collect();
-        let target = self.manifest(
-            Descriptor::new(media::OCI_CONFIG, id.clone(), bytes.len() as u64),
-            descriptors,
-            annotations,
-        )?;
-        Ok((target, id))
+        // Those of the base may be described by others.
+        let descriptor = |layer: &Layer| {
+            let own = &layer.descriptor;
+            let media_type = layer_type_in(style, &own.media_type)?.to_owned();
+            Ok(Descriptor {
+                media_type,
+                ..own.clone()
+            })
+        };
+        let layers = layers.iter().map(descriptor).collect::<Result<_>>()?;
+        let (config_type, manifest_type) = match style {
+            DocumentStyle::Oci => (media::OCI_CONFIG, media::OCI_MANIFEST),
+            DocumentStyle::Docker => (media::DOCKER_CONFIG, media::DOCKER_MANIFEST),
+        };
+        let config = Descriptor::new(config_type, id.clone(), bytes.len() as u64);
+        let mut manifest = manifest(config, layers, annotations);
+        manifest_type.clone_into(&mut manifest.media_type);
+        Ok((self.document(&manifest)?, id))
     }
 
     /// Writes a manifest of these blobs.
@@ -352,15 +363,7 @@ impl Assembly {
         layers: Vec<Descriptor>,
         annotations: &BTreeMap<String, String>,
     ) -> Result<Descriptor> {
-        self.document(&Manifest {
-            schema_version: 2,
-            media_type: media::OCI_MANIFEST.to_owned(),
-            artifact_type: None,
-            config,
-            layers,
-            subject: None,
-            annotations: annotations.clone(),
-        })
+        self.document(&manifest(config, layers, annotations))
     }
 
     /// Writes a document, unless it could not be read back.
@@ -380,6 +383,7 @@ impl Assembly {
         &self,
         entries: &[(Platform, Descriptor)],
         annotations: &BTreeMap<String, String>,
+        style: DocumentStyle,
     ) -> Result<Descriptor> {
         let entry = |(platform, descriptor): &(Platform, Descriptor)| Descriptor {
             platform: Some(platform.clone()),
@@ -387,6 +391,9 @@ impl Assembly {
         };
         let mut index = Index::new(entries.iter().map(entry).collect());
         index.annotations.clone_from(annotations);
+        if style == DocumentStyle::Docker {
+            media::DOCKER_LIST.clone_into(&mut index.media_type);
+        }
         self.document(&index)
     }
 
@@ -440,6 +447,23 @@ impl<W: io::Write> io::Write for Summing<'_, W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+/// OCI's manifest of these blobs.
+fn manifest(
+    config: Descriptor,
+    layers: Vec<Descriptor>,
+    annotations: &BTreeMap<String, String>,
+) -> Manifest {
+    Manifest {
+        schema_version: 2,
+        media_type: media::OCI_MANIFEST.to_owned(),
+        artifact_type: None,
+        config,
+        layers,
+        subject: None,
+        annotations: annotations.clone(),
     }
 }
 

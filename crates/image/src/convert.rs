@@ -210,6 +210,23 @@ fn layer_type(style: DocumentStyle, compression: Compression) -> Result<&'static
     })
 }
 
+/// The type that documents of this style have for a layer of this type.
+///
+/// # Errors
+/// They have none.
+pub(crate) fn layer_type_in(style: DocumentStyle, known: &str) -> Result<&str> {
+    Ok(match (style, known) {
+        (DocumentStyle::Oci, media::DOCKER_LAYER) => media::OCI_LAYER,
+        (DocumentStyle::Oci, media::DOCKER_LAYER_GZIP) => media::OCI_LAYER_GZIP,
+        (DocumentStyle::Docker, media::OCI_LAYER) => media::DOCKER_LAYER,
+        (DocumentStyle::Docker, media::OCI_LAYER_GZIP) => media::DOCKER_LAYER_GZIP,
+        (DocumentStyle::Docker, media::OCI_LAYER_ZSTD) => {
+            return layer_type(style, Compression::Zstd);
+        }
+        (_, other) => other,
+    })
+}
+
 /// How a blob is compressed, by its first bytes.
 fn compression_of(store: &Store, digest: &Digest) -> Result<Compression> {
     Ok(

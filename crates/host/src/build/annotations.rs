@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use berth_contract::{Class, Error, Result};
-use berth_image::Platform;
+use berth_image::{DocumentStyle, Platform};
 
 /// One annotation of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,13 @@ impl Annotations {
     ///
     /// # Errors
     /// One has none.
-    pub(super) fn check(&self, platforms: &[Platform]) -> Result<()> {
+    pub(super) fn check(&self, platforms: &[Platform], documents: DocumentStyle) -> Result<()> {
+        if documents == DocumentStyle::Docker && *self != Self::default() {
+            let message = "cannot annotate an image that Docker's documents describe";
+            return Err(Error::new(Class::Invalid, message)
+                .caused_by("they have no annotations")
+                .hint("--format oci describes it by OCI's, which do"));
+        }
         let one = platforms.len() < 2;
         let of_index = self.index.keys();
         let of_entries = self.entry.iter().map(|one| &one.name);

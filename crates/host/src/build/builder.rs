@@ -247,7 +247,8 @@ impl<'a> Build<'a> {
         } else {
             self.request.platforms.clone()
         };
-        self.request.annotations.check(&platforms)?;
+        let (annotations, documents) = (&self.request.annotations, self.request.documents);
+        annotations.check(&platforms, documents)?;
         let mut results = Vec::new();
         for platform in platforms {
             let predefined = predefined_arguments((&platform, &host), self.stage_name());

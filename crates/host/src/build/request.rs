@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use berth_contract::ContainerId;
-use berth_image::{Interrupt, Platform, PullOptions, PullPolicy, Recompression, Reference};
+use berth_image::{
+    DocumentStyle, Interrupt, Platform, PullOptions, PullPolicy, Recompression, Reference,
+};
 
 use super::annotations::Annotations;
 use super::dockerfile::context_name;
@@ -37,6 +39,8 @@ pub struct BuildRequest {
     pub platforms: Vec<Platform>,
     /// Labels the image gets.
     pub labels: Vec<(String, String)>,
+    /// Whose documents describe images.
+    pub documents: DocumentStyle,
     /// Annotations of manifests and of their index.
     pub annotations: Annotations,
     /// Further contexts, by name ([`context_name`](super::dockerfile::context_name)).

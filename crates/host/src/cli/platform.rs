@@ -29,14 +29,30 @@ impl PlatformFlags {
         if let Some(platform) = &self.platform {
             return platform.parse().map(Some);
         }
-        if self.os.is_none() && self.arch.is_none() && self.variant.is_none() {
-            return Ok(None);
-        }
-        let host = Platform::host();
-        let os = self.os.as_deref().unwrap_or(&host.os);
-        let architecture = self.arch.as_deref().unwrap_or(&host.architecture);
-        let variant = self.variant.iter().map(|variant| format!("/{variant}"));
-        let text = format!("{os}/{architecture}{}", variant.collect::<String>());
-        text.parse().map(Some)
+        of_parts(
+            self.os.as_deref(),
+            self.arch.as_deref(),
+            self.variant.as_deref(),
+        )
     }
+}
+
+/// The platform of what is said of it, if anything is; the rest is this host's.
+///
+/// # Errors
+/// It is none.
+pub(crate) fn of_parts(
+    os: Option<&str>,
+    architecture: Option<&str>,
+    variant: Option<&str>,
+) -> Result<Option<Platform>> {
+    if os.is_none() && architecture.is_none() && variant.is_none() {
+        return Ok(None);
+    }
+    let host = Platform::host();
+    let os = os.unwrap_or(&host.os);
+    let architecture = architecture.unwrap_or(&host.architecture);
+    let variant = variant.map(|variant| format!("/{variant}"));
+    let text = format!("{os}/{architecture}{}", variant.unwrap_or_default());
+    text.parse().map(Some)
 }

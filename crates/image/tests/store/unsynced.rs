@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use berth_contract::{Class, Digest};
-use berth_image::{Assembly, Interrupt, Layer, NoContainers, Store, install};
+use berth_image::{Assembly, DocumentStyle, Interrupt, Layer, NoContainers, Store, install};
 
 use crate::damage::Unknown;
 use crate::{count, image, name, store};
@@ -60,7 +60,12 @@ fn what_a_power_cut_left_is_made_again() {
     let file = extracted(data.path(), &made).join("file");
     assert_eq!(std::fs::read(file).unwrap(), b"content");
     let (target, _) = assembly
-        .image(&Default::default(), &[again], &Default::default())
+        .image(
+            &Default::default(),
+            &[again],
+            &Default::default(),
+            DocumentStyle::Oci,
+        )
         .unwrap();
     assembly.name(&[name("made")], &target).unwrap();
     drop(assembly);
@@ -91,6 +96,7 @@ fn what_was_synced_stays() {
             &Default::default(),
             std::slice::from_ref(&made),
             &Default::default(),
+            DocumentStyle::Oci,
         )
         .unwrap();
     assembly.name(&[name("made")], &target).unwrap();

@@ -106,9 +106,12 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
             configuration.set_inline_cache(&cache.to_bytes());
         }
         let of_manifest = request.annotations.of_manifest(platform);
-        let (target, config) = build
-            .assembly
-            .image(&configuration, &state.layers, &of_manifest)?;
+        let (target, config) = build.assembly.image(
+            &configuration,
+            &state.layers,
+            &of_manifest,
+            request.documents,
+        )?;
         ids.push(config);
         let annotations = request.annotations.of_entry(platform);
         entries.push((
@@ -122,7 +125,10 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
     let (target, id) = match (&entries[..], &ids[..]) {
         ([(_, only)], [id]) => (only.clone(), id.clone()),
         (several, _) => {
-            let target = build.assembly.index(several, &request.annotations.index)?;
+            let annotations = &request.annotations.index;
+            let target = build
+                .assembly
+                .index(several, annotations, request.documents)?;
             (target.clone(), target.digest)
         }
     };

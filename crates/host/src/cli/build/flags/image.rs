@@ -5,10 +5,12 @@
 )]
 
 use berth_host::build::{Adjustments, Squash};
+use berth_image::DocumentStyle;
 use clap::{ArgAction, Args};
 
 use crate::cli::Environment;
 use crate::cli::parse::environment::{Entry, entry};
+use crate::cli::registry::document_style;
 
 /// What the image has, whatever its Dockerfile says.
 #[derive(Debug, Args)]
@@ -39,12 +41,20 @@ pub(super) struct ImageFlags {
     #[arg(long, action = ArgAction::SetFalse)]
     inherit_labels: bool,
 
+    /// Whose documents describe the image: oci or docker
+    #[arg(long, value_name = "FORMAT", value_parser = format, default_value = "oci", hide_default_value = true)]
+    format: DocumentStyle,
+
     /// Leave out how the image was made
     #[arg(long)]
     omit_history: bool,
 }
 
 impl ImageFlags {
+    pub(super) fn documents(&self) -> DocumentStyle {
+        self.format
+    }
+
     pub(super) fn squash(&self) -> Squash {
         match (self.squash_all, self.squash) {
             (true, _) => Squash::All,
@@ -67,4 +77,8 @@ impl ImageFlags {
             omits_history: self.omit_history,
         }
     }
+}
+
+fn format(text: &str) -> Result<DocumentStyle, String> {
+    document_style(text).ok_or_else(|| "use oci or docker".to_owned())
 }

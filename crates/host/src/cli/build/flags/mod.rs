@@ -62,6 +62,18 @@ pub(crate) struct Build {
     #[arg(long, value_name = "OS/ARCH[,…]", value_delimiter = ',')]
     platform: Vec<String>,
 
+    /// The architecture of that platform, where the rest is this host's
+    #[arg(long, value_name = "ARCH", conflicts_with = "platform")]
+    arch: Option<String>,
+
+    /// The operating system of that platform
+    #[arg(long, value_name = "OS", conflicts_with = "platform")]
+    os: Option<String>,
+
+    /// The variant of that architecture
+    #[arg(long, value_name = "VARIANT", conflicts_with = "platform")]
+    variant: Option<String>,
+
     /// Give commands a secret: id=NAME[,src=FILE|env=VARIABLE] (can be repeated)
     #[arg(long, value_name = "SECRET")]
     secret: Vec<String>,

@@ -76,10 +76,6 @@ pub(super) struct OtherBuilders {
     #[arg(long, hide = true, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = layers)]
     layers: Option<()>,
 
-    /// For scripts: images are described by OCI's documents
-    #[arg(long, hide = true, value_name = "oci", value_parser = format)]
-    format: Option<()>,
-
     /// For scripts: stages that nothing needs are not built
     #[arg(long, hide = true, value_name = "true", num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = skipping)]
     skip_unused_stages: Option<()>,
@@ -107,17 +103,6 @@ fn layers(text: &str) -> Result<(), String> {
     match truth(text) {
         Ok(true) => Ok(()),
         _ => Err("each step makes a layer; --squash joins them".to_owned()),
-    }
-}
-
-fn format(text: &str) -> Result<(), String> {
-    match text {
-        "" | "oci" => Ok(()),
-        "docker" | "v2s2" => Err(
-            "OCI's documents keep all that Docker's do; berth push --format v2s2 sends Docker's"
-                .to_owned(),
-        ),
-        _ => Err("images are described by OCI's documents; leave it away or say oci".to_owned()),
     }
 }
 

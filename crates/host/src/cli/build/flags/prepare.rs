@@ -15,6 +15,7 @@ use crate::cli::build::call::Call;
 use crate::cli::build::progress::Style;
 use crate::cli::build::{caches, context, sources};
 use crate::cli::parse::truth;
+use crate::cli::platform::of_parts;
 use crate::cli::registry::{access, proxy_variables};
 use crate::cli::request::entries;
 
@@ -100,6 +101,7 @@ impl Build {
                 inline_cache: cache_to.inline || inline,
                 pull,
                 pull_options,
+                documents: self.image.documents(),
                 squash: self.image.squash(),
                 adjustments: self.image.adjustments(environment),
                 epoch,
@@ -124,7 +126,14 @@ impl Build {
             let platform: Result<Platform> = text.parse();
             platform.map(Platform::with_default_variant)
         });
-        platforms.collect()
+        let mut platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
+        let parts = of_parts(
+            self.os.as_deref(),
+            self.arch.as_deref(),
+            self.variant.as_deref(),
+        )?;
+        platforms.extend(parts.map(Platform::with_default_variant));
+        Ok(platforms)
     }
 
     /// What the image is called, each name once.

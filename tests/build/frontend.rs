@@ -143,8 +143,10 @@ fn warnings_come_before_a_mistake() {
         "# check=error=true\nFROM scratch AS a\nENV b c\nFROM scratch\n",
     );
     project.build(&[]).success();
-    project.build(&["--check"]).status(1);
-    project.build(&["--check", "--target", "a"]).status(1);
+    for options in [&["--check"][..], &["--check", "--target", "a"]] {
+        let checked = project.build(options).status(1);
+        assert!(checked.stdout.contains("LegacyKeyValueFormat"), "{checked}");
+    }
     let document = project.build(&["--call", "check,format=json"]).status(1);
     let document: serde_json::Value = serde_json::from_str(&document.stdout).unwrap();
     assert_eq!(document["warnings"][0]["ruleName"], "LegacyKeyValueFormat");

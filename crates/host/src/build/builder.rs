@@ -120,13 +120,16 @@ pub(super) struct Graph<'a> {
     changed: Condvar,
 }
 
+/// A stage, and whether its files are needed: otherwise what comes of it may be known by name alone.
+pub(super) type Wish = (usize, bool);
+
 /// How far the stages are.
 #[derive(Debug, Default)]
 struct Course {
     /// Those that somebody builds or has built.
-    begun: BTreeSet<usize>,
+    begun: BTreeSet<Wish>,
     /// What they came to; nothing for those that failed.
-    results: BTreeMap<usize, Option<Arc<State>>>,
+    results: BTreeMap<Wish, Option<Arc<State>>>,
     /// The first failure; what waited for it fails because of it.
     failure: Option<Error>,
 }
@@ -134,14 +137,14 @@ struct Course {
 /// Settles a stage however its building ends, a panic included: others wait for it.
 struct Settling<'g, 'a> {
     graph: &'g Graph<'a>,
-    index: usize,
+    wish: Wish,
     state: Option<Arc<State>>,
 }
 
 impl Drop for Settling<'_, '_> {
     fn drop(&mut self) {
         let mut progress = lock(&self.graph.progress);
-        progress.results.insert(self.index, self.state.take());
+        progress.results.insert(self.wish, self.state.take());
         self.graph.changed.notify_all();
     }
 }
@@ -286,7 +289,7 @@ impl<'a> Build<'a> {
                 }
             });
         }
-        let built = self.stage(graph, target);
+        let built = self.whole_stage(graph, target);
         match lock(&graph.progress).failure.take() {
             Some(error) => Err(error),
             None => built,
@@ -296,24 +299,33 @@ impl<'a> Build<'a> {
     /// What a stage comes to: built here unless somebody builds it already, who is waited for. Stages need
     /// only earlier ones, so nobody waits for himself.
     pub(super) fn stage(&self, graph: &Graph<'_>, index: usize) -> Result<Arc<State>> {
+        self.wished(graph, (index, false))
+    }
+
+    /// The same with all its files.
+    pub(super) fn whole_stage(&self, graph: &Graph<'_>, index: usize) -> Result<Arc<State>> {
+        let state = self.stage(graph, index)?;
+        if state.is_whole {
+            return Ok(state);
+        }
+        self.wished(graph, (index, true))
+    }
+
+    fn wished(&self, graph: &Graph<'_>, wish: Wish) -> Result<Arc<State>> {
         let mut progress = lock(&graph.progress);
-        if progress.begun.insert(index) {
+        if progress.begun.insert(wish) {
             drop(progress);
             let mut settling = Settling {
                 graph,
-                index,
+                wish,
                 state: None,
             };
-            let mut builder = StageBuilder::new(self, graph, index);
-            match builder.build() {
-                Ok(state) => settling.state = Some(Arc::new(state)),
-                Err(error) => self.failed(graph, &builder, error),
-            }
+            settling.state = self.build_stage(graph, wish).map(Arc::new);
             drop(settling);
             progress = lock(&graph.progress);
         }
         loop {
-            match progress.results.get(&index) {
+            match progress.results.get(&wish) {
                 Some(Some(state)) => return Ok(Arc::clone(state)),
                 Some(None) => return Err(cancelled()),
                 None if self.cancel.is_over() => return Err(cancelled()),
@@ -325,13 +337,40 @@ impl<'a> Build<'a> {
         }
     }
 
+    /// Builds a stage, once more if files of it were needed that are not here.
+    fn build_stage(&self, graph: &Graph<'_>, (index, whole): Wish) -> Option<State> {
+        let mut builder = StageBuilder::new(self, graph, (index, whole));
+        match builder.build() {
+            Ok(state) => return Some(state),
+            Err(error) if !builder.lacks_files.get() => {
+                self.failed(graph, &builder, error);
+                return None;
+            }
+            Err(_) => {}
+        }
+        let mut builder = StageBuilder::new(self, graph, (index, true));
+        let built = builder.build();
+        built
+            .map_err(|error| self.failed(graph, &builder, error))
+            .ok()
+    }
+
     /// A stage whose files a step needs: others may go on while it is waited for.
     pub(super) fn needed(&self, graph: &Graph<'_>, index: usize) -> Result<Arc<State>> {
         // Whoever holds a lock has asked for it before, and must not wait for a turn now.
-        if let Some(Some(state)) = lock(&graph.progress).results.get(&index) {
-            return Ok(Arc::clone(state));
+        let known = lock(&graph.progress).results.get(&(index, false)).cloned();
+        let known = match known.flatten() {
+            Some(state) if state.is_whole => Some(state),
+            _ => lock(&graph.progress)
+                .results
+                .get(&(index, true))
+                .cloned()
+                .flatten(),
+        };
+        if let Some(state) = known {
+            return Ok(state);
         }
-        let wait = || self.stage(graph, index);
+        let wait = || self.whole_stage(graph, index);
         self.jobs.aside(self.cancel, wait)
     }
 
@@ -410,6 +449,11 @@ impl<'a> Build<'a> {
             drop(last);
             self.remember();
         }
+    }
+
+    /// Tells other caches of a step that is not kept here.
+    pub(super) fn tell(&self, step: CachedStep) {
+        lock(&self.used).entry(step.key.clone()).or_insert(step);
     }
 
     /// Every step that the build needed so far.

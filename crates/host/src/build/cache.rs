@@ -84,6 +84,9 @@ pub struct CachedStep {
     pub size: u64,
     /// What later times became in its archive.
     latest: Option<i64>,
+    /// Whether it copies out of a stage that the key tells by name, and not by the files.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) by_name: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -115,6 +118,7 @@ impl CachedStep {
             used: now,
             size: layer.descriptor.size,
             latest,
+            by_name: false,
         })
     }
 
@@ -125,6 +129,11 @@ impl CachedStep {
             descriptor: self.layer.descriptor.clone(),
             diff_id: self.layer.diff_id.clone(),
         }
+    }
+
+    /// Whether only the layer's name is known.
+    pub(super) fn is_left_out(&self) -> bool {
+        self.layer.descriptor.media_type.is_empty()
     }
 
     /// The layer and those below it, which have to stay for it to be of use.
@@ -180,7 +189,8 @@ impl BuildCache {
     ) -> Option<CachedStep> {
         let bytes = fs::read(self.path(key)).ok()?;
         let mut step: CachedStep = serde_json::from_slice(&bytes).ok()?;
-        if step.key != *key || store.extracted(&step.stack()).is_none() {
+        let is_here = !step.is_left_out() && store.extracted(&step.stack()).is_some();
+        if step.key != *key || !is_here {
             return None;
         }
         if !assembly
@@ -196,6 +206,13 @@ impl BuildCache {
             self.write(&step).ok();
         }
         Some(step)
+    }
+
+    /// What a step came to of which only the layer's name is known.
+    pub(super) fn left_out(&self, key: &Digest) -> Option<Layer> {
+        let bytes = fs::read(self.path(key)).ok()?;
+        let step: CachedStep = serde_json::from_slice(&bytes).ok()?;
+        (step.key == *key && step.is_left_out()).then(|| step.layer())
     }
 
     /// Keeps what a step came to.

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Result};
+use berth_contract::{Class, Digest, Error, Result};
 use berth_image::{Layer, Merged, urls_without_secrets};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Links;
@@ -17,12 +17,58 @@ use super::dockerfile::Heredoc;
 use super::dockerfile::expand::expand_raw;
 use super::dockerfile::instruction::Copy;
 use super::ignore::{Patterns, clean};
+use super::layers::Made;
 use super::report::Step;
-use super::stage_builder::{Made, StageBuilder};
+use super::stage_builder::StageBuilder;
 
 impl StageBuilder<'_, '_> {
     /// Carries one out.
     pub(super) fn copy(&mut self, copy: &Copy, step: Step<'_>) -> Result<()> {
+        let by_name = self.key_by_name(copy)?;
+        if let Some(key) = &by_name {
+            let told = self.all_expanded(&copy.sources)?;
+            let created_by = self.history(copy, &told, &self.expanded(&copy.destination)?)?;
+            if self.took(key, true, &created_by, step) {
+                return Ok(());
+            }
+        }
+        self.copy_files(copy, step)?;
+        if let Some(key) = by_name {
+            self.also(key);
+        }
+        Ok(())
+    }
+
+    /// What a copy out of another stage depends on, told by what that stage is made of, none of which has to be here.
+    fn key_by_name(&self, copy: &Copy) -> Result<Option<Digest>> {
+        let stages = &self.graph.stages;
+        let from = copy.from.as_deref();
+        let from = from.filter(|name| self.build.request.named_context(name).is_none());
+        let Some(index) = from.and_then(|name| stages.find(name, self.stage.index)) else {
+            return Ok(None);
+        };
+        let source = self.build.stage(self.graph, index)?;
+        let mut key = Key::new("copy by name");
+        key.layers(if copy.link { &[] } else { &self.state.layers });
+        key.layers(&source.layers);
+        let flags = [&copy.chown, &copy.chmod].map(|flag| flag.as_deref().unwrap_or_default());
+        for text in flags.into_iter().chain([copy.destination.as_str()]) {
+            key.text(&self.expanded(text)?);
+        }
+        for texts in [&copy.exclude, &copy.sources] {
+            key.document(&self.all_expanded(texts)?);
+        }
+        key.text(&self.state.config.working_dir);
+        key.text(&format!("{} {}", copy.link, copy.parents));
+        self.layer_time(&mut key);
+        Ok(Some(self.finished(key)))
+    }
+
+    fn all_expanded(&self, texts: &[String]) -> Result<Vec<String>> {
+        texts.iter().map(|text| self.expanded(text)).collect()
+    }
+
+    fn copy_files(&mut self, copy: &Copy, step: Step<'_>) -> Result<()> {
         let unknown = FileDigests::none();
         let (layers, is_context) = match &copy.from {
             None => (vec![self.build.request.context.clone()], true),
@@ -41,15 +87,19 @@ impl StageBuilder<'_, '_> {
         };
         // With --link nothing below is looked at, and the layer fits upon any other.
         let below: &[Layer] = if copy.link { &[] } else { &self.state.layers };
-        let empty = vec![self.build.assembly.directory()?];
-        let lowers = if copy.link { empty } else { self.lowers()? };
-        let lower = Merged::open(&lowers)?;
+        let link = copy.link;
+        let lower = |this: &Self| {
+            Merged::open(&match link {
+                true => vec![this.build.assembly.directory()?],
+                false => this.lowers()?,
+            })
+        };
         let manner = self.manner(copy)?;
         let destination = self.expanded(&copy.destination)?;
         let target = Target::parse(&destination, &self.state.config.working_dir);
         let (found, told) = self.items(copy, &origin, &manner, step)?;
         let has_name = !target.is_directory && !copy.parents;
-        if has_name && !has_room(&found) && !is_directory(&lower, &target)? {
+        if has_name && !has_room(&found) && !is_directory(&lower(self)?, &target)? {
             return Err(Error::new(
                 Class::Invalid,
                 format!("cannot {} to {destination}", copy.verb()),
@@ -71,10 +121,10 @@ impl StageBuilder<'_, '_> {
             .explain(|| "cannot read what is copied".into())?;
         let created_by = self.history(copy, &told, &destination)?;
         let now = self.layer_time(&mut key);
-        let link = copy.link;
         self.layer(Made { created_by, key }, step, |this| {
             let directory = this.new_layer()?;
             let scratch = || this.build.assembly.directory();
+            let lower = lower(this)?;
             let place = Place {
                 lower: &lower,
                 layer: &directory,
@@ -126,7 +176,7 @@ impl StageBuilder<'_, '_> {
         // Also with --link: which numbers the names are is part of what is copied then.
         let asked_owner = match &copy.chown {
             Some(text) => {
-                let stage = Merged::open(&self.lowers()?)?;
+                let stage = || Merged::open(&self.lowers()?);
                 Some(owner(&self.expanded(text)?, &stage)?)
             }
             None => None,
@@ -299,11 +349,15 @@ fn dead_link(tree: &Merged, source: &str) -> Option<(PathBuf, PathBuf)> {
 }
 
 /// `user[:group]`; a number without a group is the group's too, and who is not named is root.
-fn owner(text: &str, lower: &Merged) -> Result<(u32, u32)> {
-    if let Ok(number) = text.parse::<u32>()
-        && number <= 0x7fff_ffff
+fn owner(text: &str, lower: &dyn Fn() -> Result<Merged>) -> Result<(u32, u32)> {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|id| *id <= 0x7fff_ffff);
+    if let Some(id) = number(text) {
+        return Ok((id, id));
+    }
+    if let Some((user, group)) = text.split_once(':')
+        && let (Some(user), Some(group)) = (number(user), number(group))
     {
-        return Ok((number, number));
+        return Ok((user, group));
     }
     // As of two variables without values, which would be root otherwise.
     if text == ":" {
@@ -313,5 +367,5 @@ fn owner(text: &str, lower: &Merged) -> Result<(u32, u32)> {
     if let Some(user) = text.strip_suffix(':') {
         return Ok((owner(user, lower)?.0, 0));
     }
-    crate::engine::Engine::owner(lower, text)
+    crate::engine::Engine::owner(&lower()?, text)
 }

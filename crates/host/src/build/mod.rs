@@ -23,6 +23,7 @@ mod deletion;
 pub mod dockerfile;
 pub mod ignore;
 mod jobs;
+mod layers;
 mod memory;
 mod output;
 mod prune;

@@ -11,13 +11,14 @@ use super::cache_mount::Hold;
 use super::configure::words;
 use super::dockerfile::MountKind;
 use super::dockerfile::instruction::{Command as Words, Network, Run, Security};
+use super::layers::Made;
 use super::report::Step;
 use super::request::OnFailure;
 use super::run::{Command, Runner};
 use super::run_mounts::{Confined, Mounted, Wanted};
 use super::scope::{PATH, PROXIES, Scope};
 use super::shell::Remains;
-use super::stage_builder::{Made, StageBuilder};
+use super::stage_builder::StageBuilder;
 use crate::api::types::DeviceRequest;
 use crate::engine::{CDI_DIRECTORIES, NamedDevice, named_devices};
 

@@ -1,20 +1,21 @@
 //! One stage: its base, then its instructions one after the other.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Digest, Error, Report, Result};
+use berth_contract::{Class, Error, Report, Result};
 use berth_image::{Layer, Merged, Platform, urls_without_logins, urls_without_secrets};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Time;
 
-use super::builder::{Build, Graph, lock};
-use super::cache::{CachedStep, Key};
+use super::builder::{Build, Graph, Wish, lock};
+use super::cache::Key;
 use super::configure::{Given, Values, apply};
 use super::copy::Read;
 use super::dockerfile::expand::{expand, expand_shown};
 use super::dockerfile::instruction::{Command, Copy};
 use super::dockerfile::{Base, Instruction, Lines, MountKind, Stage, parse_one};
+use super::layers::Made;
 use super::report::Step;
 use super::request::NamedContext;
 use super::shell::Remains;
@@ -26,6 +27,10 @@ pub(super) struct StageBuilder<'b, 'a> {
     pub(super) graph: &'b Graph<'b>,
     pub(super) stage: &'b Stage,
     pub(super) state: State,
+    /// Whether its files are needed, and not only what they are called.
+    pub(super) whole: bool,
+    /// Whether it ended because of files that are not here.
+    pub(super) lacks_files: Cell<bool>,
     /// How many steps it has, and which is at hand.
     count: usize,
     position: usize,
@@ -37,29 +42,12 @@ pub(super) struct StageBuilder<'b, 'a> {
     pub(super) remains: RefCell<Option<Remains>>,
 }
 
-/// Where the layer of a step comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// It was made now.
-    New,
-    /// It is in the cache.
-    Here,
-    /// It was in another cache.
-    Elsewhere,
-}
-
-/// The layer a step makes, if the cache does not have it.
-pub(super) struct Made {
-    /// What the history says.
-    pub(super) created_by: String,
-    /// What the step depends on.
-    pub(super) key: Key,
-}
-
 impl<'b, 'a> StageBuilder<'b, 'a> {
-    pub(super) fn new(build: &'b Build<'a>, graph: &'b Graph<'b>, index: usize) -> Self {
+    pub(super) fn new(build: &'b Build<'a>, graph: &'b Graph<'b>, (index, whole): Wish) -> Self {
         let stage = &graph.stages.stages[index];
         Self {
+            whole,
+            lacks_files: Cell::default(),
             build,
             graph,
             stage,
@@ -118,7 +106,13 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         let platform = self.platform()?;
         match &self.stage.base {
             Base::Scratch => self.state = State::scratch(platform),
-            Base::Stage(index) => self.state = self.build.stage(self.graph, *index)?.derived(),
+            Base::Stage(index) => {
+                let base = match self.whole {
+                    true => self.build.whole_stage(self.graph, *index)?,
+                    false => self.build.stage(self.graph, *index)?,
+                };
+                self.state = base.derived();
+            }
             Base::Image(name) => {
                 let _job = self.build.jobs.begin(self.build.cancel);
                 let step = self.begin(&format!("FROM {name}"));
@@ -271,6 +265,11 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             Instruction::Workdir(path) => self.workdir(path, step),
             _ => Ok(()),
         };
+        if result.is_err() && self.lacks_files.get() {
+            step.note("its stage is needed whole, of which no cache has all files");
+            step.end(Ok(()))?;
+            return result;
+        }
         step.end(result).map_err(|error| self.explain(error))
     }
 
@@ -327,11 +326,6 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             .map_err(|reason| Error::new(Class::Invalid, reason))
     }
 
-    /// The stage's files now.
-    pub(super) fn lowers(&self) -> Result<Vec<PathBuf>> {
-        extracted(self.build, &self.state.layers)
-    }
-
     /// The time of files that have none of their own.
     pub(super) fn file_time(&self) -> Time {
         let seconds = self.build.epoch.unwrap_or_else(|| {
@@ -358,68 +352,6 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         build.epoch.filter(|_| build.request.rewrite_timestamp)
     }
 
-    /// Adds a step's layer: the cache's, or one that is made now.
-    pub(super) fn layer(
-        &mut self,
-        made: Made,
-        step: Step<'_>,
-        make: impl FnOnce(&Self) -> Result<(Layer, Read)>,
-    ) -> Result<()> {
-        let build = self.build;
-        let Made { mut key, .. } = made;
-        let created_by = urls_without_logins(&made.created_by);
-        if let Some(latest) = self.latest() {
-            key.text("rewritten");
-            key.bytes(&latest.to_le_bytes());
-        }
-        let key = key.finish();
-        let known = if build.ignores_cache(self.stage.name.as_deref()) {
-            None
-        } else {
-            self.known(&key)
-        };
-        let (layer, created, place, read) = match known {
-            Some((layer, created, place)) => (layer, created, place, Read::AsKeyed),
-            None => {
-                let (layer, read) = make(self)?;
-                (layer, Some(super::time::rfc3339(None)), Place::New, read)
-            }
-        };
-        if place != Place::New {
-            step.cached();
-        }
-        let epoch = build.epoch.map(|_| build.now.clone());
-        let created = epoch.or(created);
-        let about = created_by.clone();
-        self.state.add(layer, created_by, created.clone());
-        if read == Read::Changed {
-            step.note("files changed while they were copied: the cache does not keep this step");
-            return Ok(());
-        }
-        let about = (about.as_str(), created);
-        if let Some(kept) = CachedStep::new(key, &self.state.layers, about, self.latest()) {
-            build.keep(kept, place == Place::Here);
-        }
-        Ok(())
-    }
-
-    /// The layer a key leads to, here or in the caches of `--cache-from`, upon the layers of this stage.
-    fn known(&self, key: &Digest) -> Option<(Layer, Option<String>, Place)> {
-        let build = self.build;
-        let below = &self.state.layers;
-        if let Some(cached) = build.cache.find(key, &build.store, &build.assembly) {
-            let mut stack = below.clone();
-            stack.push(cached.layer());
-            // A linked copy may have been made upon others.
-            let is_here = build.store.extracted(&stack).is_some();
-            if is_here || build.assembly.adopt(None, &stack).is_ok() {
-                return Some((cached.layer(), cached.created, Place::Here));
-            }
-        }
-        let (layer, created) = build.imports.find(build, key, below)?;
-        Some((layer, created, Place::Elsewhere))
-    }
-
     fn workdir(&mut self, path: &str, step: Step<'_>) -> Result<()> {
         let path = self.expanded(path)?;
         let path = super::ignore::clean(&if path.starts_with('/') {
@@ -433,10 +365,10 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             self.state.record(created_by, None);
             return Ok(());
         }
-        let lower = Merged::open(&self.lowers()?)?;
+        let lower = |this: &Self| Merged::open(&this.lowers()?);
         let owner = match self.state.config.user.as_str() {
             "" => (0, 0),
-            user => crate::engine::Engine::owner(&lower, user)?,
+            user => crate::engine::Engine::owner(&lower(self)?, user)?,
         };
         let mut key = Key::new("workdir");
         key.layers(&self.state.layers);
@@ -445,7 +377,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
         self.layer(Made { created_by, key }, step, |this| {
             let directory = this.new_layer()?;
             let place = (directory.as_path(), Path::new(&path));
-            super::copy::make_directory(&lower, place, owner, now, &this.build.guard)
+            super::copy::make_directory(&lower(this)?, place, owner, now, &this.build.guard)
                 .explain(|| format!("cannot make {path}"))?;
             let layer = this
                 .build
@@ -453,20 +385,6 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
                 .layer(&directory, &this.state.layers, this.latest())?;
             Ok((layer, Read::AsKeyed))
         })
-    }
-
-    /// A directory for the files of the next layer; its own attributes are those of the layer below.
-    pub(super) fn new_layer(&self) -> Result<PathBuf> {
-        let directory = self.build.assembly.directory()?;
-        if let Some(below) = self.lowers()?.first() {
-            let copy = || {
-                let below = berth_sys::file::Directory::open(below)?.own_metadata()?;
-                let own = berth_sys::file::Directory::open(&directory)?;
-                berth_sys::file::set_owner_and_mode(&own, below.uid, below.gid, below.mode)
-            };
-            copy().explain(|| "cannot prepare a layer".into())?;
-        }
-        Ok(directory)
     }
 
     fn nothing(&self) -> Result<Vec<PathBuf>> {
@@ -506,11 +424,11 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     }
 }
 
-fn extracted(build: &Build<'_>, layers: &[Layer]) -> Result<Vec<PathBuf>> {
-    build.store.extracted(layers).ok_or_else(|| {
-        Error::new(Class::Internal, "a layer of the stage is missing")
-            .hint("berth builder prune -a, and build again")
-    })
+pub(super) fn extracted(build: &Build<'_>, layers: &[Layer]) -> Result<Vec<PathBuf>> {
+    build
+        .store
+        .extracted(layers)
+        .ok_or_else(super::layers::missing)
 }
 
 /// Whether an instruction is a step of its own in what is shown.

@@ -16,6 +16,8 @@ pub(super) struct State {
     pub(super) platform: Platform,
     /// Bottom first.
     pub(super) layers: Vec<Layer>,
+    /// Whether all of them are here.
+    pub(super) is_whole: bool,
     /// How many of them are the base's.
     pub(super) inherited: usize,
     pub(super) config: ContainerConfig,
@@ -46,6 +48,7 @@ impl State {
             scope: Scope::of_environment(&config.env),
             platform,
             layers: Vec::new(),
+            is_whole: true,
             inherited: 0,
             config,
             history: Vec::new(),
@@ -80,6 +83,7 @@ impl State {
             scope: Scope::of_environment(&config.env),
             platform: image.platform().clone(),
             inherited: layers.len(),
+            is_whole: true,
             layers,
             config,
             history: configuration.history.clone(),

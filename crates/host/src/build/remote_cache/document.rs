@@ -1,6 +1,6 @@
 //! Which layer a key leads to, as `BuildKit` writes it (`cache/remotecache/v1/types/spec.go`).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_contract::Digest;
 use berth_image::{Descriptor, Layer};
@@ -45,6 +45,9 @@ struct Record {
     digest: Digest,
     #[serde(default)]
     layers: Vec<Reached>,
+    /// What a step came to whose layer is left out; `BuildKit` takes no notice of it.
+    #[serde(default, rename = "diffID", skip_serializing_if = "Option::is_none")]
+    left_out: Option<Digest>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,11 +71,18 @@ fn is_zero(number: &i64) -> bool {
 pub(super) struct Known {
     pub(super) layer: Layer,
     pub(super) created: Option<String>,
+    /// Whether the layer is only known by name.
+    pub(super) is_left_out: bool,
 }
 
 impl CacheConfig {
-    /// The document of these steps; `blobs` are their layers as they are written.
-    pub(super) fn of_steps(steps: &[CachedStep], blobs: &BTreeMap<Digest, Descriptor>) -> Self {
+    /// The document of these steps; `blobs` are their layers as they are written. Of the steps `left_out` it says only
+    /// what they came to.
+    pub(super) fn of_steps(
+        steps: &[CachedStep],
+        left_out: &[CachedStep],
+        blobs: &BTreeMap<Digest, Descriptor>,
+    ) -> Self {
         let mut config = Self::default();
         let mut positions: BTreeMap<Vec<Digest>, usize> = BTreeMap::new();
         // What is below comes first.
@@ -103,12 +113,22 @@ impl CacheConfig {
             };
             config.records.push(Record::of(step, position));
         }
+        config.records.extend(left_out.iter().map(Record::left_out));
         config
     }
 
     /// The document for an image's own config: its layers are those of the image.
     pub(in crate::build) fn of_image(steps: &[CachedStep], layers: &[Layer]) -> Self {
         let whole = diff_ids(layers);
+        let named: BTreeSet<Vec<Digest>> = steps
+            .iter()
+            .filter(|step| step.by_name)
+            .map(|step| diff_ids(&step.stack()))
+            .collect();
+        // Whoever takes a copy over by name does not know its other key: the same layers are to make the same image.
+        let is_wanted =
+            |step: &&CachedStep| step.by_name || !named.contains(&diff_ids(&step.stack()));
+        let steps: Vec<&CachedStep> = steps.iter().filter(is_wanted).collect();
         let mut records: Vec<Record> = steps
             .iter()
             .filter_map(|step| {
@@ -118,6 +138,13 @@ impl CacheConfig {
             })
             .collect();
         records.sort_by_key(|record| record.layers.first().map(|reached| reached.layer));
+        let is_told = |step: &&&CachedStep| records.iter().any(|record| record.digest == step.key);
+        let others: Vec<Record> = steps
+            .iter()
+            .filter(|step| !is_told(step))
+            .map(|step| Record::left_out(step))
+            .collect();
+        records.extend(others);
         Self {
             layers: Vec::new(),
             records,
@@ -153,10 +180,23 @@ impl CacheConfig {
         let records = self.records.into_iter();
         records
             .filter_map(|record| {
-                let reached = record.layers.into_iter().next()?;
-                let known = Known {
-                    layer: own.get(reached.layer)?.clone()?,
-                    created: reached.created_at,
+                let known = match record.left_out {
+                    Some(diff_id) => Known {
+                        layer: Layer {
+                            descriptor: Descriptor::new("", diff_id.clone(), 0),
+                            diff_id,
+                        },
+                        created: None,
+                        is_left_out: true,
+                    },
+                    None => {
+                        let reached = record.layers.into_iter().next()?;
+                        Known {
+                            layer: own.get(reached.layer)?.clone()?,
+                            created: reached.created_at,
+                            is_left_out: false,
+                        }
+                    }
                 };
                 Some((record.digest, known))
             })
@@ -172,6 +212,15 @@ impl Record {
                 layer,
                 created_at: step.created.clone(),
             }],
+            left_out: None,
+        }
+    }
+
+    fn left_out(step: &CachedStep) -> Self {
+        Self {
+            digest: step.key.clone(),
+            layers: Vec::new(),
+            left_out: Some(step.layer().diff_id),
         }
     }
 }
@@ -216,7 +265,7 @@ mod tests {
             3,
         );
         let blobs = BTreeMap::from([(digest("two"), gzip.clone())]);
-        let config = CacheConfig::of_steps(&steps, &blobs);
+        let config = CacheConfig::of_steps(&steps, &[step("k4", &["base", "four"])], &blobs);
         let read = CacheConfig::parse(&config.to_bytes()).unwrap();
         assert_eq!(read, config);
         let parent = |blob: &Digest| {
@@ -226,7 +275,9 @@ mod tests {
         assert_eq!((parent(&digest("one")), parent(&digest("three"))), (-1, -1));
         assert!(parent(&digest("zip")) >= 0);
         let known = read.known(&[]);
-        assert_eq!(known.len(), 3);
+        assert_eq!(known.len(), 4);
+        let four = &known[&digest("k4")];
+        assert!(four.is_left_out && four.layer.diff_id == digest("four"));
         let two = &known[&digest("k2")];
         assert_eq!(
             (&two.layer.descriptor, &two.layer.diff_id),
@@ -243,8 +294,9 @@ mod tests {
         let known = CacheConfig::parse(&config.to_bytes())
             .unwrap()
             .known(&layers);
-        assert_eq!(known.keys().collect::<Vec<_>>(), [&digest("k1")]);
         assert_eq!(known[&digest("k1")].layer, layers[1]);
+        let left_out = |key: &str| known[&digest(key)].is_left_out;
+        assert!(known.len() == 2 && !left_out("k1") && left_out("k3"));
     }
 
     /// A document of `BuildKit`'s own, with what is not used here, and one that leads nowhere.

@@ -22,13 +22,13 @@ pub(in crate::build) fn export<'s>(
             CachePlace::Local { .. } => "client directory",
         };
         let step = build.steps.begin(&format!("exporting cache to {kind}"));
-        let steps = chosen(build, export, results.clone());
+        let (steps, left_out) = chosen(build, export, results.clone());
         step.note(&format!(
             "writing {} steps to {}",
             steps.len(),
             export.place
         ));
-        match step.end(write(build, export, &steps)) {
+        match step.end(write(build, export, (&steps, &left_out))) {
             Err(error) if !export.ignores_errors => {
                 return Err(error.context(format!("cannot export the cache to {}", export.place)));
             }
@@ -38,25 +38,31 @@ pub(in crate::build) fn export<'s>(
     Ok(())
 }
 
-/// The steps that belong to a cache: all of the build, or those the results are made of.
+/// The steps whose layers belong to a cache, all of the build or those the results are made of; and the others, which are
+/// told so that nobody has to make them who needs only what comes of them.
 fn chosen<'s>(
     build: &Build<'_>,
     export: &CacheExport,
     results: impl Iterator<Item = &'s State>,
-) -> Vec<CachedStep> {
+) -> (Vec<CachedStep>, Vec<CachedStep>) {
     let steps = build.steps_used();
+    let is_here = |step: &CachedStep| !step.is_left_out();
     if export.everything {
-        return steps;
+        return steps.into_iter().partition(is_here);
     }
     let wholes: Vec<Vec<Digest>> = results.map(|state| diff_ids(&state.layers)).collect();
     let in_result = |step: &CachedStep| {
         let stack = diff_ids(&step.stack());
-        wholes.iter().any(|whole| whole.starts_with(&stack))
+        is_here(step) && wholes.iter().any(|whole| whole.starts_with(&stack))
     };
-    steps.into_iter().filter(in_result).collect()
+    steps.into_iter().partition(in_result)
 }
 
-fn write(build: &Build<'_>, export: &CacheExport, steps: &[CachedStep]) -> Result<()> {
+fn write(
+    build: &Build<'_>,
+    export: &CacheExport,
+    (steps, left_out): (&[CachedStep], &[CachedStep]),
+) -> Result<()> {
     let assembly = &build.assembly;
     let mut blobs: BTreeMap<Digest, Descriptor> = BTreeMap::new();
     for step in steps {
@@ -70,7 +76,7 @@ fn write(build: &Build<'_>, export: &CacheExport, steps: &[CachedStep]) -> Resul
         };
         blobs.insert(layer.digest, written);
     }
-    let document = CacheConfig::of_steps(steps, &blobs).to_bytes();
+    let document = CacheConfig::of_steps(steps, left_out, &blobs).to_bytes();
     let digest = assembly.blob(&document)?;
     let config = Descriptor::new(MEDIA_TYPE, digest, document.len() as u64);
     let layers = blobs.into_values().collect();

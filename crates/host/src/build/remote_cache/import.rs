@@ -34,11 +34,26 @@ impl Imports {
         }
         let imports = self.0.get_or_init(|| read_all(build));
         imports.iter().find_map(|import| {
-            let known = import.known.get(key)?;
+            let known = import.known.get(key).filter(|known| !known.is_left_out)?;
             // A cache that has it no more is as good as none.
             fetch(build, import, known, below).ok()?;
             Some((known.layer.clone(), known.created.clone()))
         })
+    }
+}
+
+impl Imports {
+    /// What a step came to whose layer no cache has.
+    pub(in crate::build) fn left_out(&self, build: &Build<'_>, key: &Digest) -> Option<Layer> {
+        if build.request.cache_from.is_empty() {
+            return None;
+        }
+        let imports = self.0.get_or_init(|| read_all(build));
+        let known = |import: &Import| {
+            let known = import.known.get(key).filter(|known| known.is_left_out)?;
+            Some(known.layer.clone())
+        };
+        imports.iter().find_map(known)
     }
 }
 

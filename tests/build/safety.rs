@@ -120,7 +120,7 @@ fn exchanged_mount_points_lead_nowhere() {
     project.write(
         "Dockerfile",
         &format!(
-            "FROM busybox\nRUN {cache} --mount=type=tmpfs,target=/c/x/made --mount=source=f,target=/c/x/file \\\n\
+            "FROM busybox\nARG NUMBER\nRUN {cache} --mount=type=tmpfs,target=/c/x/made --mount=source=f,target=/c/x/file \\\n\
              --mount=type=cache,id=other,target=/c/x/inner --mount=source=f,target=/c/x/secret true\n"
         ),
     );
@@ -136,9 +136,10 @@ fn exchanged_mount_points_lead_nowhere() {
     };
     std::thread::scope(|scope| {
         let exchanging = scope.spawn(exchange);
-        for _ in 0..60 {
+        for number in 0..60 {
             // It may fail: what it needs is not always there.
-            drop(project.build(&["--no-cache", "-q"]));
+            let argument = format!("NUMBER={number}");
+            drop(project.build(&["--build-arg", &argument, "-q"]));
         }
         done.store(true, Ordering::Relaxed);
         exchanging.join().unwrap();

@@ -6,6 +6,7 @@ mod call;
 mod conduct;
 mod context;
 mod flags;
+mod keys;
 mod live;
 mod plain;
 mod progress;
@@ -61,7 +62,7 @@ impl Arguments for Build {
         let sentence = built.as_ref().ok();
         let sentence = sentence.map(|built| what(&prepared.request, built));
         progress.finish(sentence.as_deref());
-        drop(prepared.scratch);
+        drop((prepared.scratch, prepared.keys));
         let built = built?;
         if let Some(path) = &prepared.iidfile {
             write(path, "--iidfile", built.id.to_string().as_bytes())?;

@@ -9,6 +9,7 @@ use berth_host::build::{Destination, NamedContext, Output, Secret, is_remote};
 use berth_image::urls_without_secrets;
 
 use super::caches::{compression, nothing_else};
+use super::keys::KeyAgent;
 use crate::cli::Environment;
 use crate::cli::parse::{fields, truth};
 
@@ -85,15 +86,25 @@ pub(super) fn secrets(
     Ok(secrets)
 }
 
-/// `default`, `ID`, `ID=SOCKET`.
+/// `default`, `ID`, `ID=SOCKET`, `ID=KEY,…`; and the agents that were started for keys.
 pub(super) fn agents(
     texts: &[String],
     environment: &Environment,
-) -> Result<BTreeMap<String, PathBuf>> {
+) -> Result<(BTreeMap<String, PathBuf>, Vec<KeyAgent>)> {
     let mut agents = BTreeMap::new();
+    let mut started = Vec::new();
     for text in texts {
         let (id, socket) = match text.split_once('=') {
-            Some((id, socket)) => (id, Some(PathBuf::from(socket))),
+            Some((id, paths)) => {
+                let paths: Vec<PathBuf> = paths.split(',').map(PathBuf::from).collect();
+                if paths.len() > 1 || paths.iter().all(|path| path.is_file()) {
+                    let agent = KeyAgent::start(&paths)?;
+                    agents.insert(id.to_owned(), agent.socket());
+                    started.push(agent);
+                    continue;
+                }
+                (id, paths.into_iter().next())
+            }
             None => (text.as_str(), environment.path("SSH_AUTH_SOCK")),
         };
         let socket = socket.ok_or_else(|| invalid("--ssh", text, "SSH_AUTH_SOCK is not set"))?;
@@ -103,12 +114,12 @@ pub(super) fn agents(
             return Err(invalid(
                 "--ssh",
                 text,
-                format!("{} is not an agent's socket", socket.display()),
+                format!("{} is no agent's socket and no key", socket.display()),
             ));
         }
         agents.insert(id.to_owned(), socket);
     }
-    Ok(agents)
+    Ok((agents, started))
 }
 
 /// `NAME=DIRECTORY`, `NAME=docker-image://IMAGE`, `NAME=oci-layout://DIRECTORY`, `NAME=URL`.

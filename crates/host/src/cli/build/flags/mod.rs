@@ -78,7 +78,7 @@ pub(crate) struct Build {
     #[arg(long, value_name = "SECRET")]
     secret: Vec<String>,
 
-    /// Give commands an ssh agent: default or ID[=SOCKET] (can be repeated)
+    /// Give commands an ssh agent, or keys: default or ID[=SOCKET|KEY,…] (can be repeated)
     #[arg(long, value_name = "AGENT")]
     ssh: Vec<String>,
 

@@ -12,6 +12,7 @@ use super::Build;
 use crate::cli::Context;
 use crate::cli::build::annotations::annotations;
 use crate::cli::build::call::Call;
+use crate::cli::build::keys::KeyAgent;
 use crate::cli::build::progress::Style;
 use crate::cli::build::{caches, context, sources};
 use crate::cli::parse::truth;
@@ -25,6 +26,8 @@ pub(in crate::cli::build) struct Prepared {
     pub(in crate::cli::build) request: BuildRequest,
     /// Where the context lies when it came from elsewhere.
     pub(in crate::cli::build) scratch: Option<Assembly>,
+    /// Agents that have keys until the build ends.
+    pub(in crate::cli::build) keys: Vec<KeyAgent>,
     pub(in crate::cli::build) style: Style,
     pub(in crate::cli::build) call: Option<Call>,
     pub(in crate::cli::build) iidfile: Option<PathBuf>,
@@ -67,6 +70,7 @@ impl Build {
             is_set("BUILDKIT_CONTEXT_KEEP_GIT_DIR"),
         )?;
         let (allow_insecure, allow_host_network, allow_devices) = self.allowed()?;
+        let (ssh, keys) = sources::agents(&self.ssh, environment)?;
         let conduct = self.conduct.settled(context.screen, environment)?;
         let outputs = self.outputs(asked.outputs, tags.is_empty())?;
         let cache_to = caches::caches_to(&self.cache_to)?;
@@ -86,7 +90,7 @@ impl Build {
                 annotations: annotations(&self.annotation)?,
                 contexts: sources::contexts(&self.build_context)?,
                 secrets: sources::secrets(&self.secret, environment)?,
-                ssh: sources::agents(&self.ssh, environment)?,
+                ssh,
                 host: self.commands.host()?,
                 no_cache: NoCache {
                     all: self.no_cache,
@@ -114,6 +118,7 @@ impl Build {
                 on_failure: conduct.on_failure,
             },
             style: conduct.style,
+            keys,
             scratch: found.scratch,
             call: if self.check { Some(Call::CHECK) } else { call },
             iidfile: self.iidfile,

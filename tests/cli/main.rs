@@ -28,6 +28,7 @@ mod remote_lists;
 mod removal;
 mod scp;
 mod security;
+mod signatures;
 mod storage;
 mod store;
 mod terminal;

@@ -58,10 +58,10 @@ pub use redacted::{urls_without_logins, urls_without_secrets};
 pub use reference::Reference;
 pub use registry::{
     Access, Composed, Composition, Credentials, Found, Interrupt, Login, LoginFile, Proxy,
-    PullOptions, PullPolicy, Pulled, PushOptions, Pushed, Recompression, Registries,
+    PublicKey, PullOptions, PullPolicy, Pulled, PushOptions, Pushed, Recompression, Registries,
     RemoteDocument, Removal, Saved, Source, compose, default_registry, login, pull, pull_artifact,
     push, push_manifest, push_wasm, push_wasm_image, referrers, remote_document, remote_entries,
-    search, tags,
+    search, tags, unsigned, verify_signature,
 };
 pub use rootfs::{copy_tree, prepare_overlay};
 pub use server::{PullThrough, ServeOptions, serve};

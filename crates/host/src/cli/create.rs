@@ -5,7 +5,7 @@ use std::path::Path;
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::Engine;
 use berth_host::engine::{CreateOptions, Created, RemoveOptions};
-use berth_image::PullPolicy;
+use berth_image::{PullOptions, PullPolicy};
 use berth_sys::fault;
 
 use super::progress::{PullProgress, Style};
@@ -84,7 +84,8 @@ pub(crate) fn make(context: &Context, engine: &Engine, prepared: &Prepared) -> R
 /// them, and does not fail because of them.
 fn create(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Created> {
     let name = prepared.name.as_ref();
-    if prepared.pull == PullPolicy::Missing {
+    // Whoever has signed an image is asked about it each time.
+    if prepared.pull == PullPolicy::Missing && prepared.keys.is_empty() {
         let local = CreateOptions {
             platform: prepared.platform.clone(),
             prefer: prepared.prefer.or(engine.config().prefer),
@@ -104,7 +105,10 @@ fn create(context: &Context, engine: &Engine, prepared: &Prepared) -> Result<Cre
             Style::Auto
         },
     );
-    let pull_options = pull_options(context)?;
+    let pull_options = PullOptions {
+        keys: prepared.keys.clone(),
+        ..pull_options(context)?
+    };
     let options = CreateOptions {
         platform: prepared.platform.clone(),
         prefer: prepared.prefer.or(engine.config().prefer),

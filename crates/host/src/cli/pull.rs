@@ -6,7 +6,7 @@ use berth_image::{Loaded, PullOptions, PullPolicy, Reference, Transport};
 
 use super::platform::PlatformFlags;
 use super::progress::{PullProgress, Style};
-use super::registry::{RegistryFlags, access};
+use super::registry::{RegistryFlags, SignatureFlags, access};
 use super::{Arguments, Context, Group, Outcome, Verb};
 
 pub(crate) const VERB: Verb = Verb::new::<Pull>(
@@ -48,6 +48,8 @@ pub(crate) struct Pull {
     progress: Style,
     #[command(flatten)]
     registry: RegistryFlags,
+    #[command(flatten)]
+    signatures: SignatureFlags,
 }
 
 impl Arguments for Pull {
@@ -58,6 +60,7 @@ impl Arguments for Pull {
             platform: self.platform.platform()?,
             access: access(context, &self.registry, self.in_registries()?)?,
             stale_if_error: false,
+            keys: self.signatures.keys()?,
         };
         let style = if self.quiet {
             Style::None
@@ -67,6 +70,9 @@ impl Arguments for Pull {
         let mut status = 0;
         for name in &self.names {
             if let Some(transport) = Transport::parse(name)? {
+                if !options.keys.is_empty() {
+                    return Err(berth_image::unsigned(name));
+                }
                 let progress = PullProgress::new(context.screen, style);
                 let platforms = options.platform.clone().into_iter().collect();
                 let loaded = engine.load_transport(&transport, platforms, &progress);

@@ -59,14 +59,16 @@ impl Source {
         if let Some(stack) = options.stack {
             return Ok(Self::Stack(stack.clone()));
         }
+        let text = request.config.image.as_str();
         if let Some(directory) = &request.rootfs {
+            refuse_unsigned(&directory.to_string_lossy(), options)?;
             return Self::directory(directory);
         }
-        let text = request.config.image.as_str();
         if text.is_empty() {
             return Err(Error::new(Class::Invalid, "no image is named"));
         }
         if text.starts_with('/') || text.starts_with("./") || text.starts_with("../") {
+            refuse_unsigned(text, options)?;
             return Self::file(text, request.wat);
         }
         if request.wat {
@@ -278,10 +280,14 @@ fn image_for(
     options: &CreateOptions<'_>,
 ) -> Result<Image> {
     if let Some(transport) = Transport::parse(text)? {
+        refuse_unsigned(text, options)?;
         let progress = options.progress.unwrap_or(&Silent);
         let platforms = platform.clone().into_iter().collect();
         let loaded = berth_image::load_transport(store, &transport, platforms, progress)?;
         return store.find(loaded.id.as_str(), platform.as_ref());
+    }
+    if wants_signature(options) {
+        return pull(store, text, platform, options);
     }
     if options.pull != PullPolicy::Always && options.pull != PullPolicy::Newer {
         match store.find(text, platform.as_ref()) {
@@ -298,6 +304,20 @@ fn image_for(
         return store.find(text, platform.as_ref());
     }
     pull(store, text, platform, options)
+}
+
+fn wants_signature(options: &CreateOptions<'_>) -> bool {
+    options
+        .pull_options
+        .is_some_and(|pull| !pull.keys.is_empty())
+}
+
+/// Refuses what cannot be signed where a signature is asked for.
+fn refuse_unsigned(what: &str, options: &CreateOptions<'_>) -> Result<()> {
+    match wants_signature(options) {
+        false => Ok(()),
+        true => Err(berth_image::unsigned(what)),
+    }
 }
 
 fn pull(

@@ -26,8 +26,10 @@ mod pull_artifact;
 mod push;
 mod redirect;
 mod referrers;
+mod resolve;
 mod search;
 mod sending;
+mod signature;
 mod tags;
 mod tail;
 mod token;
@@ -57,4 +59,5 @@ pub use push::{
 };
 pub use referrers::referrers;
 pub use search::{Found, search};
+pub use signature::{PublicKey, unsigned, verify_signature};
 pub use tags::tags;

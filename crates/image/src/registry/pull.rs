@@ -13,9 +13,9 @@ use berth_contract::{Class, Digest, Error, Result};
 
 use super::access::Access;
 use super::client::Client;
-use super::configuration::Endpoint;
 use super::layers::{Job, stage_layers};
 use super::manifest::Received;
+use super::signature::{PublicKey, verify_signature};
 use super::transport;
 use crate::artifact::{Content, check_manifest};
 use crate::documents::{CONFIG_LIMIT, Configuration, Descriptor, Document, Manifest, media};
@@ -49,6 +49,8 @@ pub struct PullOptions {
     pub access: Access,
     /// Take what is here when the registry is overloaded or broken, and say so.
     pub stale_if_error: bool,
+    /// Take nothing that is not signed with one of these keys, here or there; without any nobody is asked.
+    pub keys: Vec<PublicKey>,
 }
 
 impl Default for PullOptions {
@@ -59,6 +61,7 @@ impl Default for PullOptions {
             platform: None,
             access: Access::default(),
             stale_if_error: false,
+            keys: Vec::new(),
         }
     }
 }
@@ -86,6 +89,9 @@ pub fn pull(
     let offline = options.access.offline;
     let here = || store.find(&reference.to_string(), options.platform.as_ref());
     let keep = |image: Image| {
+        if !options.keys.is_empty() {
+            verify_signature(reference, image.target(), &options.keys, &options.access)?;
+        }
         image.ensure_unpacked()?;
         Ok(Pulled {
             image,
@@ -151,36 +157,6 @@ pub(super) struct Question<'a> {
 }
 
 impl Question<'_> {
-    /// What a tag leads to, where hosts that may not tell it can be asked for content all the same.
-    fn resolve(
-        &self,
-        endpoints: &[Endpoint],
-        runtime: &tokio::runtime::Runtime,
-    ) -> Result<Option<Digest>> {
-        let access = &self.options.access;
-        let tag = self
-            .reference
-            .tag()
-            .filter(|_| self.reference.digest().is_none());
-        let Some(tag) = tag.filter(|_| endpoints.iter().any(|one| !one.resolves)) else {
-            return Ok(None);
-        };
-        for endpoint in endpoints.iter().filter(|endpoint| endpoint.resolves) {
-            let client = Client::new(endpoint, access, self.progress)?;
-            let answer = runtime.block_on(access.interrupt.unless(client.digest_of_tag(tag)));
-            match answer {
-                Some(Ok(Some(digest))) => return Ok(Some(digest)),
-                // Whoever is asked for all of it next tells why.
-                Some(Ok(None) | Err(_)) => {}
-                None => {
-                    let message = format!("cannot pull {}", self.reference.familiar());
-                    return Err(access.interrupt.error(&message));
-                }
-            }
-        }
-        Ok(None)
-    }
-
     /// Asks one host after the other; the first that has it all wins. What the others sent is kept, so that
     /// nothing is fetched twice.
     pub(super) fn ask_endpoints<T>(&self, fetch: &dyn Fn(&Pull<'_>) -> Result<T>) -> Result<T> {
@@ -188,15 +164,13 @@ impl Question<'_> {
         let runtime = transport::runtime()?;
         let endpoints = registries.endpoints(self.reference)?;
         let resolved = self.resolve(&endpoints, &runtime)?;
+        self.verify(resolved.as_ref())?;
         let by_digest = resolved.is_some() || self.reference.digest().is_some();
         let asked = endpoints.into_iter();
         let mut endpoints = asked.filter(|one| by_digest || one.resolves).peekable();
         loop {
             let Some(endpoint) = endpoints.next() else {
-                let message = format!("cannot pull {}", self.reference.familiar());
-                return Err(Error::new(Class::Denied, message)
-                    .caused_by("hosts.toml lets no host tell what its tag leads to (capabilities)")
-                    .hint("name the image by its digest"));
+                return Err(self.untold());
             };
             let attempt = || {
                 let client = Client::new(&endpoint, &self.options.access, self.progress)?;

@@ -23,6 +23,7 @@ mod secure;
 mod served;
 mod server;
 mod shares;
+mod signatures;
 mod sweeping;
 mod through;
 mod tokens;

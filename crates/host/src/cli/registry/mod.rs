@@ -7,6 +7,7 @@ mod push;
 mod search;
 mod sending;
 mod serve;
+mod signatures;
 
 pub(crate) use access::{RegistryFlags, access, proxy_variables};
 pub(crate) use login::{LOGIN, LOGOUT};
@@ -14,3 +15,4 @@ pub(crate) use push::{Push, VERB as PUSH};
 pub(crate) use search::VERB as SEARCH;
 pub(crate) use sending::{Part, Sending, document_style};
 pub(crate) use serve::VERB as SERVE;
+pub(crate) use signatures::SignatureFlags;

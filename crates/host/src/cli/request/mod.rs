@@ -21,12 +21,13 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, ContainerName, Error, Result};
 use berth_host::api::types::{CreateRequest, RestartPolicy};
 use berth_host::engine::Preference;
-use berth_image::PullPolicy;
+use berth_image::{PublicKey, PullPolicy};
 use clap::Args;
 
 use super::Context;
 use super::parse::limit;
 use super::pull::policy;
+use super::registry::SignatureFlags;
 
 pub(crate) use process::{entries, variables};
 pub(crate) use security::security_options;
@@ -113,6 +114,9 @@ pub(crate) struct CreateFlags {
     #[arg(short, long, help_heading = "Container options")]
     quiet: bool,
 
+    #[command(flatten)]
+    signatures: SignatureFlags,
+
     /// Kept for scripts; only the value default exists on Linux
     #[arg(long, value_name = "KIND", value_parser = isolation, hide = true)]
     isolation: Option<String>,
@@ -168,6 +172,8 @@ pub(crate) struct Prepared {
     pub(crate) prefer: Option<Preference>,
     /// When the registry is asked.
     pub(crate) pull: PullPolicy,
+    /// What the image must be signed with.
+    pub(crate) keys: Vec<PublicKey>,
     /// Whether nothing is said while pulling.
     pub(crate) quiet: bool,
     /// Whether a container of the same name is removed first.
@@ -250,6 +256,7 @@ impl CreateFlags {
                 Kind::Wasm => Preference::Wasm,
             }),
             pull: self.pull.unwrap_or(PullPolicy::Missing),
+            keys: self.signatures.keys()?,
             quiet: self.quiet,
             replace: self.replace,
             cidfile: self.cidfile,

@@ -199,6 +199,15 @@ fn commands_are_given_what_is_asked_for() {
         project.run("cat /found"),
         "CapBnd:\t0000000000080020\n0 55\nnameserver 9.9.9.9\nsearch example.com\noptions use-vc"
     );
+    project.write(
+        "Dockerfile",
+        "FROM busybox\nCOPY own /etc/hosts\nCOPY own /etc/hostname\nRUN cat /etc/hosts /etc/hostname > /found\n",
+    );
+    project.write("own", "of the image\n");
+    project.build(&["--no-hosts", "--no-hostname"]).success();
+    assert_eq!(project.run("cat /found"), "of the image\nof the image");
+    project.build(&[]).success();
+    assert!(!project.run("cat /found").contains("of the image"));
     for (flag, status) in [
         ("--add-host=nowhere", 125),
         ("--security-opt=seccomp=none.json", 1),
@@ -219,6 +228,7 @@ fn podmans_other_flags_are_refused_in_a_sentence() {
         ("--skip-unused-stages=false", "--target builds one"),
         ("--manifest=list", "-t names what is built"),
         ("--timestamp=0", "--source-date-epoch"),
+        ("--all-platforms", "--platform names each of them"),
         ("--save-stages", "--target makes an image of a stage"),
     ] {
         let refused = project.build(&[flag]).status(125);

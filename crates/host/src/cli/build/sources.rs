@@ -203,6 +203,8 @@ pub(super) fn outputs(texts: &[String]) -> Result<Outputs> {
     for text in texts {
         let output = if text == "-" {
             Output::Tar(Destination::Stdout)
+        } else if text.is_empty() {
+            return Err(invalid("--output", text, "it names no directory"));
         } else if text.contains('=') {
             output(text, &mut found)?
         } else {

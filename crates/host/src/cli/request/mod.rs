@@ -29,6 +29,7 @@ use super::parse::limit;
 use super::pull::policy;
 use super::registry::SignatureFlags;
 
+pub(crate) use network::NameFiles;
 pub(crate) use process::{entries, variables};
 pub(crate) use security::security_options;
 pub(crate) use storage::bind;

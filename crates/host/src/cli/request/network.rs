@@ -93,7 +93,11 @@ pub(crate) struct NameFiles {
 }
 
 impl NameFiles {
-    fn apply(self, host: &mut HostConfig) -> Result<()> {
+    /// Asks for what they say.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(crate) fn apply(self, host: &mut HostConfig) -> Result<()> {
         if let Some(file) = &self.hosts_file {
             host.base_hosts = Some(read_text("--hosts-file", file)?);
         }

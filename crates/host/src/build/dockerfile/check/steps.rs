@@ -115,7 +115,7 @@ impl Context<'_> {
     fn carry_out(&self, stage: &Stage, one: &Located, point: &mut Point) -> Result<(), String> {
         let done = self.config_or_files(stage, one, &mut point.state);
         // What depends on the environment of an image that is not here is not known.
-        let varies = || !used(one, self.file.directives.escape).is_empty();
+        let varies = || has_variables(&one.instruction);
         match done {
             Err(_) if !point.is_known && varies() => Ok(()),
             done => done,
@@ -198,6 +198,17 @@ fn used(one: &Located, escape: char) -> BTreeSet<String> {
         }
     }
     used
+}
+
+/// Whether an instruction says anything that depends on variables, also one that must be set.
+fn has_variables(instruction: &Instruction) -> bool {
+    let here_documents = match instruction {
+        Instruction::Copy(copy) => copy.heredocs.as_slice(),
+        _ => &[],
+    };
+    let mut expanded = here_documents.iter().filter(|one| one.expands);
+    texts(instruction).iter().any(|text| text.contains('$'))
+        || expanded.any(|one| one.content.contains('$'))
 }
 
 /// The texts of an instruction in which variables are expanded, but for the ports of `EXPOSE`, of which `BuildKit`

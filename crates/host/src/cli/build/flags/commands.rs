@@ -9,7 +9,7 @@ use berth_host::api::types::{HostConfig, Ulimit};
 use clap::Args;
 
 use crate::cli::parse::{limit, name, size};
-use crate::cli::request::{bind, security_options};
+use crate::cli::request::{NameFiles, bind, security_options};
 
 /// Flags about the commands of `RUN`.
 #[derive(Debug, Args)]
@@ -87,6 +87,9 @@ pub(super) struct CommandFlags {
     #[arg(long, value_name = "DOMAIN", value_parser = name::domain)]
     dns_search: Vec<String>,
 
+    #[command(flatten)]
+    files: NameFiles,
+
     /// Put the containers' cgroups beneath this one
     #[arg(long, value_name = "CGROUP")]
     cgroup_parent: Option<String>,
@@ -137,6 +140,7 @@ impl CommandFlags {
             ..HostConfig::default()
         };
         security_options(self.security_opt, &mut host)?;
+        self.files.apply(&mut host)?;
         Ok(host)
     }
 }

@@ -191,3 +191,29 @@ fn an_absolute_dockerfile_is_not_looked_for_in_an_archive() {
     assert!(command.status().unwrap().success());
     assert_eq!(std::fs::read_to_string(out.join("b")).unwrap(), "A");
 }
+
+/// As buildx's: editors go to the places.
+#[test]
+fn answers_in_json_tell_places_and_the_text() {
+    let project = Project::of(
+        "FROM scratch AS a\nFROM scratch AS b\nARG V=1\nRUN --mount=type=secret,id=s --mount=type=ssh x\n",
+    );
+    let answer = |question: &str| -> serde_json::Value {
+        let question = format!("{question},format=json");
+        let answer = project.build(&["--call", &question]).success();
+        serde_json::from_str(&answer).unwrap()
+    };
+    let line = |value: &serde_json::Value| value["location"]["ranges"][0]["start"]["line"].clone();
+    let text = "RlJPTSBzY3JhdGNoIEFTIGEKRlJPTSBzY3JhdGNoIEFTIGIK";
+    let (targets, outline) = (answer("targets"), answer("outline"));
+    for document in [&targets, &outline] {
+        let source = document["sources"][0].as_str().unwrap();
+        assert!(source.starts_with(text), "{document}");
+    }
+    assert_eq!(line(&targets["targets"][1]), 2);
+    assert_eq!(line(&outline["args"][0]), 3);
+    assert_eq!(
+        (line(&outline["secrets"][0]), line(&outline["ssh"][0])),
+        (4.into(), 4.into())
+    );
+}

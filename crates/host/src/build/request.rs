@@ -39,6 +39,8 @@ pub struct BuildRequest {
     pub platforms: Vec<Platform>,
     /// Labels the image gets.
     pub labels: Vec<(String, String)>,
+    /// Whether the result is a list of platforms even if there is one.
+    pub is_list: bool,
     /// Whose documents describe images.
     pub documents: DocumentStyle,
     /// Annotations of manifests and of their index.

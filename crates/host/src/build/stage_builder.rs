@@ -174,7 +174,8 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             (None, 2..) => format!("stage-{} ", self.stage.index),
             _ => String::new(),
         };
-        let platform = if self.build.request.platforms.len() > 1 {
+        let request = self.build.request;
+        let platform = if request.platforms.len() > 1 || request.is_list {
             format!("{} ", self.graph.platform)
         } else {
             String::new()

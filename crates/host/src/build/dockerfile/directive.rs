@@ -136,6 +136,8 @@ fn key_and_value(line: &str) -> Option<(&str, &str)> {
 /// It is not `skip=…`, `error=…` or `experimental=…`.
 pub fn check(value: &str) -> Result<CheckDirective, String> {
     let mut directive = CheckDirective::default();
+    // What follows is a comment: `skip=all // as it is generated`.
+    let value = value.split("//").next().unwrap_or_default();
     for part in value.split(';').filter(|part| !part.trim().is_empty()) {
         let Some((key, value)) = part.split_once('=') else {
             return Err(format!("invalid check option {part:?}"));
@@ -202,7 +204,9 @@ mod tests {
             .check;
         assert!(found.error && found.skip.contains("A") && found.skip.contains("B"));
         assert!(!found.skip.contains("C") && found.experimental.contains("C"));
-        assert_eq!(read(&["#check=skip=all"]).unwrap().check.skip, Skip::All);
+        for text in ["#check=skip=all", "# check=skip=all // because"] {
+            assert_eq!(read(&[text]).unwrap().check.skip, Skip::All);
+        }
         assert!(read(&["# check=error=maybe"]).is_err());
         assert!(read(&["# check=what"]).is_err());
     }

@@ -22,6 +22,8 @@ mod read;
 mod stage;
 mod word;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use berth_contract::{Class, Error};
 
 pub use directive::{CheckDirective, Directives, Skip, check as check_directive};
@@ -133,6 +135,12 @@ impl Dockerfile {
             });
         let wanted = wanted.filter(|wanted| !wanted.is_empty());
         wanted.or(last.flatten()).unwrap_or("default")
+    }
+
+    /// Its text in base64, as buildx's documents hold it.
+    #[must_use]
+    pub fn encoded(&self) -> String {
+        BASE64.encode(&self.text)
     }
 
     /// The failure of something that stands here.

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::expand::{NoVariables, Variables, expand};
 use super::instruction::{Instruction, Located};
 use super::mount::MountKind;
+use super::position::Lines;
 use super::stage::{Base, Stages};
 
 /// A stage that can be built.
@@ -24,6 +25,11 @@ pub struct Target {
     pub description: String,
     /// What it is made from.
     pub base: String,
+    /// What it is for, as it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub platform: Option<String>,
+    /// Where it begins.
+    pub location: Lines,
 }
 
 /// What a target takes.
@@ -54,6 +60,8 @@ pub struct OutlineArgument {
     /// Its value in this build.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// Where it is declared.
+    pub location: Lines,
 }
 
 /// A secret or an agent.
@@ -63,6 +71,8 @@ pub struct Wanted {
     pub name: String,
     /// Whether the build fails without it.
     pub required: bool,
+    /// Where it is asked for first.
+    pub location: Lines,
 }
 
 /// The rest of the comment that begins with a name.
@@ -88,6 +98,8 @@ pub fn targets(stages: &Stages) -> Vec<Target> {
                 Base::Scratch => "scratch".to_owned(),
                 Base::Stage(_) | Base::Image(_) => stage.base_name.clone(),
             },
+            platform: stage.from.platform.clone(),
+            location: stage.lines,
             name,
         }
     };
@@ -153,6 +165,7 @@ pub fn outline(
                             name: argument.name.clone(),
                             description: description(&argument.name, &one.comments),
                             value: given.get(&argument.name).cloned().or(written),
+                            location: one.lines,
                         });
                     }
                 }
@@ -167,10 +180,10 @@ pub fn outline(
                     for mount in &run.mounts {
                         match MountKind::parse(&text(&mount.text, &outline, &environment)) {
                             Ok(MountKind::Secret { id, required, .. }) => {
-                                want(&mut outline.secrets, id, required);
+                                want(&mut outline.secrets, (id, required), one.lines);
                             }
                             Ok(MountKind::Ssh { id, required, .. }) => {
-                                want(&mut outline.ssh, id, required);
+                                want(&mut outline.ssh, (id, required), one.lines);
                             }
                             _ => {}
                         }
@@ -229,10 +242,14 @@ fn used<'a>(
     used
 }
 
-fn want(list: &mut Vec<Wanted>, name: String, required: bool) {
+fn want(list: &mut Vec<Wanted>, (name, required): (String, bool), location: Lines) {
     match list.iter_mut().find(|known| known.name == name) {
         Some(known) => known.required |= required,
-        None => list.push(Wanted { name, required }),
+        None => list.push(Wanted {
+            name,
+            required,
+            location,
+        }),
     }
 }
 
@@ -293,14 +310,16 @@ mod tests {
             outline.secrets,
             [Wanted {
                 name: "key".into(),
-                required: true
+                required: true,
+                location: Lines::one(7),
             }]
         );
         assert_eq!(
             outline.ssh,
             [Wanted {
                 name: "default".into(),
-                required: false
+                required: false,
+                location: Lines::one(7),
             }]
         );
     }

@@ -21,10 +21,24 @@ impl Lines {
         }
     }
 
+    /// Them in buildx's documents.
+    #[must_use]
+    pub fn location(self) -> serde_json::Value {
+        serde_json::json!({
+            "ranges": [{"start": {"line": self.first}, "end": {"line": self.last}}]
+        })
+    }
+
     /// Whether a line is among them.
     #[must_use]
     pub fn contains(self, line: usize) -> bool {
         self.first <= line && line <= self.last
+    }
+}
+
+impl serde::Serialize for Lines {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.location().serialize(serializer)
     }
 }
 

@@ -38,7 +38,7 @@ fn fill(
     owner: Option<(u32, u32)>,
 ) -> Result<()> {
     for (platform, state) in results {
-        let into = if results.len() == 1 {
+        let into = if results.len() == 1 && !build.request.is_list {
             path.to_owned()
         } else {
             path.join(platform.to_string().replace('/', "_"))

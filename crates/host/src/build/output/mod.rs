@@ -123,7 +123,7 @@ fn image(build: &Build<'_>, results: &Results, step: Step<'_>, named: bool) -> R
         ));
     }
     let (target, id) = match (&entries[..], &ids[..]) {
-        ([(_, only)], [id]) => (only.clone(), id.clone()),
+        ([(_, only)], [id]) if !request.is_list => (only.clone(), id.clone()),
         (several, _) => {
             let annotations = &request.annotations.index;
             let target = build

@@ -6,6 +6,9 @@
 //!  a step the cache here lacks ─► import: the same, read ─► its layer, fetched and unpacked
 //! ```
 //!
+//! Without `mode=max` only the layers of the results are written. Of the other steps the document says what their layers are
+//! called: that is enough for a copy out of their stage, whose key is made of these names.
+//!
 //! The documents are `BuildKit`'s (`application/vnd.buildkit.cacheconfig.v0`): it reads them, but its steps
 //! have other keys, so that neither builder takes a layer from the other's cache.
 

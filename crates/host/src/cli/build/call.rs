@@ -82,7 +82,7 @@ impl Call {
         let text = if self.question == Question::Targets {
             let found = targets(&stages);
             if self.json {
-                pretty(&serde_json::json!({ "targets": found }))
+                pretty(&serde_json::json!({ "targets": found, "sources": [file.encoded()] }))
             } else {
                 targets_text(&found)
             }
@@ -93,7 +93,9 @@ impl Call {
             let stages = stages.with_contexts(request.contexts.keys());
             let found = outline(&file, &stages, target, &request.arguments);
             if self.json {
-                pretty(&found)
+                let mut document = serde_json::json!(found);
+                document["sources"] = serde_json::json!([file.encoded()]);
+                pretty(&document)
             } else {
                 outline_text(&found)
             }

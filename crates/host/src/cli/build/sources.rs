@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use berth_contract::{Class, Error, Result};
 use berth_host::build::dockerfile::context_name;
 use berth_host::build::{Destination, NamedContext, Output, Secret, is_remote};
-use berth_image::urls_without_secrets;
+use berth_image::{DocumentStyle, urls_without_secrets};
 
 use super::caches::{compression, nothing_else};
 use super::keys::KeyAgent;
@@ -195,6 +195,8 @@ pub(super) struct Outputs {
     pub(super) names: Vec<String>,
     /// Whether files that are newer than the time that is given get that time.
     pub(super) rewrite_timestamp: bool,
+    /// Whose documents describe the image, if it is said.
+    pub(super) documents: Option<DocumentStyle>,
 }
 
 /// `type=T[,dest=PATH]`, or a directory, or `-` for an archive on standard output.
@@ -221,6 +223,7 @@ fn output(text: &str, found: &mut Outputs) -> Result<Output> {
     let kind = keys.remove("type").unwrap_or_default();
     let place = keys.remove("dest").or_else(|| keys.remove("destination"));
     let is_image = matches!(kind.as_str(), "image" | "registry" | "oci" | "docker");
+    let says_documents = keys.contains_key("oci-mediatypes");
     let mut is = |key: &str, default: bool, fits: bool| match keys.remove(key) {
         Some(_) if !fits => Err(invalid(flag, text, format!("it takes no {key}"))),
         Some(value) => truth(&value).map_err(|reason| invalid(flag, text, reason)),
@@ -230,10 +233,11 @@ fn output(text: &str, found: &mut Outputs) -> Result<Output> {
     let pushes = is("push", kind == "registry", has_registry)?;
     let is_tar = is("tar", true, kind == "oci")?;
     found.rewrite_timestamp |= is("rewrite-timestamp", false, kind != "wasm")?;
-    if !is("oci-mediatypes", true, is_image)? {
-        return Err(Error::new(Class::Unsupported, "cannot write such an image")
-            .caused_by("images are built with OCI documents")
-            .hint("leave oci-mediatypes away; berth image convert writes Docker's documents"));
+    if says_documents {
+        found.documents = Some(match is("oci-mediatypes", true, is_image)? {
+            true => DocumentStyle::Oci,
+            false => DocumentStyle::Docker,
+        });
     }
     if let Some(names) = keys.remove("name") {
         if !is_image {

@@ -15,8 +15,6 @@ mod values;
 pub use rule::Rule;
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use berth_contract::{Class, Error};
 
 use super::expand::NoVariables;
@@ -280,11 +278,6 @@ pub fn document(
     warnings: &[Warning],
     failure: Option<&Failure>,
 ) -> serde_json::Value {
-    let location = |lines: Lines| {
-        serde_json::json!({
-            "ranges": [{"start": {"line": lines.first}, "end": {"line": lines.last}}]
-        })
-    };
     let warnings: Vec<serde_json::Value> = warnings
         .iter()
         .map(|warning| {
@@ -293,19 +286,18 @@ pub fn document(
                 "description": warning.rule.description(),
                 "url": warning.rule.address().unwrap_or_default(),
                 "detail": warning.detail,
-                "location": location(warning.lines),
+                "location": warning.lines,
             })
         })
         .collect();
-    let data = BASE64.encode(&file.text);
     let mut document = serde_json::json!({
         "warnings": warnings,
-        "sources": [{"fileName": file.name, "language": "Dockerfile", "data": data}],
+        "sources": [{"fileName": file.name, "language": "Dockerfile", "data": file.encoded()}],
     });
     if let Some(failure) = failure {
         document["buildError"] = serde_json::json!({"message": failure.reason});
         if let Some(lines) = failure.lines {
-            document["buildError"]["location"] = location(lines);
+            document["buildError"]["location"] = lines.location();
         }
     }
     document

@@ -263,7 +263,7 @@ fn checks_are_left_out_when_the_file_says_so() {
         1
     );
     // For one instruction.
-    let text = "FROM a\n# check=skip=JSONArgsRecommended, Other\nCMD x\nENTRYPOINT y\n# check=skip=all\nENV b c";
+    let text = "FROM a\n# check=skip=JSONArgsRecommended, Other\nCMD x\nENTRYPOINT y\n# check=skip=all // it is old\nENV b c";
     let left = found(text);
     assert!(
         matches!(&left[..], [one] if one.starts_with("4 JSONArgsRecommended")),

@@ -74,7 +74,7 @@ impl Build {
         let conduct = self.conduct.settled(context.screen, environment)?;
         let outputs = self.outputs(asked.outputs, tags.is_empty())?;
         let cache_to = caches::caches_to(&self.cache_to)?;
-        let inline = is_set("BUILDKIT_INLINE_CACHE");
+        let [inline, is_list] = ["BUILDKIT_INLINE_CACHE", "BUILDKIT_MULTI_PLATFORM"].map(is_set);
         Ok(Prepared {
             request: BuildRequest {
                 context: found.directory,
@@ -105,7 +105,8 @@ impl Build {
                 inline_cache: cache_to.inline || inline,
                 pull,
                 pull_options,
-                documents: self.image.documents(),
+                is_list,
+                documents: asked.documents.unwrap_or_else(|| self.image.documents()),
                 squash: self.image.squash(),
                 adjustments: self.image.adjustments(environment),
                 epoch,

@@ -272,6 +272,18 @@ fn names_of_owners_are_known_for_linked_layers_too() {
     );
 }
 
+/// As with `BuildKit`: what was found has a directory, what was not has none.
+#[test]
+fn a_directory_is_there_though_all_is_left_out() {
+    let project = Project::of(
+        "FROM busybox\nCOPY --exclude=*.txt *.txt /excluded/\nCOPY none* /absent/\n\
+         COPY --chmod=700 --chown=5:6 a.txt /owned/\n",
+    )
+    .file("a.txt", "");
+    let found = project.sh("ls -d /excluded /absent 2>/dev/null; stat -c '%u:%g %a' /owned");
+    assert_eq!(found, "/excluded\n5:6 700");
+}
+
 /// Variables without values name nobody, and nobody is not root.
 #[test]
 fn an_owner_without_a_name_is_refused() {

@@ -298,6 +298,10 @@ pub(super) fn put(
     for item in items {
         // BuildKit has it so: the mode is that of a file, and of directories made for files of a tree.
         placer.directory_mode = placer.mode.filter(|_| matches!(item, Item::Tree(_)));
+        // It is there even if all of what was found is left out.
+        if target.is_directory && !manner.is_mount {
+            placer.directory_for(&target.path)?;
+        }
         match item {
             Item::Tree(one) => {
                 let filter = Filter {

@@ -133,9 +133,10 @@ impl MountKind {
         }
         let kind = keys.kind.clone().unwrap_or_else(|| "bind".to_owned());
         let allowed: &[&str] = match kind.as_str() {
-            "bind" => &["target", "source", "from", "readonly"],
+            "bind" => &["target", "source", "from", "readonly", "relabel"],
             "cache" => &[
                 "target", "source", "from", "readonly", "id", "sharing", "mode", "uid", "gid",
+                "relabel",
             ],
             "tmpfs" => &["target", "size"],
             "secret" => &[
@@ -275,6 +276,12 @@ impl Keys {
                 self.variable = Some(text()?);
                 "env"
             }
+            // Podman's, for SELinux, whose labels nothing has here; as those of --volume.
+            "z" if value.is_none() => "relabel",
+            "relabel" => match text()?.as_str() {
+                "shared" | "private" => "relabel",
+                other => return Err(format!("unsupported relabel value {other:?}")),
+            },
             _ => {
                 let near = suggested(&key, &KEYS);
                 return Err(format!("unexpected key '{key}' in '{field}'{near}"));

@@ -114,3 +114,19 @@ fn what_makes_no_sense_is_refused() {
         assert!(MountKind::parse(text).is_err(), "{text}");
     }
 }
+
+/// Podman's words for labels that nothing has here change nothing.
+#[test]
+fn labels_are_taken_and_not_set() {
+    let plain = MountKind::parse("source=x,target=/a").unwrap();
+    for word in ["z", "Z", "relabel=shared", "relabel=private"] {
+        let found = MountKind::parse(&format!("source=x,target=/a,{word}"));
+        assert_eq!(found.as_ref(), Ok(&plain), "{word}");
+        assert!(MountKind::parse(&format!("type=cache,target=/a,{word}")).is_ok());
+        assert!(MountKind::parse(&format!("type=tmpfs,target=/a,{word}")).is_err());
+    }
+    for word in ["z=1", "relabel", "relabel=x"] {
+        let refused = MountKind::parse(&format!("source=x,target=/a,{word}"));
+        assert!(refused.is_err(), "{word}");
+    }
+}

@@ -3,7 +3,7 @@
 use crate::shell::{self, Outcome};
 
 /// A program, the Debian package it comes from, and what it is for.
-const TOOLS: [(&str, &str, &str); 16] = [
+const TOOLS: [(&str, &str, &str); 18] = [
     ("/bin/busybox", "busybox-static", "the busybox image"),
     ("debootstrap", "debootstrap", "the Debian image"),
     (
@@ -33,6 +33,8 @@ const TOOLS: [(&str, &str, &str); 16] = [
         "a file system whose files share their content",
     ),
     ("filefrag", "e2fsprogs", "where the content of files lies"),
+    ("git", "git", "repositories that are built from"),
+    ("ssh-agent", "openssh-client", "keys of builds"),
     ("ip", "iproute2", "test hosts in network namespaces"),
     ("nft", "nftables", "reading the rules back"),
     (

@@ -319,7 +319,8 @@ fn logins_are_kept_in_no_repository() {
         &format!("FROM busybox\nADD --keep-git-dir=true {url} /src\n"),
     );
     project.build(&[]).success();
-    let look = "cat /src/part/p; grep -rl S3CRET /src; grep -rh 'url = ' /src/.git | sort -u; \
+    // Not by the word itself: a container that is just being removed has it in its command.
+    let look = "cat /src/part/p; grep -rl 'S3CRE[T]' /src; grep -rh 'url = ' /src/.git | sort -u; \
                 ls /src/.git | grep -c FETCH_HEAD; true";
     let at = |name: &str| format!("\turl = http://127.0.0.1:{port}/{name}.git");
     assert_eq!(
@@ -331,7 +332,7 @@ fn logins_are_kept_in_no_repository() {
     let copied = b"FROM busybox\nCOPY . /src\n";
     project.sandbox.berth_with_input(&words, copied).success();
     assert_eq!(
-        project.run("cat /src/part/p; grep -rl S3CRET /src; true"),
+        project.run("cat /src/part/p; grep -rl 'S3CRE[T]' /src; true"),
         "part"
     );
     let found = Command::new("grep")

@@ -1,6 +1,7 @@
 //! Blobs: sending them, whole or in part (end-2), and deleting them (end-10).
 
 use std::fs::File;
+use std::time::{Duration, Instant};
 
 use berth_contract::Digest;
 use http::header::{ACCEPT_RANGES, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, RANGE};
@@ -13,6 +14,9 @@ use crate::reference::Reference;
 use crate::store::Deletion;
 
 const DIGEST: &str = "docker-content-digest";
+/// How long deleting waits for others, and how often it looks.
+const OTHERS_PATIENCE: Duration = Duration::from_secs(1);
+const OTHERS_INTERVAL: Duration = Duration::from_millis(10);
 
 impl Server {
     /// A blob, or the part of it that a `Range` asks for.
@@ -102,16 +106,21 @@ impl Server {
         File::open(self.store.blob_path(digest)).ok()
     }
 
-    /// Deletes a blob that no image here needs.
-    pub(super) fn delete_blob(&self, digest: &Digest) -> Result<Reply, Refusal> {
+    /// Deletes a blob that no image here needs; what others send or fetch may take a moment to end.
+    pub(super) async fn delete_blob(&self, digest: &Digest) -> Result<Reply, Refusal> {
         if !self.store.has_blob(digest) {
             return Err(Refusal::new(
                 Code::BlobUnknown,
                 format!("there is no blob {digest}"),
             ));
         }
-        self.release_recent();
-        let reason = match self.store.delete_blob(digest)? {
+        let begun = Instant::now();
+        let mut deletion = self.beside_recent(|| self.store.delete_blob(digest))?;
+        while deletion == Deletion::Held && begun.elapsed() < OTHERS_PATIENCE {
+            tokio::time::sleep(OTHERS_INTERVAL).await;
+            deletion = self.beside_recent(|| self.store.delete_blob(digest))?;
+        }
+        let reason = match deletion {
             Deletion::Done => return Ok(empty(StatusCode::ACCEPTED)),
             Deletion::Needed => "a manifest needs the blob; delete that first",
             Deletion::Held => "an upload or a pull is under way, and may need the blob",

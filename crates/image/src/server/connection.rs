@@ -217,7 +217,7 @@ impl Server {
                 }
                 self.read(route, &query, &headers).await
             }
-            Method::DELETE => self.delete(route),
+            Method::DELETE => self.delete(route).await,
             _ => match (route, method.as_str()) {
                 (Route::Manifest(name), "PUT") => {
                     let tags = every(text, "tag");
@@ -246,9 +246,9 @@ impl Server {
         }
     }
 
-    fn delete(&self, route: Route) -> Result<Reply, Refusal> {
+    async fn delete(&self, route: Route) -> Result<Reply, Refusal> {
         match route {
-            Route::Blob(_, digest) => self.delete_blob(&digest),
+            Route::Blob(_, digest) => self.delete_blob(&digest).await,
             Route::Manifest(name) => self.delete_manifest(&name),
             Route::Upload(name, id) => self.cancel_upload(&name, &id),
             _ => Err(unsupported(&Method::DELETE)),

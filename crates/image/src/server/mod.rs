@@ -118,9 +118,16 @@ impl Server {
         Ok(())
     }
 
-    /// Lets garbage collection in again.
-    fn release_recent(&self) {
-        *self.recent.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    /// Does what must not happen while something is on its way here, without what came a moment ago standing
+    /// against it; that is kept again right after.
+    fn beside_recent<T>(&self, action: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+        let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = recent.take().map(|(_hold, until)| until);
+        let outcome = action();
+        if let Some(until) = until {
+            *recent = Some((self.store.hold()?, until));
+        }
+        outcome
     }
 
     /// Lets go of what nobody came back for.

@@ -168,7 +168,7 @@ pub(crate) fn is_named(entry: &Descriptor, full_name: &str) -> bool {
 }
 
 /// Gives a descriptor a name, taking it from whoever had it; an entry that loses its last name stays as a
-/// dangling image.
+/// dangling image, and other repositories keep what they have by digest.
 pub(crate) fn set_name(index: &mut Index, name: &Reference, target: &Descriptor) {
     let full = name.to_string();
     if index
@@ -179,10 +179,12 @@ pub(crate) fn set_name(index: &mut Index, name: &Reference, target: &Descriptor)
         return;
     }
     remove_name(index, &full, true);
-    // The image has a name now: its dangling entry has served.
+    // The image has a name now: its dangling entry has served, and so has the one of the same repository.
+    let repository = name.name();
     index.manifests.retain(|entry| {
         let kept = entry.annotations.contains_key(NAME) || is_fetched(entry);
-        entry.digest != target.digest || kept
+        let others = entry.annotations.get(REPOSITORY);
+        entry.digest != target.digest || kept || others.is_some_and(|other| *other != repository)
     });
     let mut entry = bare(target);
     if let Some(tag) = name.tag() {
@@ -286,6 +288,19 @@ pub(crate) fn remove_name(index: &mut Index, full: &str, keep: bool) -> Option<D
         index.manifests.push(entry);
     }
     Some(digest)
+}
+
+/// Makes a manifest part of a repository by its digest alone; a dangling image of nobody becomes its own.
+pub(super) fn add_pinned(index: &mut Index, repository: &str, target: &Descriptor) {
+    let mut all = index.manifests.iter();
+    let nobodys =
+        all.position(|entry| entry.digest == target.digest && entry.annotations.is_empty());
+    let position = nobodys.unwrap_or_else(|| {
+        index.manifests.push(bare(target));
+        index.manifests.len() - 1
+    });
+    let annotations = &mut index.manifests[position].annotations;
+    annotations.insert(REPOSITORY.to_owned(), repository.to_owned());
 }
 
 fn bare(target: &Descriptor) -> Descriptor {

@@ -3,16 +3,16 @@
 //! A repository's manifests are the entries of the index that are named after it or came from it, and
 //! what those entries list in turn.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use berth_contract::{Digest, Result};
 
 use super::index::{
-    REPOSITORY, add_unnamed, fetched_tag, name_of, pinned_name_of, remove_fetched, remove_name,
+    REPOSITORY, add_pinned, fetched_tag, name_of, pinned_name_of, remove_fetched, remove_name,
     set_fetched, set_name,
 };
 use super::{Store, Transaction};
-use crate::documents::{Descriptor, Document};
+use crate::documents::{Descriptor, Document, Index};
 use crate::reference::Reference;
 
 impl Store {
@@ -89,25 +89,19 @@ impl Store {
         (name, tagged): (&Reference, &[Reference]),
         target: &Descriptor,
     ) -> Result<()> {
-        let known = self.pinned(name, &target.digest)?.is_some();
         // It holds what it published until the index leads there.
         transaction.publish()?;
         self.change_index(|index| {
             let own = std::iter::once(name).filter(|name| name.tag().is_some());
             let mut names = own.chain(tagged).peekable();
             let unnamed = names.peek().is_none();
-            for name in names {
-                set_name(index, name, target);
-            }
-            if unnamed && !known {
-                add_unnamed(index, target);
-                let added = index
-                    .manifests
-                    .iter_mut()
-                    .find(|entry| entry.digest == target.digest && entry.annotations.is_empty());
-                if let Some(entry) = added {
-                    entry.annotations.insert(REPOSITORY.to_owned(), name.name());
+            keeping_manifests(index, |index| {
+                for name in names {
+                    set_name(index, name, target);
                 }
+            });
+            if unnamed && self.pinned(name, &target.digest)?.is_none() {
+                add_pinned(index, &name.name(), target);
             }
             Ok(())
         })?;
@@ -165,8 +159,10 @@ impl Store {
     pub(crate) fn delete_tag(&self, name: &Reference) -> Result<bool> {
         let full = name.to_string();
         self.change_index(|index| {
-            let fetched = remove_fetched(index, name);
-            Ok(remove_name(index, &full, true).is_some() || fetched)
+            Ok(keeping_manifests(index, |index| {
+                let fetched = remove_fetched(index, name);
+                remove_name(index, &full, true).is_some() || fetched
+            }))
         })
     }
 
@@ -182,4 +178,25 @@ impl Store {
             Ok(index.manifests.len() < before)
         })
     }
+}
+
+/// Changes names in a way that takes no manifest out of any repository: only who deletes one does that.
+fn keeping_manifests<T>(index: &mut Index, change: impl FnOnce(&mut Index) -> T) -> T {
+    let all = |index: &Index| -> BTreeMap<(String, Digest), Descriptor> {
+        let entries = index.manifests.iter();
+        let own = |entry: &Descriptor| Some((pinned_name_of(entry)?.name(), entry.digest.clone()));
+        entries
+            .filter_map(|entry| Some((own(entry)?, entry.clone())))
+            .collect()
+    };
+    let before = all(index);
+    let outcome = change(index);
+    let after = all(index);
+    let lost = before
+        .into_iter()
+        .filter(|(own, _)| !after.contains_key(own));
+    for ((repository, _), target) in lost {
+        add_pinned(index, &repository, &target);
+    }
+    outcome
 }

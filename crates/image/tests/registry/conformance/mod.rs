@@ -3,6 +3,7 @@
 mod blobs;
 mod digests;
 mod refusals;
+mod repositories;
 mod unusual;
 
 use berth_image::{Access, CheckOptions, NoContainers, Store, referrers};

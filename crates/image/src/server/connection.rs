@@ -10,9 +10,9 @@ use std::time::Duration;
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 use berth_sys::process;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
-use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
-use hyper::body::Incoming;
+use http::header::{AUTHORIZATION, CONNECTION, WWW_AUTHENTICATE};
+use http::{HeaderMap, HeaderName, Method, Request, StatusCode, Version};
+use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -158,6 +158,7 @@ async fn speak(server: Arc<Server>, stream: impl AsyncRead + AsyncWrite + Unpin 
 impl Server {
     async fn answer(&self, request: Request<Incoming>) -> Reply {
         let is_head = request.method() == Method::HEAD;
+        let sends = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
         let reply = match self.admit(&request).await {
             Ok(()) => self
                 .dispatch(request)
@@ -169,6 +170,10 @@ impl Server {
             }
         };
         let mut reply = header(reply, VERSION, "registry/2.0");
+        if sends && reply.status().is_client_error() {
+            // What the client still sends, nobody reads: it must not ask its next question behind that.
+            reply = header(reply, CONNECTION, "close");
+        }
         if is_head {
             // The headers stay, and with them the length of what GET would send.
             *reply.body_mut() = super::reply::Body::Bytes(None);

@@ -4,8 +4,9 @@
 //! many connections, and who holds them in silence would keep everybody else out.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,10 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// As long as the words that HTTP/2 begins with: what tells the versions apart.
 const BEGINNING: usize = 24;
+
+/// How long a client that was answered may go on sending what nobody wants: were the connection closed before
+/// it has read the answer, what it sends would be refused, and the answer be lost with that.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// A time that may pass while nothing moves.
 #[derive(Debug)]
@@ -61,6 +66,7 @@ pub(super) struct Patient<S> {
     beginning: Limit,
     taking: Limit,
     heard: usize,
+    ended: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patient<S> {
@@ -70,6 +76,7 @@ impl<S> Patient<S> {
             beginning: Limit::new(patience),
             taking: Limit::new(patience),
             heard: 0,
+            ended: None,
         }
     }
 
@@ -105,7 +112,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
+impl<S: AsyncRead + Unpin> Patient<S> {
+    /// Reads what still comes, for a while, from a client that was told that this is the end.
+    fn linger(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let until = self.ended.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        let mut space = [MaybeUninit::uninit(); 8192];
+        while until.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::uninit(&mut space);
+            match ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {}
+                // It has closed its side as well, or is gone.
+                _ => break,
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -125,8 +149,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let how = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.taken(context, how)
+        if self.ended.is_none() {
+            let how = Pin::new(&mut self.stream).poll_shutdown(context);
+            ready!(self.taken(context, how))?;
+        }
+        self.linger(context)
     }
 
     fn poll_write_vectored(
@@ -214,6 +241,34 @@ mod tests {
             );
             let taken = patient.write_all(&[b'x'; 65]).await.unwrap_err();
             assert_eq!(taken.kind(), io::ErrorKind::TimedOut);
+        });
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_taken_until_the_client_has_ended_too() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let (near, mut far) = duplex(64);
+            let mut patient = Patient::new(near, Duration::from_secs(60));
+            let client = async {
+                // It was told of the end, and is not through yet.
+                assert_eq!(far.read(&mut [0]).await.unwrap(), 0);
+                far.write_all(&[b'x'; 100_000]).await.unwrap();
+                drop(far);
+            };
+            tokio::join!(client, async { patient.shutdown().await.unwrap() });
+
+            let (near, _far) = duplex(64);
+            let mut patient = Patient::new(near, Duration::from_secs(60));
+            let begun = Instant::now();
+            patient.shutdown().await.unwrap();
+            assert!(
+                begun.elapsed() >= LINGER,
+                "nor is it waited for without end"
+            );
         });
     }
 }

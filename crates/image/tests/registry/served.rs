@@ -314,3 +314,26 @@ fn who_says_nothing_holds_no_connection() {
         stream.read_to_end(&mut answer).unwrap();
     }
 }
+
+#[test]
+fn who_is_refused_while_sending_can_read_why() {
+    let served = Served::with(|options| options.read_only = true);
+    let body = vec![b'x'; 1 << 20];
+    for path in ["/v2/a/manifests/1", "/v2/a/blobs/uploads/?digest=sha256:0"] {
+        let mut stream = TcpStream::connect(&served.address).unwrap();
+        let method = if path.contains("uploads") {
+            "POST"
+        } else {
+            "PUT"
+        };
+        let length = body.len();
+        let head =
+            format!("{method} {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
+        stream.write_all(&body).unwrap();
+    }
+}

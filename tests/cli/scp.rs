@@ -15,6 +15,7 @@ case $host in
     empty) echo "sh: berth: not found" >&2; exit 127 ;;
 esac
 berth() { "$BERTH" --root "$HERE/$host/data" --runroot "$HERE/$host/run" "$@"; }
+[ "$host" = liar ] && berth save app:1 mine:1 && exit
 eval "$3"
 "#;
 
@@ -130,6 +131,25 @@ fn an_image_goes_to_another_host_and_comes_back() {
     assert_eq!(third.success(), "");
     assert_eq!(hosts.images("third"), "tool:2");
     assert_eq!(hosts.images("here"), "app:1 app:2 tool:latest");
+}
+
+/// Whoever is asked for one image gives no other name a new meaning (the class of CVE-2019-6111).
+#[test]
+fn a_host_sends_no_more_than_it_was_asked_for() {
+    let hosts = Hosts::new();
+    hosts.import("here", "mine:1");
+    let tar = berth_testkit::Layer::new().file("evil", 0o755, b"evil");
+    let tar = tar.finish();
+    hosts.on("liar", &["import", "-", "mine:1"], &tar).success();
+    hosts.import("liar", "app:1");
+    let id = || {
+        let words = ["inspect", "--format", "{{.Id}}", "mine:1"];
+        hosts.on("here", &words, b"").success()
+    };
+    let before = id();
+    assert_eq!(hosts.scp(&["liar::app:1"]).success(), "Loaded image: app:1");
+    assert_eq!(id(), before);
+    assert_eq!(hosts.images("here"), "app:1 mine:1");
 }
 
 #[test]

@@ -76,8 +76,13 @@ impl Loader<'_> {
             })?;
             self.transaction.add_bytes(&bytes, Some(&id))?;
             let descriptor = self.transaction.add_document(&manifest)?;
+            let mut names = item.names()?;
+            if let Some(selector @ super::Selector::Name(_)) = &self.options.select {
+                // Whoever names one name does not ask for the others.
+                names.retain(|name| selector.chooses(position, Some(&name.to_string())));
+            }
             targets.push(Target {
-                names: item.names()?,
+                names,
                 descriptor,
                 id,
             });

@@ -42,7 +42,7 @@ impl<'a> Sink<'a> {
             Self::Tar(tar) => {
                 let mut header = header(tar::EntryType::Directory, 0o755, 0);
                 tar.append_data(&mut header, format!("{name}/"), io::empty())
-                    .map_err(|error| unwritable(&error))
+                    .map_err(|error| unwritable(error))
             }
             Self::Directory(root) => {
                 let path = root.join(name);
@@ -62,7 +62,7 @@ impl<'a> Sink<'a> {
             Self::Tar(tar) => {
                 let mut header = header(tar::EntryType::Regular, 0o644, size);
                 tar.append_data(&mut header, name, content.take(size))
-                    .map_err(|error| unwritable(&error))
+                    .map_err(|error| unwritable(error))
             }
             Self::Directory(root) => {
                 let path = root.join(name);
@@ -103,19 +103,19 @@ impl<'a> Sink<'a> {
         match self {
             Self::Tar(tar) => {
                 let finish = || tar.into_inner()?.flush();
-                finish().map_err(|error| unwritable(&error))
+                finish().map_err(|error| unwritable(error))
             }
             Self::Directory(_) => Ok(()),
         }
     }
 }
 
-fn unwritable(error: &io::Error) -> Error {
+fn unwritable(error: io::Error) -> Error {
     let class = match error.raw_os_error() {
-        Some(_) => berth_sys::error::class(error),
+        Some(_) => berth_sys::error::class(&error),
         None => Class::Internal,
     };
-    Error::new(class, "cannot write the archive").caused_by(error.to_string())
+    Error::new(class, "cannot write the archive").caused_by(error)
 }
 
 fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {

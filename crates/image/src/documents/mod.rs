@@ -66,6 +66,9 @@ pub struct Index {
     pub media_type: String,
     /// The entries, in order of preference.
     pub manifests: Vec<Descriptor>,
+    /// What it is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<Descriptor>,
     /// Free-form notes.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub annotations: BTreeMap<String, String>,
@@ -119,6 +122,7 @@ impl Index {
             schema_version: 2,
             media_type: media::OCI_INDEX.to_owned(),
             manifests,
+            subject: None,
             annotations: BTreeMap::new(),
         }
     }

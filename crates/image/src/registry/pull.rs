@@ -90,7 +90,8 @@ pub fn pull(
     let here = || store.find(&reference.to_string(), options.platform.as_ref());
     let keep = |image: Image| {
         if !options.keys.is_empty() {
-            verify_signature(reference, image.target(), &options.keys, &options.access)?;
+            let named = reference.digest().unwrap_or(image.target());
+            verify_signature(reference, named, &options.keys, &options.access)?;
         }
         image.ensure_unpacked()?;
         Ok(Pulled {
@@ -228,8 +229,16 @@ impl Pull<'_> {
     fn fetch_all(&self) -> Result<Pulled> {
         let (target, manifest, config) = self.documents()?;
         let updated = self.content(&target, &manifest, config)?;
-        let at = self.reference.to_string();
-        let image = self.store.find(&at, self.options.platform.as_ref())?;
+        let find = |name: &Reference| {
+            let platform = self.options.platform.as_ref();
+            self.store.find(&name.to_string(), platform)
+        };
+        let mut image = find(self.reference)?;
+        let fetched = &manifest.descriptor.digest;
+        if image.manifest_digest() != fetched {
+            // Somebody else has moved the name meanwhile; what was asked for, and verified, is what was fetched.
+            image = find(&self.reference.at(fetched))?;
+        }
         Ok(Pulled { image, updated })
     }
 

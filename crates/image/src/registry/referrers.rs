@@ -19,6 +19,8 @@ use crate::store::sha256;
 
 /// More pages than anybody reads.
 const PAGES_LIMIT: usize = 1000;
+/// More than any of them tells.
+const ENTRIES_LIMIT: usize = 10_000;
 
 /// What is said about a manifest: descriptors of the manifests that name it as their subject.
 ///
@@ -63,6 +65,10 @@ impl Client<'_> {
             next = next_page(response.headers(), &request.url);
             let bytes = self.body(response, MANIFEST_LIMIT, &request.url).await?;
             entries.extend(index(&request, &bytes)?.manifests);
+            if entries.len() > ENTRIES_LIMIT {
+                let reason = "it says more than anybody has to say about one manifest";
+                return Err(Failure::protocol(&request.method, &request.url, reason));
+            }
         }
         Ok(entries)
     }

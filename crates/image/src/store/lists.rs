@@ -91,6 +91,8 @@ impl Store {
         let absent = match self.find(text, None) {
             Ok(image) => return Ok(Named::Image(Box::new(image))),
             Err(error) if error.class() == Class::NotFound => error,
+            // A whole id is no name.
+            Err(error) if text.len() == 64 && Reference::parse(text).is_err() => error,
             Err(error) => return Err(error),
         };
         let name = Reference::parse(text).ok().map(|name| name.to_string());
@@ -128,11 +130,14 @@ impl Store {
     }
 
     /// One that is damaged is told by whoever looks for its images.
-    fn bare_list(&self, index: &Index, entry: &Descriptor) -> Option<BareList> {
-        let Ok(Some(Document::Index(_))) = self.document(entry) else {
+    pub(super) fn bare_list(&self, index: &Index, entry: &Descriptor) -> Option<BareList> {
+        let Ok(Some(Document::Index(list))) = self.document(entry) else {
             return None;
         };
-        if !self.manifests(entry).ok()?.is_empty() {
+        // What has something here, or speaks about something, has more to it than its entries.
+        let is_bare =
+            list.subject.is_none() && !list.manifests.iter().any(|one| self.has_blob(&one.digest));
+        if !is_bare {
             return None;
         }
         let file = std::fs::metadata(self.blob_path(&entry.digest)).ok()?;

@@ -204,6 +204,14 @@ impl Store {
     pub fn unlist_bare(&self, list: &BareList) -> Result<Vec<Removed>> {
         let digest = list.digest();
         let gone = |index: &mut Index| {
+            // Something of it may have come meanwhile: it stays then.
+            let mut own = index
+                .manifests
+                .iter()
+                .filter(|entry| entry.digest == *digest);
+            if !own.any(|entry| self.bare_list(index, entry).is_some()) {
+                return Ok(Vec::new());
+            }
             let ids = BTreeSet::from([digest.clone()]);
             Ok(unlisted(index, std::slice::from_ref(digest), ids))
         };

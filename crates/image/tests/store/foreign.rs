@@ -60,6 +60,49 @@ fn what_an_index_calls_the_manifest_of_another_image_is_no_matter() {
     is_whole(&store, "victim");
 }
 
+/// A list is bare, and goes like one, when only registries have what is in it; an index of artifacts or of indexes is
+/// not, and neither is one that speaks about something.
+#[test]
+fn a_list_with_something_here_is_not_bare() {
+    let (data, store) = store();
+    install(&store, &name("own"), &[image("own")]).unwrap();
+    let away = json!({"mediaType": MANIFEST, "digest": digest(b"away"), "size": 4});
+    let config = put(data.path(), "application/vnd.oci.empty.v1+json", &json!({}));
+    let artifact = json!({"schemaVersion": 2, "mediaType": MANIFEST, "artifactType": "a/b",
+                          "config": &config, "layers": [config]});
+    let artifact = put(data.path(), MANIFEST, &artifact);
+    let mut about = index(std::slice::from_ref(&away));
+    about["subject"] = artifact.clone();
+    for (list, is_bare) in [
+        (index(std::slice::from_ref(&away)), true),
+        (index(&[]), true),
+        (index(&[artifact, away.clone()]), false),
+        (about, false),
+    ] {
+        let entry = put(data.path(), INDEX, &list);
+        call(data.path(), "docker.io/library/list:1", &entry);
+        let lists = store.list().unwrap().lists;
+        let digest = entry["digest"].as_str().unwrap();
+        let found = lists.iter().find(|one| one.digest().as_str() == digest);
+        assert_eq!(found.is_some(), is_bare, "{list}");
+        if let Some(found) = found {
+            assert!(!store.unlist_bare(found).unwrap().is_empty());
+        }
+    }
+    // What was bare when it was looked at may not be any more.
+    let entry = put(data.path(), INDEX, &index(&[away]));
+    call(data.path(), "docker.io/library/late:1", &entry);
+    let lists = store.list().unwrap().lists;
+    std::fs::write(
+        data.path()
+            .join("oci/blobs/sha256")
+            .join(&digest(b"away")[7..]),
+        "away",
+    )
+    .unwrap();
+    assert!(store.unlist_bare(&lists[0]).unwrap().is_empty());
+}
+
 #[test]
 fn indexes_keep_what_they_lead_to_however_deep() {
     let (data, store) = store();

@@ -9,7 +9,8 @@ use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
-use berth_image::{Destination, LoadOptions, Reference, SaveOptions};
+use berth_image::{Destination, LoadOptions, Reference, SaveOptions, Selector};
+use berth_sys::error::io_cause;
 
 use crate::cli::load::lines;
 use crate::cli::progress::{PullProgress, Style};
@@ -83,9 +84,13 @@ impl Scp {
             None => Ok(()),
         };
         let what = format!("cannot copy {image} to {}", to.host);
-        // An end there is why nothing could be sent any more.
-        ended(&mut there, &what)?;
-        saved.map_err(|error| error.context(what))
+        let end = ended(&mut there, &what);
+        match saved {
+            // An end there is why nothing could be sent any more; anything else is why nothing more came there.
+            Err(error) if broken_pipe(&error) => end.and(Err(error.context(what))),
+            Err(error) => Err(error.context(what)),
+            Ok(()) => end,
+        }
     }
 
     fn fetch(&self, context: &Context, from: &Remote, image: &str) -> Result<()> {
@@ -95,13 +100,18 @@ impl Scp {
         let style = if self.quiet { Style::None } else { Style::Auto };
         let progress = PullProgress::new(context.screen, style);
         let loaded = match there.stdout.take() {
-            Some(stdout) => engine.load(stdout, &LoadOptions::default(), &progress),
+            Some(stdout) => engine.load(stdout, &wanted(image), &progress),
             None => Ok(Vec::new()),
         };
         progress.clear();
         let what = format!("cannot copy {image} from {}", from.host);
-        ended(&mut there, &what)?;
-        let loaded = loaded.map_err(|error| error.context(what))?;
+        let end = ended(&mut there, &what);
+        let loaded = match loaded {
+            Ok(loaded) => end.map(|()| loaded)?,
+            // What cannot be written here is why nobody took it; half an archive is what an end there leaves.
+            Err(error) if io_cause(&error).is_some() => return Err(error.context(what)),
+            Err(error) => return end.and(Err(error.context(what))),
+        };
         if !self.quiet {
             context.screen.data(&lines(&loaded))?;
         }
@@ -136,6 +146,24 @@ impl Scp {
         };
         to.start("berth load --quiet", (input, output))
     }
+}
+
+/// What of an archive from there is taken: of a host that sends more than it was asked for, no other name.
+fn wanted(image: &str) -> LoadOptions {
+    let name = Reference::parse(image).ok().filter(|_| !is_id(image));
+    LoadOptions {
+        select: name.map(|name| Selector::Name(name.to_string())),
+        ..LoadOptions::default()
+    }
+}
+
+fn broken_pipe(error: &Error) -> bool {
+    let first = std::error::Error::source(error);
+    let mut causes = std::iter::successors(first, |cause| cause.source());
+    causes.any(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    })
 }
 
 fn save(engine: &Engine, image: &str, mut stdin: ChildStdin) -> Result<()> {
@@ -246,11 +274,15 @@ fn target(text: &str) -> Result<Remote> {
 /// One image by its name with a tag, or by its id; `save` would take a repository for all its tags.
 fn one_image(text: &str) -> Result<String> {
     let id = text.strip_prefix("sha256:").unwrap_or(text);
-    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
-    if (12..=64).contains(&id.len()) && id.bytes().all(digit) {
+    if is_id(id) {
         return Ok(id.to_owned());
     }
     Ok(Reference::parse(text)?.familiar())
+}
+
+fn is_id(text: &str) -> bool {
+    let digit = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    (12..=64).contains(&text.len()) && text.bytes().all(digit)
 }
 
 #[cfg(test)]

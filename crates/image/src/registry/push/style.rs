@@ -110,6 +110,7 @@ fn index(
     kind.clone_into(&mut own.media_type);
     if style == DocumentStyle::Docker {
         own.annotations.clear();
+        own.subject = None;
         // What only speaks about images has no place there.
         let (about, images): (Vec<_>, Vec<_>) = own
             .manifests

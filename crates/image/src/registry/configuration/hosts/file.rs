@@ -121,8 +121,10 @@ impl File {
 
 impl Settings {
     fn check(&self) -> Result<(), String> {
-        let known = |one: &&String| !matches!(one.as_str(), "pull" | "resolve" | "push");
-        match self.capabilities.iter().find(known) {
+        // Who may be asked for referrers tells nothing about content: they are asked of the registry itself.
+        let known = ["pull", "resolve", "push", "referrers"];
+        let is_unknown = |one: &&String| !known.iter().any(|known| one.eq_ignore_ascii_case(known));
+        match self.capabilities.iter().find(is_unknown) {
             Some(unknown) => Err(format!("there is no capability {unknown:?}")),
             None => Ok(()),
         }
@@ -130,7 +132,8 @@ impl Settings {
 
     /// Whether a host may be used for something; one of which nothing is said may be used for all.
     pub(super) fn can(&self, capability: &str) -> bool {
-        self.capabilities.is_empty() || self.capabilities.iter().any(|one| one == capability)
+        let mut all = self.capabilities.iter();
+        self.capabilities.is_empty() || all.any(|one| one.eq_ignore_ascii_case(capability))
     }
 
     /// Whether anything is said about certificates.

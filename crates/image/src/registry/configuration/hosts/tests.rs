@@ -60,7 +60,7 @@ fn hosts_are_asked_in_their_order_and_the_server_last() {
             capabilities = ["pull"]
             [host."http://a-second.test:5000/us"]
             [host."https://odd.test/v2/upstream"]
-            capabilities = ["pull", "resolve"]
+            capabilities = ["Pull", "resolve", "referrers"]
             override_path = true
             "#,
         ),

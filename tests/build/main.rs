@@ -16,6 +16,7 @@ mod killed;
 mod outputs;
 mod project;
 mod pulling;
+mod rebuilt_stages;
 mod remote_cache;
 mod repositories;
 mod run;

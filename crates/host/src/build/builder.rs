@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use berth_contract::{Class, Digest, Error, Result, Signal};
@@ -17,6 +17,7 @@ use super::contexts::Contexts;
 use super::copy::{FileDigests, Guard};
 use super::deletion::Deletion;
 use super::dockerfile::{Dockerfile, Stages};
+use super::graph::{Graph, Wish};
 use super::ignore::Patterns;
 use super::jobs::Jobs;
 use super::memory::Memory;
@@ -24,7 +25,6 @@ use super::output;
 use super::remote_cache::{self, Imports};
 use super::report::{Report, Step, Steps};
 use super::request::{BuildRequest, Cancel, NamedContext};
-use super::run::cancelled;
 use super::run_mounts::Copies;
 use super::scope::predefined_arguments;
 use super::shell::FailedPlace;
@@ -110,44 +110,6 @@ impl Alive {
 
 /// An image that somebody looks up, and then it.
 type Wanted = Mutex<Option<Arc<Image>>>;
-
-/// The stages of one platform and what they came to.
-pub(super) struct Graph<'a> {
-    pub(super) stages: &'a Stages,
-    pub(super) platform: Platform,
-    pub(super) predefined: BTreeMap<String, String>,
-    progress: Mutex<Course>,
-    changed: Condvar,
-}
-
-/// A stage, and whether its files are needed: otherwise what comes of it may be known by name alone.
-pub(super) type Wish = (usize, bool);
-
-/// How far the stages are.
-#[derive(Debug, Default)]
-struct Course {
-    /// Those that somebody builds or has built.
-    begun: BTreeSet<Wish>,
-    /// What they came to; nothing for those that failed.
-    results: BTreeMap<Wish, Option<Arc<State>>>,
-    /// The first failure; what waited for it fails because of it.
-    failure: Option<Error>,
-}
-
-/// Settles a stage however its building ends, a panic included: others wait for it.
-struct Settling<'g, 'a> {
-    graph: &'g Graph<'a>,
-    wish: Wish,
-    state: Option<Arc<State>>,
-}
-
-impl Drop for Settling<'_, '_> {
-    fn drop(&mut self) {
-        let mut progress = lock(&self.graph.progress);
-        progress.results.insert(self.wish, self.state.take());
-        self.graph.changed.notify_all();
-    }
-}
 
 /// How long finished steps may be lost to a builder that is killed: what was made in that time is made again, and more
 /// often the file system is not asked to write everything it holds.
@@ -261,14 +223,14 @@ impl<'a> Build<'a> {
             let target = stages
                 .target(self.request.target.as_deref())
                 .map_err(|reason| Error::new(Class::Invalid, reason))?;
-            let graph = Graph {
-                stages: &stages,
-                platform: platform.clone(),
-                predefined,
-                progress: Mutex::default(),
-                changed: Condvar::new(),
+            let mut graph = Graph::new(&stages, platform.clone(), predefined);
+            let state = loop {
+                let built = self.stages(&graph, target);
+                if self.cancel.is_over() || !graph.begins_anew() {
+                    break built?;
+                }
+                self.remember();
             };
-            let state = self.stages(&graph, target)?;
             results.push((platform, state));
         }
         self.digests.save();
@@ -290,7 +252,7 @@ impl<'a> Build<'a> {
             });
         }
         let built = self.whole_stage(graph, target);
-        match lock(&graph.progress).failure.take() {
+        match graph.failure() {
             Some(error) => Err(error),
             None => built,
         }
@@ -312,29 +274,7 @@ impl<'a> Build<'a> {
     }
 
     fn wished(&self, graph: &Graph<'_>, wish: Wish) -> Result<Arc<State>> {
-        let mut progress = lock(&graph.progress);
-        if progress.begun.insert(wish) {
-            drop(progress);
-            let mut settling = Settling {
-                graph,
-                wish,
-                state: None,
-            };
-            settling.state = self.build_stage(graph, wish).map(Arc::new);
-            drop(settling);
-            progress = lock(&graph.progress);
-        }
-        loop {
-            match progress.results.get(&wish) {
-                Some(Some(state)) => return Ok(Arc::clone(state)),
-                Some(None) => return Err(cancelled()),
-                None if self.cancel.is_over() => return Err(cancelled()),
-                None => {
-                    let waited = graph.changed.wait_timeout(progress, NOTICE);
-                    (progress, _) = waited.unwrap_or_else(PoisonError::into_inner);
-                }
-            }
-        }
+        graph.result(wish, self.cancel, || self.build_stage(graph, wish))
     }
 
     /// Builds a stage, once more if files of it were needed that are not here.
@@ -346,8 +286,11 @@ impl<'a> Build<'a> {
                 self.failed(graph, &builder, error);
                 return None;
             }
+            Err(_) if graph.is_torn() => return None,
             Err(_) => {}
         }
+        // What was made so far need not be made again.
+        self.remember();
         let mut builder = StageBuilder::new(self, graph, (index, true));
         let built = builder.build();
         built
@@ -358,25 +301,26 @@ impl<'a> Build<'a> {
     /// A stage whose files a step needs: others may go on while it is waited for.
     pub(super) fn needed(&self, graph: &Graph<'_>, index: usize) -> Result<Arc<State>> {
         // Whoever holds a lock has asked for it before, and must not wait for a turn now.
-        let known = lock(&graph.progress).results.get(&(index, false)).cloned();
-        let known = match known.flatten() {
-            Some(state) if state.is_whole => Some(state),
-            _ => lock(&graph.progress)
-                .results
-                .get(&(index, true))
-                .cloned()
-                .flatten(),
-        };
-        if let Some(state) = known {
-            return Ok(state);
+        let known = graph.known(index).filter(|known| known.is_whole);
+        if let Some(known) = known {
+            return Ok(known);
         }
         let wait = || self.whole_stage(graph, index);
         self.jobs.aside(self.cancel, wait)
     }
 
+    /// What a stage comes to, with all its files if somebody needed them already.
+    pub(super) fn stage_so_far(&self, graph: &Graph<'_>, index: usize) -> Result<Arc<State>> {
+        let state = self.stage(graph, index)?;
+        Ok(graph.known(index).unwrap_or(state))
+    }
+
     /// A stage failed: the first one that does ends the others, and is looked at if that is wanted.
     fn failed(&self, graph: &Graph<'_>, stage: &StageBuilder<'_, '_>, error: Error) {
         let was_cancelled = self.cancel.is_cancelled();
+        if graph.is_torn() && !was_cancelled {
+            return;
+        }
         let Some(running) = self.cancel.fail() else {
             return;
         };
@@ -396,7 +340,7 @@ impl<'a> Build<'a> {
                 error: &error,
             });
         }
-        lock(&graph.progress).failure = Some(error);
+        graph.fail(error);
     }
 
     /// An image by name, or what a named context puts in its place.
@@ -442,11 +386,9 @@ impl<'a> Build<'a> {
             lock(&self.pending).push(step.clone());
         }
         lock(&self.used).insert(step.key.clone(), step);
-        let now = clock::monotonic();
-        let mut last = lock(&self.remembered);
-        if now.saturating_sub(*last) >= UNREMEMBERED {
-            *last = now;
-            drop(last);
+        let is_due = |last: Duration| clock::monotonic().saturating_sub(last) >= UNREMEMBERED;
+        // Whoever holds it is about it right now.
+        if self.remembered.try_lock().is_ok_and(|last| is_due(*last)) {
             self.remember();
         }
     }
@@ -461,7 +403,10 @@ impl<'a> Build<'a> {
         lock(&self.used).values().cloned().collect()
     }
 
+    /// One after the other: what a step came to last is what is kept.
     fn remember(&self) {
+        let mut last = lock(&self.remembered);
+        *last = clock::monotonic();
         let pending = std::mem::take(&mut *lock(&self.pending));
         // A build is no worse for it when the cache cannot be written.
         if pending.is_empty() || self.assembly.sync().is_err() {

@@ -20,48 +20,59 @@ use super::ignore::{Patterns, clean};
 use super::layers::Made;
 use super::report::Step;
 use super::stage_builder::StageBuilder;
+use super::state::State;
 
 impl StageBuilder<'_, '_> {
     /// Carries one out.
     pub(super) fn copy(&mut self, copy: &Copy, step: Step<'_>) -> Result<()> {
-        let by_name = self.key_by_name(copy)?;
-        if let Some(key) = &by_name {
-            let told = self.all_expanded(&copy.sources)?;
-            let created_by = self.history(copy, &told, &self.expanded(&copy.destination)?)?;
-            if self.took(key, true, &created_by, step) {
-                return Ok(());
-            }
-        }
-        self.copy_files(copy, step)?;
-        if let Some(key) = by_name {
-            self.also(key);
-        }
-        Ok(())
-    }
-
-    /// What a copy out of another stage depends on, told by what that stage is made of, none of which has to be here.
-    fn key_by_name(&self, copy: &Copy) -> Result<Option<Digest>> {
         let stages = &self.graph.stages;
         let from = copy.from.as_deref();
         let from = from.filter(|name| self.build.request.named_context(name).is_none());
         let Some(index) = from.and_then(|name| stages.find(name, self.stage.index)) else {
-            return Ok(None);
+            return self.copy_files(copy, step);
         };
-        let source = self.build.stage(self.graph, index)?;
-        let mut key = Key::new("copy by name");
-        key.layers(if copy.link { &[] } else { &self.state.layers });
-        key.layers(&source.layers);
-        let flags = [&copy.chown, &copy.chmod].map(|flag| flag.as_deref().unwrap_or_default());
-        for text in flags.into_iter().chain([copy.destination.as_str()]) {
-            key.text(&self.expanded(text)?);
+        let source = self.build.stage_so_far(self.graph, index)?;
+        let key = self.key_by_name(copy, &source, &self.state.layers)?;
+        let told = self.all_expanded(&copy.sources)?;
+        let created_by = self.history(copy, &told, &self.expanded(&copy.destination)?)?;
+        if self.took(&key, true, &created_by, step) {
+            return self.comes_of(index, &source);
         }
+        let below = self.state.layers.len();
+        self.copy_files(copy, step)?;
+        // Its files were needed, for which it may have been built again.
+        let source = self.build.stage_so_far(self.graph, index)?;
+        self.also(self.key_by_name(copy, &source, &self.state.layers[..below])?);
+        Ok(())
+    }
+
+    /// What a copy out of another stage depends on, told by what that stage is made of, none of which has to be here.
+    fn key_by_name(&self, copy: &Copy, source: &State, below: &[Layer]) -> Result<Digest> {
+        let mut key = Key::new("copy by name");
+        let chown = self.flag(copy.chown.as_deref())?;
+        let is_number = |id: &str| id.parse::<u32>().is_ok();
+        // Whom a name means is told by files of this very stage.
+        let is_named = chown
+            .as_ref()
+            .is_some_and(|text| !text.split(':').all(is_number));
+        key.layers(if copy.link && !is_named { &[] } else { below });
+        key.layers(&source.layers);
+        key.text(&chown.unwrap_or_default());
+        key.text(&self.flag(copy.chmod.as_deref())?.unwrap_or_default());
+        key.text(&self.expanded(&copy.destination)?);
         for texts in [&copy.exclude, &copy.sources] {
             key.document(&self.all_expanded(texts)?);
         }
         key.text(&self.state.config.working_dir);
         key.text(&format!("{} {}", copy.link, copy.parents));
         self.layer_time(&mut key);
-        Ok(Some(self.finished(key)))
+        Ok(self.finished(key))
+    }
+
+    /// What a flag says; one whose variables hold nothing is as good as none.
+    fn flag(&self, text: Option<&str>) -> Result<Option<String>> {
+        let text = text.map(|text| self.expanded(text)).transpose()?;
+        Ok(text.filter(|text| !text.is_empty()))
     }
 
     fn all_expanded(&self, texts: &[String]) -> Result<Vec<String>> {
@@ -174,10 +185,10 @@ impl StageBuilder<'_, '_> {
             excluded.push(self.expanded(pattern)?);
         }
         // Also with --link: which numbers the names are is part of what is copied then.
-        let asked_owner = match &copy.chown {
+        let asked_owner = match self.flag(copy.chown.as_deref())? {
             Some(text) => {
                 let stage = || Merged::open(&self.lowers()?);
-                Some(owner(&self.expanded(text)?, &stage)?)
+                Some(owner(&text, &stage)?)
             }
             None => None,
         };
@@ -185,8 +196,8 @@ impl StageBuilder<'_, '_> {
         // What comes from outside belongs to root.
         let is_outside = from.is_none_or(|from| self.is_directory(from));
         let owner = asked_owner.or(is_outside.then_some((0, 0)));
-        let mode = match &copy.chmod {
-            Some(text) => Some(mode_change(&self.expanded(text)?).map_err(invalid)?),
+        let mode = match self.flag(copy.chmod.as_deref())? {
+            Some(text) => Some(mode_change(&text).map_err(invalid)?),
             None => None,
         };
         Ok(Manner {
@@ -251,8 +262,8 @@ impl StageBuilder<'_, '_> {
             text.push_str(" --parents");
         }
         for (name, value) in [("chown", &copy.chown), ("chmod", &copy.chmod)] {
-            if let Some(value) = value {
-                text.push_str(&format!(" --{name}={}", self.expanded(value)?));
+            if let Some(value) = self.flag(value.as_deref())? {
+                text.push_str(&format!(" --{name}={value}"));
             }
         }
         for source in told {

@@ -5,6 +5,7 @@
 //!                                                      as long as nobody needs the files of the stage
 //! ```
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use berth_contract::{Class, Digest, Error, Result};
@@ -13,8 +14,10 @@ use berth_sys::error::Explain as _;
 
 use super::cache::{CachedStep, Key};
 use super::copy::Read;
+use super::remote_cache::diff_ids;
 use super::report::Step;
 use super::stage_builder::{StageBuilder, extracted};
+use super::state::State;
 
 /// Where the layer of a step comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +49,24 @@ impl StageBuilder<'_, '_> {
             return Err(missing());
         }
         extracted(self.build, &self.state.layers)
+    }
+
+    /// Notes that something comes out of a stage. Two executions of one command differ, and nothing may be made of both:
+    /// a stage that was known by name, and then built because its files were needed, is built first when all begins anew.
+    pub(super) fn comes_of(&self, index: usize, state: &State) -> Result<()> {
+        let own = (index, diff_ids(&state.layers));
+        let mut origins = self.origins.borrow_mut();
+        let mut torn = BTreeSet::new();
+        for (index, layers) in state.origins.clone().into_iter().chain([own]) {
+            if *origins.entry(index).or_insert_with(|| layers.clone()) != layers {
+                torn.insert(index);
+            }
+        }
+        if torn.is_empty() {
+            return Ok(());
+        }
+        self.graph.tear(torn);
+        Err(missing())
     }
 
     /// Adds a step's layer: the cache's, or one that is made now.

@@ -21,6 +21,7 @@ mod copy;
 mod copy_step;
 mod deletion;
 pub mod dockerfile;
+mod graph;
 pub mod ignore;
 mod jobs;
 mod layers;

@@ -1,20 +1,22 @@
 //! One stage: its base, then its instructions one after the other.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use berth_contract::{Class, Error, Report, Result};
+use berth_contract::{Class, Digest, Error, Report, Result};
 use berth_image::{Layer, Merged, Platform, urls_without_logins, urls_without_secrets};
 use berth_sys::error::Explain as _;
 use berth_sys::file::Time;
 
-use super::builder::{Build, Graph, Wish, lock};
+use super::builder::{Build, lock};
 use super::cache::Key;
 use super::configure::{Given, Values, apply};
 use super::copy::Read;
 use super::dockerfile::expand::{expand, expand_shown};
 use super::dockerfile::instruction::{Command, Copy};
 use super::dockerfile::{Base, Instruction, Lines, MountKind, Stage, parse_one};
+use super::graph::{Graph, Wish};
 use super::layers::Made;
 use super::report::Step;
 use super::request::NamedContext;
@@ -31,6 +33,8 @@ pub(super) struct StageBuilder<'b, 'a> {
     pub(super) whole: bool,
     /// Whether it ended because of files that are not here.
     pub(super) lacks_files: Cell<bool>,
+    /// Where what it has comes from, as its state tells it in the end.
+    pub(super) origins: RefCell<BTreeMap<usize, Vec<Digest>>>,
     /// How many steps it has, and which is at hand.
     count: usize,
     position: usize,
@@ -46,8 +50,9 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
     pub(super) fn new(build: &'b Build<'a>, graph: &'b Graph<'b>, (index, whole): Wish) -> Self {
         let stage = &graph.stages.stages[index];
         Self {
-            whole,
+            whole: whole || graph.whole.contains(&index),
             lacks_files: Cell::default(),
+            origins: RefCell::default(),
             build,
             graph,
             stage,
@@ -91,7 +96,9 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             self.lines = one.lines;
             self.instruction(&one.instruction, &self.shown(one.lines))?;
         }
-        Ok(self.state.clone())
+        let mut state = self.state.clone();
+        state.origins = self.origins.take();
+        Ok(state)
     }
 
     /// The platform that the stage is for.
@@ -111,6 +118,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
                     true => self.build.whole_stage(self.graph, *index)?,
                     false => self.build.stage(self.graph, *index)?,
                 };
+                self.comes_of(*index, &base)?;
                 self.state = base.derived();
             }
             Base::Image(name) => {
@@ -266,8 +274,19 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             Instruction::Workdir(path) => self.workdir(path, step),
             _ => Ok(()),
         };
-        if result.is_err() && self.lacks_files.get() {
-            step.note("its stage is needed whole, of which no cache has all files");
+        let begins_anew = if self.lacks_files.get() {
+            Some("its stage is needed whole, of which no cache has all files")
+        } else if self.graph.is_torn() {
+            Some(
+                "a stage had to be built again after files of it were taken: what they are in begins anew",
+            )
+        } else {
+            None
+        };
+        if result.is_err()
+            && let Some(reason) = begins_anew
+        {
+            step.note(reason);
             step.end(Ok(()))?;
             return result;
         }
@@ -405,6 +424,7 @@ impl<'b, 'a> StageBuilder<'b, 'a> {
             None => {
                 if let Some(index) = stages.find(name, self.stage.index) {
                     let state = self.build.needed(self.graph, index)?;
+                    self.comes_of(index, &state)?;
                     return extracted(self.build, &state.layers);
                 }
                 if stages.find(name, stages.stages.len()).is_some() {

@@ -1,5 +1,8 @@
 //! What a stage has come to: its layers, its config, its history, and what variables mean now.
 
+use std::collections::BTreeMap;
+
+use berth_contract::Digest;
 use berth_image::{
     Configuration, ContainerConfig, History, Image, Layer, Platform, urls_without_logins,
 };
@@ -18,6 +21,9 @@ pub(super) struct State {
     pub(super) layers: Vec<Layer>,
     /// Whether all of them are here.
     pub(super) is_whole: bool,
+    /// The stages that something of it comes from, and what each was made of: one that is built twice need not come to the
+    /// same.
+    pub(super) origins: BTreeMap<usize, Vec<Digest>>,
     /// How many of them are the base's.
     pub(super) inherited: usize,
     pub(super) config: ContainerConfig,
@@ -49,6 +55,7 @@ impl State {
             platform,
             layers: Vec::new(),
             is_whole: true,
+            origins: BTreeMap::new(),
             inherited: 0,
             config,
             history: Vec::new(),
@@ -84,6 +91,7 @@ impl State {
             platform: image.platform().clone(),
             inherited: layers.len(),
             is_whole: true,
+            origins: BTreeMap::new(),
             layers,
             config,
             history: configuration.history.clone(),

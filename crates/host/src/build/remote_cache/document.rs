@@ -226,7 +226,7 @@ impl Record {
 }
 
 /// What a stack of layers holds.
-pub(super) fn diff_ids(layers: &[Layer]) -> Vec<Digest> {
+pub(in crate::build) fn diff_ids(layers: &[Layer]) -> Vec<Digest> {
     layers.iter().map(|layer| layer.diff_id.clone()).collect()
 }
 

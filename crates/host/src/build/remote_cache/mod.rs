@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use berth_contract::Digest;
 use berth_image::{Recompression, Reference};
 
-pub(super) use document::CacheConfig;
+pub(super) use document::{CacheConfig, diff_ids};
 pub(super) use export::export;
 pub(super) use import::Imports;
 

@@ -9,6 +9,7 @@
 //!  image store ◄── output: config, manifest, index, names ◄──────── layers ◄─────┘
 //! ```
 
+mod adjustments;
 mod agent;
 mod annotations;
 mod builder;
@@ -44,6 +45,7 @@ mod state;
 mod stubs;
 mod time;
 
+pub use adjustments::Adjustments;
 pub use annotations::{Annotation, Annotations};
 pub use builder::Built;
 pub use cache::{BuildCache, CachedStep};
@@ -55,8 +57,7 @@ pub use remote_cache::{CacheExport, CachePlace};
 pub use report::{Event, Quiet, Report};
 pub use repository::{check_out, is_repository};
 pub use request::{
-    Adjustments, BuildRequest, Cancel, Destination, NamedContext, NoCache, OnFailure, Output,
-    Secret, Squash,
+    BuildRequest, Cancel, Destination, NamedContext, NoCache, OnFailure, Output, Secret, Squash,
 };
 pub use shell::FailedPlace;
 pub use time::epoch_of;

@@ -7,7 +7,7 @@ use berth_image::{
     Configuration, ContainerConfig, History, Image, Layer, Platform, urls_without_logins,
 };
 
-use super::request::Adjustments;
+use super::adjustments::Adjustments;
 use super::scope::{PATH, Scope};
 
 /// The comment of every step in the history, which tools look for.

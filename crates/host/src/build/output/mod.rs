@@ -16,10 +16,11 @@ use berth_image::{
 };
 use berth_sys::error::Explain as _;
 
+use super::adjustments::Adjustments;
 use super::builder::{Build, Built};
 use super::remote_cache::CacheConfig;
 use super::report::Step;
-use super::request::{Adjustments, Destination, Output, Squash};
+use super::request::{Destination, Output, Squash};
 use super::state::State;
 
 /// What was built for each platform.

@@ -80,3 +80,14 @@ fn copies_by_way_of_another_stage_are_of_one_execution() {
     );
     of_one_execution(&Sandbox::new(), &before, &after);
 }
+
+/// The second begins anew after the first did, and what was linked in between lies upon other layers then.
+#[test]
+fn two_stages_are_built_again() {
+    let before = "FROM busybox AS other\nRUN cat /proc/sys/kernel/random/uuid > /c; cp /c /d\n\
+                  FROM busybox\nCOPY --link --from=other /c /c\nCOPY --link --from=made /a /a\n";
+    let after = format!(
+        "{before}COPY --link --from=made /b /b\nCOPY --link --from=other /d /d\nRUN cmp /c /d\n"
+    );
+    converges(before, &after, 7);
+}

@@ -395,7 +395,8 @@ impl<'a> Build<'a> {
 
     /// Tells other caches of a step that is not kept here.
     pub(super) fn tell(&self, step: CachedStep) {
-        lock(&self.used).entry(step.key.clone()).or_insert(step);
+        // What a linked copy lies upon may be another layer than before all began anew.
+        lock(&self.used).insert(step.key.clone(), step);
     }
 
     /// Every step that the build needed so far.

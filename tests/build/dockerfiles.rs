@@ -24,12 +24,57 @@ fn links_of_a_context_do_not_lead_to_the_hosts_files() {
     }
     project.write("Dockerfile", "FROM busybox\nCOPY . /c/\n");
     std::fs::write(&outside, "kept\n").unwrap();
-    symlink(
-        "../outside",
-        project.directory.join("Dockerfile.dockerignore"),
+    let directory = project.directory.display();
+    let named = format!("--build-context=c={directory}");
+    for name in [
+        "Dockerfile.dockerignore",
+        ".dockerignore",
+        ".containerignore",
+    ] {
+        let link = project.directory.join(name);
+        for target in ["../outside", "nothing"] {
+            symlink(target, &link).unwrap();
+            let refused = project.build(&[]).status(1);
+            let reason = "it is a link to what is not in the context";
+            assert!(refused.stderr.contains(reason), "{name}: {refused}");
+            assert!(refused.stderr.contains(name), "{name}: {refused}");
+            // Of a named context as well, which knows no ignore file of a Dockerfile.
+            let empty = project.sandbox.path().join("empty");
+            std::fs::create_dir_all(&empty).unwrap();
+            std::fs::write(empty.join("Dockerfile"), "FROM busybox\n").unwrap();
+            let built = project
+                .sandbox
+                .berth(&["build", &named, empty.to_str().unwrap()]);
+            let is_refused = built.stderr.contains(reason);
+            assert_eq!(is_refused, name.starts_with('.'), "{name}: {built}");
+            std::fs::remove_file(&link).unwrap();
+        }
+    }
+    assert_eq!(project.sh("ls /c/kept"), "/c/kept");
+}
+
+/// What is in the context may be a pipe, and then it is that pipe which is read.
+#[test]
+fn a_pipe_does_not_stand_for_a_file_of_the_host() {
+    let project = Project::new();
+    let outside = project.sandbox.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(
+        outside.join("Dockerfile"),
+        "FROM busybox\nRUN echo of-the-host\n",
     )
     .unwrap();
-    assert_eq!(project.sh("ls /c/kept"), "/c/kept");
+    symlink(&outside, project.directory.join("sub")).unwrap();
+    let within = project.directory.join(outside.strip_prefix("/").unwrap());
+    std::fs::create_dir_all(&within).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(within.join("Dockerfile"))
+        .status();
+    assert!(made.unwrap().success());
+    let named = project.directory.join("sub/Dockerfile");
+    let refused = project.build(&["-f", named.to_str().unwrap()]).status(1);
+    assert!(refused.stderr.contains("not a regular file"), "{refused}");
+    assert!(!refused.stderr.contains("of-the-host"), "{refused}");
 }
 
 #[test]

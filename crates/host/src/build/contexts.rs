@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use berth_contract::{Class, Error, Result};
 use berth_image::{download, urls_without_secrets};
 use berth_sys::error::Explain as _;
-use berth_sys::file::{Directory, Links};
+use berth_sys::file::{Directory, Kind, Links};
 
 use super::builder::{Build, lock};
 use super::ignore::Patterns;
@@ -19,6 +19,8 @@ use super::request::{BuildRequest, NamedContext};
 
 /// More than any ignore file that a person has written.
 const IGNORE_LIMIT: u64 = 16 << 20;
+/// Why a file of a context is not read: whoever filled it cannot have files of the host read for it.
+pub const LINK_OUT_OF_CONTEXT: &str = "it is a link to what is not in the context";
 /// What `BuildKit` calls the file of a context that is one of the web.
 const FILE: &str = "context";
 
@@ -59,11 +61,25 @@ fn ignored(path: &Path) -> Result<Option<Patterns>> {
         let cannot = || format!("cannot read {}", file.display());
         // Whoever filled the directory cannot have files of the host read for it.
         match directory.file(Path::new(name), Links::InRoot) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if is_link(&directory, Path::new(name)) {
+                    let error = Error::new(Class::NotFound, cannot());
+                    return Err(error.caused_by(LINK_OUT_OF_CONTEXT));
+                }
+            }
             opened => return patterns(&file, opened.explain(cannot)?).map(Some),
         }
     }
     Ok(None)
+}
+
+/// Whether there is a link at a path of a context, of which only the last part is not followed.
+#[must_use]
+pub fn is_link(root: &Directory, path: &Path) -> bool {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let parent = root.directory(parent.unwrap_or(Path::new(".")), Links::InRoot);
+    let found = parent.and_then(|parent| parent.metadata(path.file_name().unwrap_or_default()));
+    matches!(found, Ok(Some(metadata)) if metadata.kind == Kind::Symlink)
 }
 
 fn patterns(file: &Path, opened: File) -> Result<Patterns> {

@@ -51,6 +51,7 @@ pub use builder::Built;
 pub use cache::{BuildCache, CachedStep};
 pub use cache_mount::CacheMount;
 pub use checks::check_directive_of;
+pub use contexts::{LINK_OUT_OF_CONTEXT, is_link};
 pub use prune::{CacheEntry, CachePruning};
 pub use remote::is_remote;
 pub use remote_cache::{CacheExport, CachePlace};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use berth_contract::{Class, Error, Result};
 use berth_host::Engine;
 use berth_host::build::ignore::clean;
-use berth_host::build::{check_out, is_remote, is_repository};
+use berth_host::build::{LINK_OUT_OF_CONTEXT, check_out, is_link, is_remote, is_repository};
 use berth_image::{Assembly, PullOptions};
 use berth_sys::file::{Directory, Links};
 
@@ -239,13 +239,13 @@ fn in_directory(directory: &Path, file: Option<&str>) -> Result<Found> {
         }
         None => context.default_file(directory)?,
     };
-    let own = at.map(|at| at.with_added_extension("dockerignore"));
-    let ignore = match own.map(|path| (context.open(&path), path)) {
-        Some((Ok(file), path)) => self::text(&path, file)?,
-        Some((Err(error), path)) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(cannot(&path, error));
-        }
-        _ => ignore_file(directory)?,
+    let own = match at.map(|at| at.with_added_extension("dockerignore")) {
+        Some(path) => context.ignore_file(&path)?,
+        None => None,
+    };
+    let ignore = match own {
+        Some(ignore) => ignore,
+        None => ignore_file(directory)?,
     };
     Ok(Found {
         directory: absolute,
@@ -289,9 +289,28 @@ impl Surroundings {
         match self.root.file(&within, Links::InRoot) {
             // A pipe that somebody writes to, which is not what a link leads to.
             Err(error) if error.kind() == io::ErrorKind::InvalidInput && !path.is_symlink() => {
+                // Nor what lies in a directory that a link leads to.
+                let (root, path) = (self.path.canonicalize()?, path.canonicalize()?);
+                if !path.starts_with(root) {
+                    return Err(error);
+                }
                 File::open(path)
             }
             opened => opened,
+        }
+    }
+
+    /// The ignore file of a Dockerfile's own, if there is one.
+    fn ignore_file(&self, path: &Path) -> Result<Option<String>> {
+        let is_link = || match self.within(path) {
+            Some(within) => is_link(&self.root, &within),
+            None => path.is_symlink(),
+        };
+        match self.open(path) {
+            Ok(file) => text(path, file).map(Some),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(cannot(path, error)),
+            Err(_) if is_link() => Err(cannot_follow(path)),
+            Err(_) => Ok(None),
         }
     }
 
@@ -316,8 +335,7 @@ impl Surroundings {
         if !leads_out {
             return cannot(path, error);
         }
-        Error::new(Class::NotFound, format!("cannot read {}", path.display()))
-            .caused_by("it is a link to what is not in the context")
+        cannot_follow(path)
     }
 }
 
@@ -341,8 +359,8 @@ fn ignore_file(directory: &Path) -> Result<String> {
 fn read_beneath(root: &Directory, path: &Path) -> Option<Result<String>> {
     match root.file(path, Links::InRoot) {
         Ok(file) => Some(text(path, file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => Some(Err(cannot(path, error))),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Some(Err(cannot(path, error))),
+        Err(_) => is_link(root, path).then(|| Err(cannot_follow(path))),
     }
 }
 
@@ -358,6 +376,11 @@ fn text(path: &Path, file: File) -> Result<String> {
 
 fn cannot(path: &Path, error: io::Error) -> Error {
     Error::new(Class::NotFound, format!("cannot read {}", path.display())).caused_by(error)
+}
+
+fn cannot_follow(path: &Path) -> Error {
+    Error::new(Class::NotFound, format!("cannot read {}", path.display()))
+        .caused_by(LINK_OUT_OF_CONTEXT)
 }
 
 fn standard_input() -> Result<String> {

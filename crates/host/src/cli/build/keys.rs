@@ -9,9 +9,11 @@ use std::process::{Child, Command, Stdio};
 use berth_contract::{Class, Error, Result};
 use berth_sys::error::Explain as _;
 
-/// What the agent lives as long as. Its input ends with whoever started it, however that ends.
-const SCRIPT: &str =
-    "ssh-add -q -- \"$@\" && echo ready && cat > /dev/null; kill \"$SSH_AGENT_PID\"";
+/// What the agent lives as long as. Its input ends with whoever started it, however that ends; what a terminal says to
+/// all of them ends the question for a passphrase, and not this.
+const SCRIPT: &str = "directory=$1; shift; trap : HUP INT QUIT TERM; \
+    ssh-add -q -- \"$@\" && trap '' HUP INT QUIT TERM && echo ready && cat > /dev/null; \
+    kill \"$SSH_AGENT_PID\"; rm -rf -- \"$directory\"";
 
 /// An agent with keys; it ends when this is dropped.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ impl KeyAgent {
             .arg("-a")
             .arg(socket(&directory))
             .args(["sh", "-c", SCRIPT, "sh"])
+            .arg(&directory)
             .args(keys)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -116,5 +119,41 @@ mod tests {
             failed.to_string().contains("cannot use the key"),
             "{failed}"
         );
+    }
+
+    #[test]
+    fn an_agent_ends_with_whoever_started_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = folder.path().join("key");
+        let words = ["-q", "-t", "ed25519", "-N", "", "-f"];
+        output(Command::new("ssh-keygen").args(words).arg(&key));
+        let mut agent = KeyAgent::start(&[key]).unwrap();
+        let shell = agent.process.id();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
+        let said =
+            |process: &str, name: &str| fs::read_to_string(format!("/proc/{process}/{name}"));
+        let is_agent = |process: &&str| said(process, "comm").unwrap() == "ssh-agent\n";
+        let (agents, others): (Vec<_>, Vec<_>) = children.split_whitespace().partition(is_agent);
+        let [process] = agents[..] else {
+            panic!("{children}");
+        };
+        // As Ctrl-C does: the agent itself is none of the terminal's.
+        let interrupt = Command::new("kill")
+            .arg("-INT")
+            .args(others)
+            .arg(shell.to_string())
+            .status();
+        assert!(interrupt.unwrap().success());
+        // As when whoever started it is killed: nothing else is cleared up.
+        drop(agent.process.stdin.take());
+        agent.process.wait().unwrap();
+        assert!(!agent.directory.exists());
+        // Nobody may be there yet to reap it.
+        let begun = std::time::Instant::now();
+        while said(process, "stat").is_ok_and(|stat| !stat.contains(") Z ")) {
+            // By itself it looks every ten seconds whether its parent is there.
+            assert!(begun.elapsed().as_secs() < 5, "the agent goes on");
+            std::thread::yield_now();
+        }
     }
 }

@@ -153,6 +153,37 @@ fn annotations_are_of_manifests_entries_and_the_index() {
     }
 }
 
+/// An index is made of one platform too, where it is asked for, and each platform has one entry.
+#[test]
+fn an_index_of_one_platform_has_annotations() {
+    let project = Project::of("FROM scratch\nLABEL a=b\n");
+    let built = project.build(&[
+        "--build-arg=BUILDKIT_MULTI_PLATFORM=1",
+        "--platform=linux/amd64,linux/amd64",
+        "--platform=linux/amd64",
+        "--annotation=index:of=index",
+        "--annotation=manifest-descriptor:of=entry",
+    ]);
+    built.success();
+    let shown = project.sandbox.berth(&["manifest", "inspect", "t"]);
+    let index: serde_json::Value = serde_json::from_str(&shown.success()).unwrap();
+    assert_eq!(index["annotations"], serde_json::json!({"of": "index"}));
+    let entries = index["manifests"].as_array().unwrap();
+    assert_eq!(entries.len(), 1, "{index}");
+    assert_eq!(
+        entries[0]["annotations"],
+        serde_json::json!({"of": "entry"})
+    );
+    project
+        .build(&["--platform=linux/arm64,linux/arm64/v8"])
+        .success();
+    let shown = project
+        .sandbox
+        .berth(&["manifest", "inspect", "t"])
+        .success();
+    assert!(!shown.contains("\"manifests\""), "{shown}");
+}
+
 /// As with `BuildKit`: that time is the files', whether or not those of layers are rewritten.
 #[test]
 fn files_alone_have_the_given_time() {

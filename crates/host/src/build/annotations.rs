@@ -44,14 +44,19 @@ impl Annotations {
     ///
     /// # Errors
     /// One has none.
-    pub(super) fn check(&self, platforms: &[Platform], documents: DocumentStyle) -> Result<()> {
+    pub(super) fn check(
+        &self,
+        platforms: &[Platform],
+        is_list: bool,
+        documents: DocumentStyle,
+    ) -> Result<()> {
         if documents == DocumentStyle::Docker && *self != Self::default() {
             let message = "cannot annotate an image that Docker's documents describe";
             return Err(Error::new(Class::Invalid, message)
                 .caused_by("they have no annotations")
                 .hint("--format oci describes it by OCI's, which do"));
         }
-        let one = platforms.len() < 2;
+        let one = platforms.len() < 2 && !is_list;
         let of_index = self.index.keys();
         let of_entries = self.entry.iter().map(|one| &one.name);
         if let Some(name) = of_index.chain(of_entries).next().filter(|_| one) {

@@ -213,7 +213,7 @@ impl<'a> Build<'a> {
             self.request.platforms.clone()
         };
         let (annotations, documents) = (&self.request.annotations, self.request.documents);
-        annotations.check(&platforms, documents)?;
+        annotations.check(&platforms, self.request.is_list, documents)?;
         let mut results = Vec::new();
         for platform in platforms {
             let predefined = predefined_arguments((&platform, &host), self.stage_name());

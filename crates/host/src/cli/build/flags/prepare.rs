@@ -127,12 +127,15 @@ impl Build {
         })
     }
 
+    /// What is built for, each platform once.
     fn platforms(&self) -> Result<Vec<Platform>> {
-        let platforms = self.platform.iter().map(|text| {
-            let platform: Result<Platform> = text.parse();
-            platform.map(Platform::with_default_variant)
-        });
-        let mut platforms: Vec<Platform> = platforms.collect::<Result<_>>()?;
+        let mut platforms = Vec::new();
+        for text in &self.platform {
+            let platform = text.parse::<Platform>()?.with_default_variant();
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
         let parts = of_parts(
             self.os.as_deref(),
             self.arch.as_deref(),

@@ -42,7 +42,7 @@ impl<'a> Sink<'a> {
             Self::Tar(tar) => {
                 let mut header = header(tar::EntryType::Directory, 0o755, 0);
                 tar.append_data(&mut header, format!("{name}/"), io::empty())
-                    .map_err(|error| unwritable(error))
+                    .map_err(unwritable)
             }
             Self::Directory(root) => {
                 let path = root.join(name);
@@ -62,7 +62,7 @@ impl<'a> Sink<'a> {
             Self::Tar(tar) => {
                 let mut header = header(tar::EntryType::Regular, 0o644, size);
                 tar.append_data(&mut header, name, content.take(size))
-                    .map_err(|error| unwritable(error))
+                    .map_err(unwritable)
             }
             Self::Directory(root) => {
                 let path = root.join(name);
@@ -103,7 +103,7 @@ impl<'a> Sink<'a> {
         match self {
             Self::Tar(tar) => {
                 let finish = || tar.into_inner()?.flush();
-                finish().map_err(|error| unwritable(error))
+                finish().map_err(unwritable)
             }
             Self::Directory(_) => Ok(()),
         }

@@ -1,8 +1,4 @@
 //! The flags of `build` about what the image has and its Dockerfile does not say, Podman's.
-#![expect(
-    rustdoc::broken_intra_doc_links,
-    reason = "the help texts write optional parts in brackets"
-)]
 
 use berth_host::build::{Adjustments, Squash};
 use berth_image::DocumentStyle;

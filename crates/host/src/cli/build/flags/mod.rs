@@ -1,4 +1,8 @@
 //! The flags of `build`, Docker's and buildx's.
+#![expect(
+    rustdoc::broken_intra_doc_links,
+    reason = "the help texts write optional parts in brackets"
+)]
 
 mod commands;
 mod image;

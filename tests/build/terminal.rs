@@ -43,7 +43,7 @@ fn settled(text: &str) -> String {
     lines.join("\n")
 }
 
-/// Seconds differ.
+/// Seconds differ, and with their width where a line is cut.
 fn without_seconds(text: &str) -> String {
     let mut shown = String::new();
     for line in text.lines() {
@@ -51,6 +51,7 @@ fn without_seconds(text: &str) -> String {
             let number = word
                 .strip_suffix('s')
                 .and_then(|number| number.parse::<f64>().ok());
+            let word = if word.ends_with('…') { "…" } else { word };
             number.map_or(word, |_| "N")
         });
         shown.push_str(&words.collect::<Vec<_>>().join(" "));
@@ -89,7 +90,7 @@ fn steps_are_drawn_while_they_go_on_and_are_lines_when_they_are_done() {
     insta::assert_snapshot!(without_seconds(&settled(&seen)), @r"
     => [internal] load build definition from Dockerfile N
     => [1/3] FROM busybox N
-    => [2/3] RUN --mount=type=cache,target=/c echo first; echo second; touch… N
+    => [2/3] RUN --mount=type=cache,target=/c echo first; echo second; … N
     => [3/3] RUN true N
     => exporting to image N
     Built t:latest in N (3 steps)
@@ -99,7 +100,7 @@ fn steps_are_drawn_while_they_go_on_and_are_lines_when_they_are_done() {
     insta::assert_snapshot!(without_seconds(&settled(&again)), @r"
     => [internal] load build definition from Dockerfile N
     => [1/3] FROM busybox N
-    => CACHED [2/3] RUN --mount=type=cache,target=/c echo first; echo second; tou…
+    => CACHED [2/3] RUN --mount=type=cache,target=/c echo first; echo second; …
     => CACHED [3/3] RUN true
     => exporting to image N
     Built t:latest in N (3 steps, 2 cached)

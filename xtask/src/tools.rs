@@ -3,7 +3,7 @@
 use crate::shell::{self, Outcome};
 
 /// A program, the Debian package it comes from, and what it is for.
-const TOOLS: [(&str, &str, &str); 18] = [
+const TOOLS: [(&str, &str, &str); 19] = [
     ("/bin/busybox", "busybox-static", "the busybox image"),
     ("debootstrap", "debootstrap", "the Debian image"),
     (
@@ -34,6 +34,7 @@ const TOOLS: [(&str, &str, &str); 18] = [
     ),
     ("filefrag", "e2fsprogs", "where the content of files lies"),
     ("git", "git", "repositories that are built from"),
+    ("openssl", "openssl", "signatures of images"),
     ("ssh-agent", "openssh-client", "keys of builds"),
     ("ip", "iproute2", "test hosts in network namespaces"),
     ("nft", "nftables", "reading the rules back"),
